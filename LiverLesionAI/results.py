@@ -1,0 +1,137 @@
+"""What comes out of a study, with its provenance: the value objects behind ``results.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = "liverlesionai.results.v1"
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """The study that was classified: sequences used and missing, and the reference sequence."""
+
+    id: str
+    source: str
+    reference: str
+    sequences: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The model that answered.
+
+    ``intended_use`` is ``"phantom"`` for models trained on phantoms: not for clinical use. ``sha256`` is the
+    hash over the bundle's files.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    intended_use: str
+    folds: int
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One classification task for one lesion.
+
+    Attributes
+    ----------
+    taxonomy
+        Name in :data:`LiverLesionAI.taxonomy.TAXONOMIES`.
+    probabilities
+        Class to the mean of the folds' probabilities, in the taxonomy's order; sums to 1.
+    predicted
+        The class of the highest probability.
+    fold_std
+        Class to the standard deviation of the folds' probabilities (population formula).
+    """
+
+    taxonomy: str
+    probabilities: Mapping[str, float]
+    predicted: str
+    fold_std: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LesionResult:
+    """One lesion: where and how large it is, and what it was classified as.
+
+    ``tasks`` is empty where the lesion could not be classified; ``warnings`` then says why. ``diameter_mm``
+    is the longest axial diameter; ``centroid_lps_mm`` lies in the reference frame; ``crop_mm`` is the side of
+    the cube that the network saw.
+    """
+
+    id: int
+    name: str
+    diameter_mm: float
+    volume_ml: float
+    centroid_lps_mm: tuple[float, float, float]
+    crop_mm: float | None
+    tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    sequence_weights: Mapping[str, Any] = field(default_factory=dict)
+    sequence_interactions: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the result came about: software and versions, start (ISO 8601, UTC), seconds per step, settings."""
+
+    software: str
+    started: str
+    seconds: Mapping[str, float]
+    device: str
+    precision: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything that is known after a study has been classified."""
+
+    study: StudySummary
+    models: tuple[ModelSummary, ...]
+    lesions: tuple[LesionResult, ...]
+    provenance: Provenance
+    study_tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    registration: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``results.json``."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def to_json(self) -> str:
+        """Return ``results.json`` as text; the same result gives the same text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> StudyResult:
+        """Read the content of a ``results.json``.
+
+        Raises
+        ------
+        StudyError
+            If the content is of another schema or does not fit it.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        from LiverLesionAI.errors import StudyError
+
+        if content.get("schema") != SCHEMA:
+            found = content.get("schema")
+            raise StudyError(
+                f"The results are of schema {found!r}, not {SCHEMA!r}; classify the study again."
+            )
+        try:
+            return TypeAdapter(cls).validate_python({k: v for k, v in content.items() if k != "schema"})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise StudyError(f"The results do not fit {SCHEMA}: {where}: {first['msg']}.") from None
