@@ -1,0 +1,160 @@
+"""Read a study folder: one image file per sequence and the lesion mask."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.patches import covers_lesion
+from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
+from LiverLesionAI.sequences import SEQUENCES, sequence_named
+from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+
+MASK_STEM = "lesions"
+ACQUISITION_FILE = "acquisition.json"
+
+
+def read_study(path: str | Path, mask: str | Path | None = None, reference: str | None = None) -> Study:
+    """Read a study folder.
+
+    The folder holds a file per sequence, named by the sequence or one of its aliases
+    (:mod:`LiverLesionAI.sequences`), and ``lesions.nii.gz`` (0 = background, 1…N = lesions) on any of their
+    grids, or ``lesions_<SEQ>.nii.gz`` where sequences were outlined by themselves. A file
+    ``acquisition.json`` may give ``{"<SEQ>": {"intensity_limits": [lower, upper]}}`` for sequences that are
+    only a part of their volume.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    mask
+        Lesion mask to use instead of the folder's.
+    reference
+        The sequence in whose frame the lesions are outlined. By default T2WI where the folder has it, else
+        the first sequence at hand.
+
+    Returns
+    -------
+    Study
+        Its `lesions` are None where there is no mask.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds no sequence, a file that means no sequence, two files for the same sequence, or
+        an image or mask that cannot be used.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise StudyError(f"{folder} is no folder; give the folder that holds the study's sequences.")
+    image_files, outline_files, mask_file = _sort_files(folder)
+    if not image_files:
+        known = ", ".join(SEQUENCES)
+        raise StudyError(f"{folder} holds no sequence; name the image files by their sequence ({known}).")
+    reference = reference or ("T2WI" if "T2WI" in image_files else next(iter(image_files)))
+    if reference not in image_files:
+        raise StudyError(f"{folder} has no {reference}, which was to be the reference sequence.")
+    limits = _read_intensity_limits(folder / ACQUISITION_FILE)
+    images = {
+        name: SequenceImage(read_sequence_image(file), intensity_limits=limits.get(name))
+        for name, file in image_files.items()
+    }
+    study = Study(folder.resolve().name, f"study folder {folder.resolve().name}", images, reference=reference)
+    if mask is not None:
+        return _with_lesions(study, Path(mask), {})
+    return _with_lesions(study, mask_file, outline_files)
+
+
+def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | None]:
+    images: dict[str, Path] = {}
+    outlines: dict[str, Path] = {}
+    mask = None
+    for file in sorted(folder.iterdir()):
+        stem = image_stem(file)
+        if stem is None or stem.startswith("."):
+            continue
+        if stem.casefold() == MASK_STEM:
+            if mask is not None:
+                raise StudyError(f"{file} and {mask.name} are both lesion masks; keep one of them.")
+            mask = file
+        elif stem.casefold().startswith(f"{MASK_STEM}_"):
+            _put(outlines, stem[len(MASK_STEM) + 1 :], file)
+        else:
+            _put(images, stem, file)
+    order = list(SEQUENCES)
+    return dict(sorted(images.items(), key=lambda item: order.index(item[0]))), outlines, mask
+
+
+def _put(files: dict[str, Path], name: str, file: Path) -> None:
+    sequence = sequence_named(name)
+    if sequence is None:
+        known = ", ".join(SEQUENCES)
+        raise StudyError(f"{file} is named after no sequence; rename it to one of {known}, or move it away.")
+    if sequence in files:
+        raise StudyError(f"{file} and {files[sequence].name} are both {sequence}; keep one of them.")
+    files[sequence] = file
+
+
+def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        pairs = {name: entry["intensity_limits"] for name, entry in content.items()}
+        limits = {name: (float(lower), float(upper)) for name, (lower, upper) in pairs.items()}
+        if not all(np.isfinite(pair).all() and pair[0] < pair[1] for pair in limits.values()):
+            raise ValueError("limits span nothing")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        form = '{"T2WI": {"intensity_limits": [lower, upper]}} with lower < upper'
+        raise StudyError(f"{file} is not of the form {form}; mend or remove it.") from None
+    return limits
+
+
+def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str, Path]) -> Study:
+    outlines = {name: read_label_image(file) for name, file in outline_files.items()}
+    if mask_file is not None:
+        lesions = read_label_image(mask_file)
+    elif study.reference in outlines:
+        mask_file, lesions = outline_files[study.reference], outlines[study.reference]
+    elif outlines:
+        first = next(iter(outlines))
+        mask_file, lesions = outline_files[first], outlines[first]
+    else:
+        return study
+    study = replace(study, lesions=lesions, outlines=outlines)
+    _check_mask_meets_images(study, mask_file)
+    _check_outlines_are_complete(study, outline_files)
+    return study
+
+
+def _check_mask_meets_images(study: Study, mask_file: Path) -> None:
+    for lesion_id in study.lesion_ids:
+        geometry = lesion_geometry(study.lesions, lesion_id)
+        if any(covers_lesion(image, study.lesions, geometry) for image in study.images.values()):
+            return
+    raise StudyError(
+        f"{mask_file} lies outside every sequence of the study; check that mask and images belong together."
+    )
+
+
+def _check_outlines_are_complete(study: Study, outline_files: dict[str, Path]) -> None:
+    for name, outline in study.outlines.items():
+        labels = np.unique(sitk.GetArrayViewFromImage(outline))
+        missing = sorted(set(study.lesion_ids) - set(labels.tolist()))
+        if missing:
+            lacking = ", ".join(map(str, missing))
+            raise StudyError(
+                f"{outline_files[name]} lacks lesion {lacking}; outline it there or remove the file."
+            )
+
+
+def is_study_folder(path: Path) -> bool:
+    """Whether a folder holds an image file named after a sequence."""
+    return path.is_dir() and any(
+        (stem := image_stem(file)) is not None and sequence_named(stem) is not None for file in path.iterdir()
+    )
