@@ -100,8 +100,8 @@ def _read_3d(path: Path) -> sitk.Image:
 
 
 def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
-    """Voxels as the file has them: ITK fills a truncated NIfTI file up and turns its NaN into 0 in silence."""
-    if ".nii" not in path.suffixes:
+    """Voxels as the file has them: ITK silently completes a truncated NIfTI file and turns its NaN into 0."""
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
         return sitk.GetArrayViewFromImage(image)
     try:
         return np.asanyarray(nibabel.load(path).dataobj)
