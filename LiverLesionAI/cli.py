@@ -1,0 +1,251 @@
+"""The command line: ``liverlesionai`` or ``python -m LiverLesionAI``.
+
+Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from LiverLesionAI.console import ProgressMode, show_result, shown_progress
+from LiverLesionAI.errors import ConfigError, LiverLesionError
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+OWN_FAULT, UNUSABLE_INPUT, INTERRUPTED = 1, 3, 130
+DEBUG_VARIABLE = "LIVERLESIONAI_DEBUG"
+
+app = typer.Typer(
+    name="liverlesionai",
+    help="Classify focal liver lesions on multisequence MRI. Research software: not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(no_args_is_help=True, help="List, show, check and add model bundles.")
+app.add_typer(models, name="models")
+
+StudyPath = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="Study folder, or a Slicer scene (.mrml, .mrb).")
+]
+OutDir = Annotated[Path, typer.Option("--out", help="Output folder; appears complete or not at all.")]
+Model = Annotated[str, typer.Option("--model", metavar="NAME|DIR", help="Name or folder of a model bundle.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where the network runs.")
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option("--precision", help="auto: bf16 where the hardware has it, else fp32."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
+ShowProgress = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="Bars on a terminal, or JSON lines for front ends, on stderr."),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _reporting_errors(function: Function) -> Function:
+    """End with the contract's exit code and one sentence, never with a traceback."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except LiverLesionError as error:
+            _fail(str(error), UNUSABLE_INPUT)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing half-written was left.", INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(OWN_FAULT) from None
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE):
+                traceback.print_exc()
+            _fail(
+                f"this is a fault of LiverLesionAI ({type(error).__name__}: {error}); "
+                f"set {DEBUG_VARIABLE}=1 to see where, and report it.",
+                OWN_FAULT,
+            )
+
+    return run  # type: ignore[return-value]
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"Error: {message}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+@app.command()
+@_reporting_errors
+def demo(
+    out: OutDir = Path("demo"),
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Make a phantom study, classify it and write every output: the first thing to run."""
+    from LiverLesionAI.demo import run_demo
+
+    with shown_progress(progress) as show:
+        result, files, truth = run_demo(out, progress=show)
+    show_result(result, files, truth)
+
+
+@app.command()
+@_reporting_errors
+def classify(
+    study: StudyPath,
+    out: OutDir,
+    mask: Annotated[Path | None, typer.Option(help="Lesion mask to use instead of the study's own.")] = None,
+    model: Model = "wang2021-phantom",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    as_json: Json = False,
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Classify every outlined lesion of a study and write the results."""
+    from LiverLesionAI.pipeline import classify_path
+
+    with shown_progress(progress) as show:
+        result, files = classify_path(
+            study, out, mask=mask, model=model, device=device, precision=precision, progress=show
+        )
+    if as_json:
+        print(result.to_json(), end="")
+    else:
+        show_result(result, files)
+
+
+@app.command()
+@_reporting_errors
+def phantom(
+    out: OutDir,
+    studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first study; the next ones count on.")] = 0,
+    classes: Annotated[
+        str, typer.Option(help="Classes to draw from, separated by commas; default all.")
+    ] = "",
+    misalign: Annotated[
+        str, typer.Option(metavar="RIGID_MM[,SMOOTH_MM]", help="Largest displacement between sequences.")
+    ] = "0",
+    omit: Annotated[str, typer.Option(metavar="SEQ,…", help="Sequences to leave out.")] = "",
+    lesion_centred: Annotated[
+        bool, typer.Option("--lesion-centred", help="Only the surroundings of one lesion, much faster.")
+    ] = False,
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Write phantom studies whose truth is known."""
+    from LiverLesionAI.phantom import write_cohort
+
+    with shown_progress(progress) as show:
+        cohort = write_cohort(
+            out,
+            studies,
+            seed,
+            classes=_list(classes) or None,
+            misalign_mm=_misalignment(misalign),
+            omit=_list(omit),
+            lesion_centred=lesion_centred,
+            progress=show,
+        )
+    print(f"Written: {cohort}")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _misalignment(text: str) -> tuple[float, float]:
+    try:
+        rigid, smooth = [*map(float, _list(text)), 0.0][:2]
+    except ValueError:
+        raise ConfigError(f"--misalign {text!r} is not of the form RIGID_MM or RIGID_MM,SMOOTH_MM.") from None
+    if not (0 <= rigid <= 100 and 0 <= smooth <= 100):
+        raise ConfigError(f"--misalign {text!r} must lie between 0 and 100 mm.")
+    return rigid, smooth
+
+
+@app.command()
+@_reporting_errors
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Training configuration.")],
+    out: OutDir,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Train a model on a cohort or on phantoms and write it as a bundle."""
+    from LiverLesionAI.training import train as run_training
+
+    with shown_progress(progress) as show:
+        bundle = run_training(config, out, resume=resume, progress=show)
+    print(f"Written: {bundle}")
+
+
+@models.command("list")
+@_reporting_errors
+def list_models(as_json: Json = False) -> None:
+    """List the model bundles at hand."""
+    from LiverLesionAI.bundles import list_bundles
+
+    bundles = list_bundles()
+    if as_json:
+        print(json.dumps([_model_row(bundle) for bundle in bundles], indent=1))
+        return
+    for bundle in bundles:
+        print(
+            f"{bundle.name}  {bundle.version}  {bundle.fold_count} folds  intended use: {bundle.intended_use}"
+        )
+
+
+def _model_row(bundle: Any) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "folds": bundle.fold_count,
+        "intended_use": bundle.intended_use,
+        "sequences": list(bundle.sequences),
+        "path": str(bundle.path),
+    }
+
+
+@models.command("show")
+@_reporting_errors
+def show_model(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None:
+    """Print a bundle's model card."""
+    from LiverLesionAI.bundles import load_bundle
+
+    print(load_bundle(name).card)
+
+
+@models.command("verify")
+@_reporting_errors
+def verify_model(path: Annotated[Path, typer.Argument(metavar="PATH")]) -> None:
+    """Check a bundle's files, hashes and weights."""
+    from LiverLesionAI.bundles import verify_bundle
+
+    bundle = verify_bundle(path)
+    print(f"{path} is a sound bundle: {bundle.name} {bundle.version}, sha256 {bundle.sha256}.")
+
+
+@models.command("add")
+@_reporting_errors
+def add_model(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Bundle folder or zip file.")],
+) -> None:
+    """Check a bundle and add it to the models at hand."""
+    from LiverLesionAI.bundles import add_bundle
+
+    bundle = add_bundle(path)
+    print(f"Added {bundle.name} {bundle.version}: {bundle.path}")

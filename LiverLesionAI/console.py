@@ -1,0 +1,138 @@
+"""What the command line shows: progress and warnings on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from LiverLesionAI.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from LiverLesionAI.results import LesionResult, StudyResult
+
+PHANTOM_NOTICE = "phantom-trained: not for clinical use"
+
+TABLE_WIDTH = 118
+
+
+class ProgressMode(str, Enum):
+    """How progress is shown: bars on a terminal, JSON lines for front ends, or not at all."""
+
+    auto = "auto"
+    bar = "bar"
+    jsonl = "jsonl"
+    none = "none"
+
+
+@contextmanager
+def shown_progress(mode: ProgressMode) -> Iterator[Progress]:
+    """Show progress on stderr while the block runs."""
+    if mode is ProgressMode.auto:
+        mode = ProgressMode.bar if sys.stderr.isatty() else ProgressMode.none
+    if mode is ProgressMode.jsonl:
+        yield _jsonl
+    elif mode is ProgressMode.bar:
+        with _bars() as progress:
+            yield progress
+    else:
+        yield silent
+
+
+def _jsonl(step: str, fraction: float) -> None:
+    print(json.dumps({"step": step, "fraction": round(fraction, 4)}), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, fraction: float) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=1.0)
+            bars.update(tasks[step], completed=fraction)
+
+        yield show
+
+
+def warn(message: str) -> None:
+    """Show a warning on stderr."""
+    print(f"Warning: {message}", file=sys.stderr)
+
+
+def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str] | None = None) -> None:
+    """Show a classified study: a table, the model's standing, the files; warnings on stderr.
+
+    Parameters
+    ----------
+    result
+        The study's result.
+    files
+        Files written, each named on a line of its own.
+    truth
+        Lesion to the class it really has, where that is known (phantoms).
+    """
+    _print_table(_lesion_table(result, truth))
+    model = result.models[0]
+    notice = f"; {PHANTOM_NOTICE}" if model.intended_use == "phantom" else ""
+    print(f"Model {model.name} {model.version}, mean of {model.folds} folds{notice}.")
+    if files:
+        print("Written:")
+        for file in files:
+            print(f"  {file}")
+    for message in result.warnings:
+        warn(message)
+    for lesion in result.lesions:
+        for message in lesion.warnings if lesion.tasks else ():
+            warn(f"{lesion.name}: {message}")
+
+
+def _lesion_table(result: StudyResult, truth: dict[int, str] | None) -> Table:
+    from rich.table import Table
+
+    from LiverLesionAI.taxonomy import taxonomy_named
+
+    table = Table(title=f"Study {result.study.id}", title_justify="left")
+    table.add_column("lesion")
+    table.add_column("Ø mm", justify="right")
+    if truth is not None:
+        table.add_column("truth")
+    tasks = next((lesion.tasks for lesion in result.lesions if lesion.tasks), {})
+    for name, task in tasks.items():
+        table.add_column(name, style="bold")
+        for class_name in taxonomy_named(task.taxonomy).names:
+            table.add_column(class_name, justify="right")
+    for lesion in result.lesions:
+        known = [truth.get(lesion.id, "")] if truth is not None else []
+        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answers(lesion, len(table.columns)))
+    return table
+
+
+def _answers(lesion: LesionResult, columns: int) -> list[str]:
+    if not lesion.tasks:
+        return ["not classified", *[""] * (columns - 3)]
+    cells = []
+    for task in lesion.tasks.values():
+        cells += [task.predicted, *(f"{p:.2f}" for p in task.probabilities.values())]
+    return cells
+
+
+def _print_table(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
+    console.print(table)

@@ -1,0 +1,367 @@
+"""The road from a study to its result; every front (Slicer module, command line, notebook) walks it here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import LiverLesionAI
+from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.patches import LesionInput, PatchParameters, extract_patches, with_intensity_limits
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import (
+    LesionResult,
+    ModelSummary,
+    Provenance,
+    StudyResult,
+    StudySummary,
+    TaskResult,
+)
+from LiverLesionAI.study import Study, lesion_geometry
+
+if TYPE_CHECKING:
+    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.inference import Execution, LesionPrediction
+
+DEFAULT_MODEL = "wang2021-phantom"
+
+NOT_REGISTERED = (
+    "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
+    "them is not corrected"
+)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each step of the road."""
+
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "register", "classify", "explain", "write"), 0.0)
+    )
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Add the time of the block to a step."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds[step] + time.perf_counter() - start, 3)
+
+
+def read_study(path: str | Path, mask: str | Path | None = None) -> Study:
+    """Read a study from a study folder or a Slicer scene.
+
+    Parameters
+    ----------
+    path
+        A study folder (:mod:`LiverLesionAI.readers.folder`) or an ``.mrml`` or ``.mrb`` scene.
+    mask
+        Lesion mask to use instead of the study's own.
+
+    Raises
+    ------
+    StudyError
+        If there is nothing usable at `path`.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".mrml", ".mrb"):
+        from LiverLesionAI.readers.scene import read_scene
+
+        return read_scene(path, mask)
+    from LiverLesionAI.readers import folder
+
+    return folder.read_study(path, mask)
+
+
+def crop_lesions(
+    study: Study, sequences: Sequence[str], parameters: PatchParameters, progress: Progress = silent
+) -> tuple[list[LesionInput], dict[int, str]]:
+    """Crop every lesion of a study.
+
+    Returns
+    -------
+    inputs : list of LesionInput
+        The lesions that could be cropped.
+    failures : dict
+        Label to reason for those that could not.
+
+    Raises
+    ------
+    StudyError
+        If the study has no outlined lesions.
+    PatchError
+        If no lesion could be cropped.
+    """
+    if not study.lesion_ids:
+        raise StudyError(f"Study {study.id} has no outlined lesions; add lesions.nii.gz or give --mask.")
+    study = with_intensity_limits(study, parameters)
+    inputs, failures = [], {}
+    for done, lesion_id in enumerate(study.lesion_ids):
+        progress("crop", done / len(study.lesion_ids))
+        try:
+            inputs.append(extract_patches(study, lesion_id, sequences, parameters))
+        except PatchError as error:
+            failures[lesion_id] = str(error)
+    if not inputs:
+        raise PatchError(next(iter(failures.values())))
+    progress("crop", 1.0)
+    return inputs, failures
+
+
+def classify_study(
+    study: Study,
+    bundle: Bundle,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Progress = silent,
+    stopwatch: Stopwatch | None = None,
+) -> StudyResult:
+    """Classify every lesion of a study.
+
+    Parameters
+    ----------
+    study
+        The study, registered or not.
+    bundle
+        The model.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    precision
+        ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+    progress
+        Told how far the work is.
+    stopwatch
+        Goes on from the time already spent, for example on reading.
+
+    Returns
+    -------
+    StudyResult
+        With a warning for each lesion that could not be classified.
+
+    Raises
+    ------
+    StudyError
+        If the study has no outlined lesions.
+    PatchError
+        If no lesion could be cropped.
+    BundleError
+        If the study lacks a sequence that the model cannot do without.
+
+    Examples
+    --------
+    >>> from LiverLesionAI.bundles import load_bundle
+    >>> from LiverLesionAI.pipeline import classify_study, read_study
+    >>> result = classify_study(read_study("S1"), load_bundle("wang2021-phantom"))  # doctest: +SKIP
+    >>> result.lesions[0].tasks["type"].predicted  # doctest: +SKIP
+    'HCC'
+    """
+    from LiverLesionAI.inference import predict
+
+    stopwatch = stopwatch or Stopwatch()
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    with stopwatch.time("classify"):
+        inputs, failures = crop_lesions(study, bundle.sequences, bundle.patch_parameters, progress)
+        execution, predictions = predict(
+            bundle, inputs, device=device, precision=precision, progress=progress
+        )
+    return _study_result(study, bundle, inputs, failures, execution, predictions, started, stopwatch)
+
+
+def _study_result(
+    study: Study,
+    bundle: Bundle,
+    inputs: Sequence[LesionInput],
+    failures: dict[int, str],
+    execution: Execution,
+    predictions: Sequence[LesionPrediction],
+    started: str,
+    stopwatch: Stopwatch,
+) -> StudyResult:
+    classified = {
+        cropped.lesion_id: _lesion_result(study, cropped, prediction)
+        for cropped, prediction in zip(inputs, predictions, strict=True)
+    }
+    lesions = tuple(
+        classified.get(lesion_id) or _failed_lesion_result(study, lesion_id, failures[lesion_id])
+        for lesion_id in study.lesion_ids
+    )
+    warnings = [*study.warnings, *execution.warnings]
+    if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
+        warnings.append(NOT_REGISTERED)
+    missing = tuple(name for name in bundle.sequences if name not in study.images)
+    if missing:
+        warnings.append(f"{', '.join(missing)} missing: the model answered without")
+    warnings += [
+        f"{study.lesion_name(lesion_id)} was not classified: {why}" for lesion_id, why in failures.items()
+    ]
+    return StudyResult(
+        study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
+        models=(
+            ModelSummary(bundle.name, bundle.version, bundle.sha256, bundle.intended_use, bundle.fold_count),
+        ),
+        lesions=lesions,
+        provenance=Provenance(
+            software=f"LiverLesionAI {LiverLesionAI.__version__}",
+            started=started,
+            seconds=stopwatch.seconds,
+            device=execution.device,
+            precision=execution.precision,
+            parameters={"patches": asdict(bundle.patch_parameters)},
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _lesion_result(study: Study, cropped: LesionInput, prediction: LesionPrediction) -> LesionResult:
+    tasks = {
+        name: TaskResult(
+            task.taxonomy.name,
+            dict(zip(task.taxonomy.names, task.mean.tolist(), strict=True)),
+            task.predicted,
+            dict(zip(task.taxonomy.names, task.std.tolist(), strict=True)),
+        )
+        for name, task in prediction.tasks.items()
+    }
+    warnings = [*cropped.warnings, *prediction.warnings]
+    disagreement = _disagreement(prediction)
+    if disagreement:
+        warnings.append(disagreement)
+    return LesionResult(
+        id=cropped.lesion_id,
+        name=study.lesion_name(cropped.lesion_id),
+        diameter_mm=cropped.geometry.diameter_mm,
+        volume_ml=cropped.geometry.volume_ml,
+        centroid_lps_mm=cropped.geometry.centroid_lps_mm,
+        crop_mm=cropped.crop_mm,
+        tasks=tasks,
+        warnings=tuple(warnings),
+    )
+
+
+def _disagreement(prediction: LesionPrediction) -> str | None:
+    """The two heads are never reconciled: where they contradict each other, the result says so."""
+    malignancy, kind = prediction.tasks.get("malignancy"), prediction.tasks.get("type")
+    if malignancy is None or kind is None:
+        return None
+    predicted = kind.taxonomy.classes[kind.taxonomy.index(kind.predicted)]
+    if predicted.malignant is None or predicted.malignant == (malignancy.predicted == "malignant"):
+        return None
+    return (
+        f"the two answers disagree: {kind.predicted} (p = {kind.mean.max():.2f}) but "
+        f"{malignancy.predicted} (p = {malignancy.mean.max():.2f})"
+    )
+
+
+def _failed_lesion_result(study: Study, lesion_id: int, reason: str) -> LesionResult:
+    geometry = lesion_geometry(study.lesions, lesion_id)
+    return LesionResult(
+        id=lesion_id,
+        name=study.lesion_name(lesion_id),
+        diameter_mm=geometry.diameter_mm,
+        volume_ml=geometry.volume_ml,
+        centroid_lps_mm=geometry.centroid_lps_mm,
+        crop_mm=None,
+        warnings=(reason,),
+    )
+
+
+def classify_path(
+    path: str | Path,
+    out: str | Path,
+    *,
+    mask: str | Path | None = None,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Progress = silent,
+) -> tuple[StudyResult, tuple[Path, ...]]:
+    """Read a study, classify its lesions and write the output folder.
+
+    Parameters
+    ----------
+    path, mask
+        See :func:`read_study`.
+    out
+        Output folder; it appears complete or not at all.
+    model
+        Name or folder of a bundle.
+    device, precision, progress
+        See :func:`classify_study`.
+
+    Returns
+    -------
+    result : StudyResult
+    files : tuple of Path
+        Every file written.
+
+    Raises
+    ------
+    LiverLesionError
+        If study, model or output folder cannot be used; nothing is written then.
+    """
+    from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.writers.output import output_folder
+
+    with output_folder(out) as folder:
+        result = classify_into(
+            folder, path, load_bundle(model), mask=mask, device=device, precision=precision, progress=progress
+        )
+        names = files_below(folder)
+    return result, tuple(Path(out) / name for name in names)
+
+
+def classify_into(
+    folder: Path,
+    path: str | Path,
+    bundle: Bundle,
+    *,
+    mask: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Progress = silent,
+) -> StudyResult:
+    """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    stopwatch = Stopwatch()
+    with stopwatch.time("read"):
+        progress("read", 0.0)
+        study = read_study(path, mask)
+        progress("read", 1.0)
+    result = classify_study(
+        study, bundle, device=device, precision=precision, progress=progress, stopwatch=stopwatch
+    )
+    return write_result(study, result, folder, stopwatch, progress)
+
+
+def write_result(
+    study: Study,
+    result: StudyResult,
+    folder: Path,
+    stopwatch: Stopwatch,
+    progress: Progress = silent,
+) -> StudyResult:
+    """Write every output of a classified study; returns the result with the time this took."""
+    from LiverLesionAI.writers.scene import write_scene
+    from LiverLesionAI.writers.tables import write_tables
+    from LiverLesionAI.writers.volumes import write_volumes
+
+    with stopwatch.time("write"):
+        progress("write", 0.0)
+        write_volumes(study, result, folder)
+        progress("write", 0.4)
+        write_scene(study, result, folder / "scene.mrb")
+    result = replace(result, provenance=replace(result.provenance, seconds=dict(stopwatch.seconds)))
+    write_tables(result, folder)
+    progress("write", 1.0)
+    return result
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, relative to it, in order."""
+    return sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
