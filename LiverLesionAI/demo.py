@@ -11,6 +11,7 @@ from LiverLesionAI.results import StudyResult
 DEMO_SEED = 800_001
 DEMO_CLASSES = ("haemangioma", "HCC", "metastasis")
 DEMO_MISALIGN_MM = (2.0, 1.0)
+PHANTOM_FOLDER = "phantom"
 
 
 def run_demo(
@@ -40,13 +41,13 @@ def run_demo(
     """
     from LiverLesionAI.bundles import load_bundle
     from LiverLesionAI.phantom import generate_study, write_phantom
-    from LiverLesionAI.writers.output import output_folder
+    from LiverLesionAI.writers.output import OUTPUT_NAMES, output_folder
 
-    with output_folder(out) as folder:
+    with output_folder(out, OUTPUT_NAMES | {PHANTOM_FOLDER}) as folder:
         bundle = load_bundle(DEFAULT_MODEL)
         progress("make phantom", 0.0)
         phantom = generate_study(DEMO_SEED, classes=DEMO_CLASSES, misalign_mm=DEMO_MISALIGN_MM)
-        study_folder = write_phantom(phantom, folder / "phantom")
+        study_folder = write_phantom(phantom, folder / PHANTOM_FOLDER)
         progress("make phantom", 1.0)
         result = classify_into(folder, study_folder, bundle, progress=progress)
         files = files_below(folder)
