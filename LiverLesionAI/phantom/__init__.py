@@ -1,0 +1,8 @@
+"""Digital phantom of the liver: MR studies with focal lesions whose truth is known."""
+
+from __future__ import annotations
+
+from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
+from .truth import LesionTruth, Truth
+
+__all__ = ["CLASSES", "LesionTruth", "PhantomStudy", "Truth", "generate_lesion", "generate_study"]

@@ -1,0 +1,357 @@
+"""Phantom studies from a seed: whole abdomens, or only the surroundings of one lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.sequences import W_SEQUENCES
+from LiverLesionAI.study import SequenceImage, Study
+
+from .acquisition import Scanner, Scene, percentile_limits
+from .anatomy import LABELS, LIVER_LABELS, Anatomy, Background
+from .fields import Grid, Lattice, stream
+from .lesions import Lesion, Mottle, Painted, Shape, draw_diameter, mixing, paint_lesions
+from .motion import Displacement, draw_displacements
+from .patterns import PATTERNS, Setting
+from .protocol import FIELD_OF_VIEW_Z, MR_SEQUENCES, draw_protocol
+from .tissues import Tissue
+from .truth import LesionTruth, Truth, outline
+
+CLASSES = tuple(PATTERNS)
+ATYPICAL_SHARE = 0.3
+REFERENCE = "T2WI"
+BODY_LOW, BODY_HIGH = (-215.0, -215.0, FIELD_OF_VIEW_Z[0]), (215.0, 215.0, FIELD_OF_VIEW_Z[1])
+FULL_FINE_MM = (1.5, 1.5, 2.0)
+COARSE = Grid.covering(BODY_LOW, BODY_HIGH, (8.0, 8.0, 4.0))
+"""Whole-body grid that statistics of the whole volume and places for lesions are taken from."""
+_CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2}
+_ROOM = ("liver", "liver nodule", "fibrosis", "hepatic vein", "portal vein", "fat", "ascites", "bowel wall", "bile")
+
+
+@dataclass(frozen=True)
+class PhantomStudy:
+    """A study and, apart from it, the truth.
+
+    Attributes
+    ----------
+    study : what a reader gets: sequences on their own grids and an outline on the reference sequence.
+    truth : what only a test may look at.
+    """
+
+    study: Study
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """Everything random about a study, before anything is rendered."""
+
+    seed: int
+    anatomy: Anatomy
+    coarse_labels: NDArray[np.uint8]
+    tissues: tuple[Tissue, ...]
+    mixture: NDArray[np.float64]
+    lesions: tuple[Lesion, ...]
+    scanner: Scanner
+    texture: Lattice
+    displacements: Mapping[str, Displacement]
+
+    def scene(self, grid: Grid, labels: NDArray[np.uint8] | None = None) -> tuple[Scene, Painted]:
+        """Tissues on a grid of the reference frame, lesions included; `labels` of the anatomy if known already."""
+        labels = self.anatomy.labels_on(grid) if labels is None else labels.copy()
+        texture = 1 + np.float32(0.03) * self.texture.on(grid)
+        host = np.isin(labels, [LABELS.index(n) for n in LIVER_LABELS])
+        room = np.isin(labels, [LABELS.index(n) for n in _ROOM]) & (self.anatomy.depth_on(grid) > -4)
+        painted = paint_lesions(labels, texture, grid, self.lesions, host, room, len(LABELS))
+        return Scene(grid, labels, self.tissues, self.mixture, texture, LABELS.index("liver")), painted
+
+
+def generate_lesion(
+    seed: int,
+    lesion_class: str,
+    *,
+    atypical: bool | None = None,
+    misalign_mm: tuple[float, float] = (0.0, 0.0),
+    sequences: Sequence[str] = W_SEQUENCES,
+    field_tesla: float | None = None,
+) -> PhantomStudy:
+    """Phantom of one lesion: every sequence on its native grid, but only a box around the lesion.
+
+    The box holds any crop of the training (rotation by 20°, scaling by 10 %); each sequence carries the 0.5 and 99.5
+    percentile that the whole volume would have, estimated on a coarse whole-body rendering.
+
+    Parameters
+    ----------
+    seed : same seed and arguments, same voxels.
+    lesion_class : one of `CLASSES`.
+    atypical : typical or atypical form; None draws it (`ATYPICAL_SHARE`).
+    misalign_mm : bounds of the rigid and of the smooth displacement, mm.
+    sequences : names out of T2WI, DWI, ADC, T1WI, LAP, PVP, DP, HBP; T2WI must be among them.
+    field_tesla : 1.5 or 3; None draws it.
+
+    Raises
+    ------
+    ConfigError
+        If a class, sequence or bound is not known or not possible.
+    """
+    patient = _draw_patient(seed, (lesion_class,), atypical, misalign_mm, sequences, field_tesla, None)
+    lesion = patient.lesions[0]
+    low, high = _training_box(lesion)
+    margin = sum(misalign_mm) + 4.0
+    step = float(np.clip((high - low)[:2].max() / 105, 1.1, 2.2))
+    scene, painted = patient.scene(Grid.covering(low - margin, high + margin, (step, step, 1.4 * step)))
+    coarse, _ = patient.scene(COARSE, patient.coarse_labels)
+    acquisitions = patient.scanner.protocol.acquisitions
+    grids = {name: a.grid.cropped(a.grid.window(low, high)) for name, a in acquisitions.items()}
+    limits = whole_volume_limits(patient.scanner, coarse)
+    return _examine(patient, scene, painted, grids, limits)
+
+
+def generate_study(
+    seed: int,
+    *,
+    classes: Sequence[str] | None = None,
+    n_lesions: int | None = None,
+    atypical: bool | None = None,
+    misalign_mm: tuple[float, float] = (0.0, 0.0),
+    sequences: Sequence[str] = W_SEQUENCES,
+    omit: Sequence[str] = (),
+    field_tesla: float | None = None,
+    vendor: str | None = None,
+) -> PhantomStudy:
+    """Phantom of a whole abdomen.
+
+    Parameters
+    ----------
+    seed : same seed and arguments, same voxels.
+    classes : class of each lesion; None draws one class for the patient and one to six lesions, as in Wang et al.
+    n_lesions : number of lesions when `classes` is None or holds one class.
+    atypical : typical or atypical form of every lesion; None draws each.
+    misalign_mm : bounds of the rigid and of the smooth displacement, mm.
+    sequences, omit : sequences of the protocol, and those among them that are missing from the study.
+    field_tesla, vendor : 1.5 or 3; siemens, ge or philips; None draws them.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not known or not possible.
+    """
+    rng = stream(seed, "lesion count")
+    if classes is None:
+        classes = (CLASSES[int(rng.integers(len(CLASSES)))],)
+    if n_lesions is None:
+        n_lesions = len(classes) if len(classes) > 1 else int(rng.choice(6, p=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03))) + 1
+    wanted = tuple(classes) if len(classes) > 1 else tuple(classes) * n_lesions
+    if not 1 <= n_lesions <= 6 or len(wanted) != n_lesions:
+        raise ConfigError(f"A phantom holds 1 to 6 lesions, one per class given; {n_lesions} were asked for.")
+    patient = _draw_patient(seed, wanted, atypical, misalign_mm, sequences, field_tesla, vendor)
+    scene, painted = patient.scene(Grid.covering(BODY_LOW, BODY_HIGH, FULL_FINE_MM))
+    acquisitions = patient.scanner.protocol.acquisitions
+    kept = [name for name in acquisitions if name not in omit]
+    if unknown := sorted(set(omit) - set(acquisitions)):
+        raise ConfigError(f"The phantom has no sequence {', '.join(unknown)} to omit.")
+    return _examine(patient, scene, painted, {name: acquisitions[name].grid for name in kept}, {})
+
+
+def whole_volume_limits(scanner: Scanner, coarse: Scene) -> Mapping[str, tuple[float, float]]:
+    """0.5 and 99.5 percentile of each sequence's whole volume, from a coarse scene of the whole body."""
+    limits: dict[str, tuple[float, float]] = {}
+    coil = np.exp(scanner.protocol.shading * scanner.shading.on(coarse.grid)).astype(np.float32)
+    modulation = coil * coarse.texture
+    for name, acquisition in scanner.protocol.acquisitions.items():
+        if name in limits:
+            continue
+        slices = max(round(acquisition.grid.spacing[2] / coarse.grid.spacing[2]), 1)
+        volumes = []
+        for part, signal in enumerate(scanner.signals(coarse, name)):
+            volume = _slab_means(np.take(signal.astype(np.float32), coarse.labels) * modulation, slices)
+            volumes.append(scanner.with_noise(volume, acquisition, name, part, "limits"))
+        limits[name] = percentile_limits(volumes[-1])
+        if name in ("DWI", "ADC"):
+            limits |= {"DWI": limits[name], "ADC": percentile_limits(scanner.diffusion_map(*volumes))}
+    return limits
+
+
+def _slab_means(volume: NDArray[np.float32], slices: int) -> NDArray[np.float32]:
+    whole = volume.shape[0] // slices * slices
+    return volume[:whole].reshape(-1, slices, *volume.shape[1:]).mean(axis=1)
+
+
+def _draw_patient(
+    seed: int,
+    classes: Sequence[str],
+    atypical: bool | None,
+    misalign_mm: tuple[float, float],
+    sequences: Sequence[str],
+    field_tesla: float | None,
+    vendor: str | None,
+) -> _Patient:
+    _check(classes, misalign_mm, sequences, field_tesla)
+    anatomy = Anatomy.draw(stream(seed, "anatomy"), _draw_background(stream(seed, "background"), classes[0]))
+    protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
+    tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
+    table = tuple(tissues[name] for name in LABELS)
+    scanner = Scanner(protocol, Lattice.noise(stream(seed, "shading"), BODY_LOW, BODY_HIGH, 150.0), seed)
+    displacements = draw_displacements(stream(seed, "motion"), sequences, REFERENCE, misalign_mm, BODY_LOW, BODY_HIGH)
+    texture = Lattice.noise(stream(seed, "texture"), BODY_LOW, BODY_HIGH, 6.0)
+    coarse = anatomy.labels_on(COARSE)
+    lesions = _draw_lesions(seed, classes, atypical, tissues["liver"], _LiverPlaces.of(anatomy, coarse))
+    table += tuple(t for lesion in lesions for t in lesion.tissues)
+    mixture = mixing(lesions, LABELS.index("liver"), len(LABELS))
+    return _Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements)
+
+
+def _check(
+    classes: Sequence[str], misalign_mm: tuple[float, float], sequences: Sequence[str], field_tesla: float | None
+) -> None:
+    if unknown := [c for c in classes if c not in CLASSES]:
+        raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {', '.join(CLASSES)}.")
+    if unknown := [s for s in sequences if s not in MR_SEQUENCES]:
+        raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
+    if REFERENCE not in sequences:
+        raise ConfigError(f"The phantom needs {REFERENCE}, the sequence that its lesions are outlined on.")
+    if len(misalign_mm) != 2 or min(misalign_mm) < 0 or max(misalign_mm) > 30:
+        raise ConfigError("The phantom's displacement bounds are two numbers from 0 to 30 mm: rigid, smooth.")
+    if field_tesla not in (None, 1.5, 3, 3.0):
+        raise ConfigError(f"The phantom knows 1.5 and 3 T, not {field_tesla}.")
+
+
+def _draw_background(rng: np.random.Generator, lesion_class: str) -> Background:
+    cirrhosis = _CIRRHOSIS.get(lesion_class, 0.12)
+    draw = rng.random()
+    if draw < cirrhosis:
+        return "cirrhotic"
+    return "fatty" if draw < cirrhosis + 0.22 else "healthy"
+
+
+def _draw_lesions(
+    seed: int, classes: Sequence[str], atypical: bool | None, liver: Tissue, places: _LiverPlaces
+) -> tuple[Lesion, ...]:
+    lesions: list[Lesion] = []
+    for number, name in enumerate(classes):
+        rng = stream(seed, "lesion", number)
+        odd = bool(rng.random() < ATYPICAL_SHARE) if atypical is None else atypical
+        diameter = draw_diameter(rng, name)
+        if number:
+            diameter = min(diameter, 45.0)
+        pattern = PATTERNS[name](Setting.draw(rng, liver, diameter), odd)
+        shape = _draw_shape(rng, diameter, pattern.irregularity, pattern.coarseness, int(rng.integers(2**31)))
+        shape = replace(shape, centre=places.draw(rng, shape.radius, lesions))
+        lesions.append(
+            Lesion(
+                lesion_class=name,
+                variant=pattern.variant,
+                atypical=odd,
+                shape=shape,
+                layers=pattern.layers,
+                texture=pattern.texture,
+                mottle=Mottle.draw(rng, pattern.mottle),
+                purity=1.0 if name == "cyst" else float(rng.uniform(0.4, 0.95)),
+                infiltration=0.0 if name == "cyst" else float(rng.uniform(0.0, 0.35)),
+            )
+        )
+    return tuple(lesions)
+
+
+def _draw_shape(rng: np.random.Generator, diameter: float, irregularity: float, coarseness: float, seed: int) -> Shape:
+    turn, tilt = rng.uniform(0, np.pi), rng.normal(0, 0.15)
+    about_z = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
+    axes = (1.0, float(rng.uniform(0.78, 1.0)), float(rng.uniform(0.78, 1.05)))
+    return Shape((0.0, 0.0, 0.0), diameter / 2, axes, about_x @ about_z, irregularity, coarseness, seed)
+
+
+@dataclass(frozen=True)
+class _LiverPlaces:
+    """Points in the liver parenchyma [n, 3] (LPS mm) and their depth below its surface [n] (mm)."""
+
+    points: NDArray[np.float64]
+    depths: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, coarse_labels: NDArray[np.uint8]) -> _LiverPlaces:
+        depth = anatomy.depth_on(COARSE)
+        liver = np.isin(coarse_labels, [LABELS.index(n) for n in LIVER_LABELS])
+        nodes = np.argwhere((depth > 3) & liver)
+        points = nodes[:, ::-1] * np.asarray(COARSE.spacing) + np.asarray(COARSE.origin)
+        covered = np.abs(points[:, 2]) < 0.8 * FIELD_OF_VIEW_Z[1]
+        return cls(points[covered], depth[tuple(nodes.T)][covered])
+
+    def draw(self, rng: np.random.Generator, radius: float, others: Sequence[Lesion]) -> tuple[float, float, float]:
+        """Random place deep enough for most of a lesion and clear of the other lesions, LPS mm."""
+        free = np.ones(len(self.points), bool)
+        for other in others:
+            gap = np.linalg.norm(self.points - np.asarray(other.shape.centre), axis=1) - other.shape.radius - radius
+            free &= gap > 6
+        if not free.any():
+            raise ConfigError("The phantom's liver has no room for so many lesions of this size; ask for fewer.")
+        points, depths = self.points[free], self.depths[free]
+        wanted = min(0.75 * radius * rng.uniform(0.6, 1.6), float(np.percentile(depths, 90)))
+        eligible = points[depths >= wanted]
+        x, y, z = eligible[rng.integers(len(eligible))] + rng.uniform(-2, 2, 3)
+        return float(x), float(y), float(z)
+
+
+def _training_box(lesion: Lesion) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Box around a lesion that holds every crop of the training, LPS mm."""
+    diameter = 2 * lesion.shape.radius
+    crop = 32.0 if diameter < 14 else 64.0 if diameter < 30 else 1.2 * diameter + 32
+    half = np.array([max(1.75 * crop, 112.0)] * 2 + [max(1.75 * crop, 72.0)]) / 2
+    centre = np.asarray(lesion.shape.centre)
+    return centre - half, centre + half
+
+
+def _examine(
+    patient: _Patient,
+    scene: Scene,
+    painted: Painted,
+    grids: Mapping[str, Grid],
+    limits: Mapping[str, tuple[float, float]],
+) -> PhantomStudy:
+    scanner = patient.scanner
+    arrays = scanner.acquire(scene, grids, patient.displacements)
+    images = {
+        name: SequenceImage(grids[name].image(array), intensity_limits=limits.get(name))
+        for name, array in arrays.items()
+    }
+    reference_grid = grids.get(REFERENCE, scanner.protocol.acquisitions[REFERENCE].grid)
+    study = Study(
+        id=f"phantom-{patient.seed:06d}",
+        source=f"digital phantom, seed {patient.seed}",
+        images=MappingProxyType(images),
+        lesions=outline(painted, scene.grid, reference_grid, Displacement()),
+        reference=REFERENCE,
+    )
+    lesions = tuple(_lesion_truth(patient, scene, painted, n) for n in range(1, len(patient.lesions) + 1))
+    truth = Truth(
+        patient.seed,
+        patient.anatomy.background,
+        lesions,
+        scanner.protocol,
+        MappingProxyType(dict(grids)),
+        patient.displacements,
+        scene,
+        painted,
+    )
+    return PhantomStudy(study, truth)
+
+
+def _lesion_truth(patient: _Patient, scene: Scene, painted: Painted, number: int) -> LesionTruth:
+    from LiverLesionAI.study import lesion_geometry
+
+    lesion = patient.lesions[number - 1]
+    window = scene.grid.window(*lesion.box)
+    geometry = lesion_geometry(scene.grid.cropped(window).image(painted.masks[window]), number)
+    centre = lesion.shape.centre
+    moves = {
+        name: tuple(float(v) for v in d.of(np.array([centre]))[0]) for name, d in patient.displacements.items()
+    }
+    return LesionTruth(
+        number, lesion.lesion_class, lesion.atypical, lesion.variant, centre, geometry.diameter_mm, MappingProxyType(moves)
+    )

@@ -1,0 +1,335 @@
+"""How each class of lesion looks in space and time.
+
+Every class is a list of layers (`Layer`): where in the lesion, which tissue, how it takes up contrast agent. The typical
+form shows the signs of its class (see the table in docs/phantom.md); an atypical form lacks the leading one and keeps
+another. Relaxation, diffusion and enhancement vary so widely within a class that mean values overlap: it is the
+arrangement in space and its change over time that tells the classes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kinetics import Kinetics
+from .lesions import Frame, Layer
+from .tissues import Tissue
+
+Interval = tuple[float, float]
+_supplied = Kinetics.supplied
+_NONE = Kinetics()
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Layers of a lesion and what they ask of its shape.
+
+    Attributes
+    ----------
+    variant : name of the form.
+    layers : painted in order.
+    irregularity, coarseness : see `Shape`.
+    texture, mottle : strength of unresolved and of resolved heterogeneity.
+    """
+
+    variant: str
+    layers: tuple[Layer, ...]
+    irregularity: float
+    coarseness: float = 0.8
+    texture: float = 0.04
+    mottle: float = 1.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a pattern is drawn from.
+
+    Relaxation times and diffusion have a level of their own in every lesion, drawn from one wide distribution for all
+    solid classes; a pattern says how its regions differ from that level.
+
+    Attributes
+    ----------
+    rng : source of every random choice.
+    liver : the patient's parenchyma, to which a lesion's properties are relative.
+    diameter : mm.
+    t1, t2 : the lesion's level relative to the liver.
+    adc : the lesion's level, 10⁻³ mm²/s.
+    """
+
+    rng: np.random.Generator
+    liver: Tissue
+    diameter: float
+    t1: float
+    t2: float
+    adc: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, liver: Tissue, diameter: float) -> Setting:
+        """Setting with a random level."""
+        t1, t2, adc = rng.uniform(1.1, 1.6), np.exp(rng.uniform(np.log(1.15), np.log(2.0))), rng.uniform(0.75, 1.5)
+        return cls(rng, liver, diameter, float(t1), float(t2), float(adc))
+
+    @property
+    def radius(self) -> float:
+        """Half the diameter, mm."""
+        return self.diameter / 2
+
+    def uniform(self, low: float, high: float) -> float:
+        """Uniform draw."""
+        return float(self.rng.uniform(low, high))
+
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return bool(self.rng.random() < probability)
+
+    def solid(self, kinetics: Kinetics, *, t1: float = 1.0, t2: float = 1.0, adc: float = 1.0) -> Tissue:
+        """Soft tissue whose T1, T2 and ADC are multiples of the lesion's level."""
+        return Tissue(
+            density=0.82,
+            t1_ms=self.liver.t1_ms * self.t1 * t1,
+            t2_ms=self.liver.t2_ms * self.t2 * t2,
+            adc=min(self.adc * adc, 3.0),
+            kinetics=kinetics,
+        )
+
+    def supplied(self, volume: float, arterial: float, delay_s: float = 0.0) -> Kinetics:
+        """Arterial supply; the distribution volume is relative to that of the patient's liver."""
+        liver = self.liver.kinetics
+        own = (liver.arterial + liver.portal) / liver.washout
+        return Kinetics.supplied(own * volume, arterial=arterial, delay_s=delay_s)
+
+    def grain(self) -> float:
+        """Amplitude of unresolved heterogeneity."""
+        return self.uniform(0.03, 0.14)
+
+    def fluid(self, t1_ms: Interval, t2_ms: Interval, adc: Interval) -> Tissue:
+        """Fluid that takes up no contrast agent."""
+        return Tissue(0.98, self.uniform(*t1_ms), self.uniform(*t2_ms), self.uniform(*adc), _NONE)
+
+    def directions(self, count: int) -> NDArray[np.float64]:
+        """Unit vectors spread over the sphere, favouring the axial plane, [count, 3]."""
+        turn = self.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(count) / count + self.rng.normal(0, 0.25, count)
+        rise = self.rng.uniform(-0.75, 0.75, count)
+        flat = np.sqrt(1 - rise**2)
+        return np.stack([flat * np.cos(turn), flat * np.sin(turn), rise], axis=1)
+
+
+def everywhere(frame: Frame) -> NDArray[np.bool_]:
+    """The whole lesion."""
+    return frame.relative > -np.inf
+
+
+def shell(thickness: float, wobble: float = 0.0, name: str = "shell") -> Callable[[Frame], NDArray[np.bool_]]:
+    """Outermost layer of the given thickness (mm) that varies by the relative amplitude `wobble`."""
+
+    def where(frame: Frame) -> NDArray[np.bool_]:
+        if not wobble:
+            return frame.depth < thickness
+        return frame.depth < thickness * (1 + wobble * frame.noise(name, 0.6 * frame.shape.radius))
+
+    return where
+
+
+def halo(width: float, name: str = "halo") -> Callable[[Frame], NDArray[np.bool_]]:
+    """Liver within about `width` mm around the lesion."""
+    return lambda frame: frame.depth > -width * (1 + 0.35 * frame.noise(name, 10.0))
+
+
+def patches(level: float, scale: float, name: str, core: float = -1.0) -> Callable[[Frame], NDArray[np.bool_]]:
+    """Where a random field of `scale` × radius exceeds `level`, only deeper than `core` (relative)."""
+    return lambda frame: (frame.noise(name, scale * frame.shape.radius) > level) & (frame.relative > core)
+
+
+def strands(width: float, scale: float, name: str) -> Callable[[Frame], NDArray[np.bool_]]:
+    """Thin septa: the zero surfaces of a random field."""
+    return lambda frame: np.abs(frame.noise(name, scale * frame.shape.radius)) < width
+
+
+def centre(extent: float, name: str = "centre", wobble: float = 0.08) -> Callable[[Frame], NDArray[np.bool_]]:
+    """Innermost part: relative depth beyond `1 − extent`."""
+    return lambda frame: frame.relative + wobble * frame.noise(name, 0.35 * frame.shape.radius) > 1 - extent
+
+
+def cyst(s: Setting, atypical: bool) -> Pattern:
+    """Sharp, no enhancement; atypical: haemorrhagic or proteinaceous content with a sediment level."""
+    if not atypical:
+        fluid = s.fluid((1300, 3200), (110, 450), (1.7, 3.1))
+        return Pattern("simple", (Layer("core", fluid, everywhere),), s.uniform(0.01, 0.05), texture=s.uniform(0.0, 0.04), mottle=0.4)
+    content = s.fluid((400, 1300), (70, 190), (1.1, 2.2))
+    sediment = s.fluid((300, 900), (40, 100), (0.8, 1.6))
+    level = s.uniform(-0.2, 0.5)
+    layers = (
+        Layer("core", content, everywhere),
+        Layer("core", sediment, lambda f: f.offset[1] + 0 * f.depth > level * f.shape.radius),
+    )
+    return Pattern("haemorrhagic or proteinaceous", layers, s.uniform(0.02, 0.06), texture=s.uniform(0.0, 0.04), mottle=0.4)
+
+
+def haemangioma(s: Setting, atypical: bool) -> Pattern:
+    """Discontinuous peripheral nodules that fill in; atypical: flash-filling, or sclerosed with slow partial filling."""
+    flash = atypical and s.diameter < 30 and s.chance(0.6)
+    sclerosed = atypical and not flash
+    base = s.solid(_NONE, t2=s.uniform(0.9, 1.2) if sclerosed else s.uniform(1.1, 1.7), adc=s.uniform(0.95, 1.4))
+    volume, inflow = s.uniform(1.2, 2.2), s.uniform(1.8, 3.6)
+    if flash:
+        filled = replace(base, kinetics=s.supplied(volume, inflow * 1.2))
+        late = replace(base, kinetics=s.supplied(volume, inflow, delay_s=14))
+        layers = (Layer("core", late, everywhere), Layer("nodules", filled, shell(0.55 * s.radius, 0.5, "flash")))
+        return Pattern("flash-filling", layers, s.uniform(0.04, 0.1), texture=s.grain())
+    count = int(s.rng.integers(3, 5) if sclerosed else s.rng.integers(3, 7))
+    sites = s.directions(count) * s.rng.uniform(0.8, 0.98, (count, 1))
+    size = max(s.uniform(0.28, 0.5) * s.radius, 2.4)
+    duration = s.uniform(420, 1000) if sclerosed else s.uniform(140, 700)
+    speed = 1.1 * s.radius / duration
+    layers = [Layer("core", base, everywhere)]
+    for arrival in (600, 420, 300, 230, 170, 120, 85, 60, 42, 28, 16, 0):
+        tissue = replace(base, kinetics=s.supplied(volume, inflow, delay_s=max(arrival - 2.0, 0.0)))
+        layers.append(Layer("core" if arrival else "nodules", tissue, _near(sites, size + speed * arrival)))
+    if s.diameter > 50 or sclerosed:
+        cleft = s.solid(_NONE, t1=1.2, t2=0.8 if sclerosed else 2.0, adc=1.2)
+        layers.append(Layer("scar", cleft, centre(s.uniform(0.2, 0.38), "cleft", 0.2)))
+    name = "sclerosed" if sclerosed else "classic"
+    return Pattern(name, tuple(layers), s.uniform(0.05, 0.12), texture=s.grain())
+
+
+def _near(sites: NDArray[np.float64], reached: float) -> Callable[[Frame], NDArray[np.bool_]]:
+    def where(frame: Frame) -> NDArray[np.bool_]:
+        wobble = 1 + 0.22 * frame.noise("filling", 0.4 * frame.shape.radius)
+        return frame.distance_to(sites) * wobble < reached
+
+    return where
+
+
+def fnh(s: Setting, atypical: bool) -> Pattern:
+    """Homogeneous strong arterial enhancement, near isointense later, central stellate scar; atypical: no scar."""
+    kinetics = replace(s.supplied(s.uniform(0.75, 1.05), s.uniform(1.3, 2.8)), hepatocytes=1.1)
+    body = s.solid(kinetics, t1=0.85, t2=s.t2**-0.5, adc=1.05)
+    layers = [Layer("core", body, everywhere)]
+    scar = s.solid(s.supplied(1.9, 0.28), t1=1.25, t2=1.6 * s.t2**-0.3, adc=1.4)
+    if not atypical:
+        count = int(s.rng.integers(4, 7))
+        tips = s.directions(count) * s.rng.uniform(0.6, 0.95, (count, 1))
+        thickness = max(s.uniform(0.10, 0.16) * s.radius, 1.4)
+        hub = max(s.uniform(0.18, 0.38) * s.radius, 2.4)
+        layers.append(Layer("scar", scar, lambda f: f.distance_to_rays(tips) < thickness * (0.5 + 1.3 * f.relative)))
+        layers.append(Layer("scar", scar, lambda f: f.distance_to(np.zeros((1, 3))) < hub))
+    else:
+        septum = replace(scar, t2_ms=body.t2_ms * 1.15, t1_ms=body.t1_ms * 1.15)
+        layers.append(Layer("septa", septum, strands(0.07, 0.7, "septa")))
+    name = "without scar" if atypical else "classic"
+    return Pattern(name, tuple(layers), s.uniform(0.08, 0.13), 0.55, texture=s.uniform(0.02, 0.09), mottle=0.8)
+
+
+def abscess(s: Setting, atypical: bool) -> Pattern:
+    """Rim with septa around pus of low ADC, oedema and hyperaemia around; atypical: solid-looking, like ICC."""
+    pus = s.solid(_NONE, t1=s.uniform(0.95, 1.3), t2=s.uniform(1.1, 1.8), adc=s.uniform(0.6, 0.85))
+    wall = s.solid(s.supplied(s.uniform(1.3, 1.8), s.uniform(0.7, 2.0)), t2=0.9, adc=s.uniform(1.1, 1.5))
+    outer = s.solid(s.supplied(1.5, 0.28), t2=1.2, adc=1.4)
+    thickness = float(np.clip(s.uniform(0.10, 0.26) * s.radius, 2.0, 9.0))
+    blush = replace(
+        s.liver.scaled(t1=1.06, t2=1.2), kinetics=_supplied(0.35, arterial=s.uniform(0.8, 1.5), portal=0.6)
+    )
+    swollen = replace(s.liver.scaled(t1=1.15, t2=s.uniform(1.5, 2.0)), kinetics=blush.kinetics)
+    around = (
+        Layer("hyperaemia", blush, halo(s.uniform(8, 15), "hyperaemia"), outside=True),
+        Layer("oedema", swollen, halo(s.uniform(3, 7), "oedema"), outside=True),
+    )
+    if atypical:
+        granulation = s.solid(s.supplied(1.6, s.uniform(0.18, 0.35)), t2=0.9)
+        layers = (
+            around[0],
+            Layer("core", granulation, everywhere),
+            Layer("necrosis", pus, patches(0.75, 0.3, "locules", 0.2)),
+            Layer("rim", wall, shell(thickness * 1.3, 0.35)),
+        )
+        return Pattern("organised", layers, s.uniform(0.06, 0.12), 0.6, texture=s.grain())
+    layers = (
+        *around,
+        Layer("core", pus, everywhere),
+        Layer("septa", wall, strands(s.uniform(0.10, 0.3), s.uniform(0.4, 0.8), "septa")),
+        Layer("rim", wall, shell(2.0 * thickness, 0.25)),
+        Layer("capsule", outer, shell(thickness * 0.8, 0.15)),
+    )
+    return Pattern("pyogenic", layers, s.uniform(0.06, 0.14), 0.6, texture=s.grain())
+
+
+def hcc(s: Setting, atypical: bool) -> Pattern:
+    """Non-rim arterial enhancement, washout, capsule, mosaic; atypical: neither capsule nor clear washout."""
+    arterial = s.uniform(1.3, 2.8)
+    volume = s.uniform(0.75, 0.9) if atypical else s.uniform(0.5, 0.8)
+    body = s.solid(s.supplied(volume, arterial), t1=0.9, adc=s.uniform(0.8, 1.2))
+    nodule = replace(
+        body.scaled(t1=s.uniform(0.75, 0.95), t2=s.uniform(1.2, 1.5)),
+        kinetics=s.supplied(volume * 0.85, arterial * s.uniform(0.3, 0.6)),
+    )
+    layers = [
+        Layer("core", body, everywhere),
+        Layer("nodules", nodule, patches(s.uniform(0.3, 1.0), 0.45, "mosaic")),
+    ]
+    if atypical:
+        return Pattern("small or early", tuple(layers), s.uniform(0.04, 0.09), texture=s.grain())
+    capsule = s.solid(s.supplied(s.uniform(1.7, 2.4), 0.32), t2=0.65, adc=1.1)
+    if s.diameter > 25 and s.chance(0.6):
+        dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=1.5)
+        layers.append(Layer("necrosis", dead, patches(s.uniform(0.7, 1.4), 0.35, "necrosis", 0.2)))
+    if s.diameter > 18:
+        layers.append(Layer("septa", capsule, strands(s.uniform(0.05, 0.14), 0.6, "septa")))
+    layers.append(Layer("capsule", capsule, shell(float(np.clip(s.uniform(0.1, 0.16) * s.radius, 1.8, 4.0)))))
+    return Pattern("classic", tuple(layers), s.uniform(0.03, 0.07), texture=s.grain())
+
+
+def icc(s: Setting, atypical: bool) -> Pattern:
+    """Lobulated, targetoid, peripheral rim that gives way to late central enhancement; atypical: hypervascular."""
+    inflow = s.uniform(0.8, 2.2)
+    rim = s.solid(s.supplied(s.uniform(0.7, 1.1), inflow), adc=s.uniform(0.8, 0.95))
+    stroma = s.solid(
+        s.supplied(s.uniform(1.2, 2.2), s.uniform(0.10, 0.26)), t1=1.1, t2=s.uniform(0.8, 1.2), adc=s.uniform(1.0, 1.4)
+    )
+    scar = replace(stroma.scaled(t1=1.1, t2=0.8), kinetics=s.supplied(2.2, 0.12))
+    if atypical:
+        rim = replace(rim, kinetics=s.supplied(s.uniform(1.2, 1.6), inflow * 1.3))
+        layers = (Layer("core", rim, everywhere), Layer("scar", stroma, centre(s.uniform(0.4, 0.55), "core", 0.12)))
+        return Pattern("hypervascular", layers, s.uniform(0.1, 0.16), 0.5, texture=s.grain())
+    thickness = max(s.uniform(0.14, 0.36) * s.radius, 2.4)
+    layers = (
+        Layer("core", stroma, everywhere),
+        Layer("scar", scar, patches(0.6, 0.35, "scar", 0.35)),
+        Layer("rim", rim, shell(thickness, 0.5)),
+    )
+    return Pattern("mass-forming", layers, s.uniform(0.12, 0.19), 0.5, texture=s.grain())
+
+
+def metastasis(s: Setting, atypical: bool) -> Pattern:
+    """Continuous rim that washes out around a core that stays dark; atypical: hypervascular, or cystic."""
+    rim = s.solid(s.supplied(s.uniform(0.55, 0.95), s.uniform(1.0, 2.8)), adc=s.uniform(0.8, 1.0))
+    core = s.solid(
+        s.supplied(s.uniform(0.5, 1.1), s.uniform(0.12, 0.5)), t1=1.1, t2=s.uniform(0.85, 1.2), adc=s.uniform(1.0, 1.4)
+    )
+    dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
+    if atypical and s.chance(0.5):
+        layers = (Layer("core", rim, everywhere), Layer("necrosis", dead, centre(s.uniform(0.28, 0.42), "dead")))
+        return Pattern("hypervascular", layers, s.uniform(0.03, 0.08), texture=s.grain())
+    thickness = float(np.clip(s.uniform(0.14, 0.4) * s.radius, 2.4, 9.0))
+    if atypical:
+        layers = (Layer("necrosis", dead, everywhere), Layer("rim", rim, shell(thickness, 0.3)))
+        return Pattern("cystic", layers, s.uniform(0.04, 0.09), texture=s.grain())
+    layers = (
+        Layer("core", core, everywhere),
+        Layer("necrosis", dead, centre(s.uniform(0.15, 0.5), "dead", 0.15)),
+        Layer("rim", rim, shell(thickness, 0.2)),
+    )
+    return Pattern("classic", layers, s.uniform(0.04, 0.09), texture=s.grain())
+
+
+PATTERNS: Mapping[str, Callable[[Setting, bool], Pattern]] = {
+    "cyst": cyst,
+    "FNH": fnh,
+    "haemangioma": haemangioma,
+    "abscess": abscess,
+    "HCC": hcc,
+    "ICC": icc,
+    "metastasis": metastasis,
+}
