@@ -1,0 +1,297 @@
+"""Model bundles: folders in MONAI Bundle layout, found, opened, verified and added.
+
+A bundle holds ``configs/metadata.json`` (:mod:`LiverLesionAI.bundle_metadata`), ``configs/inference.json``,
+``models/*.safetensors``, ``docs/README.md`` and ``LICENSE``. The metadata lists the SHA-256 of every other
+file, so that the SHA-256 of the metadata stands for the whole bundle. Nothing in a bundle is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from LiverLesionAI.bundle_metadata import BundleMetadata, LiverLesion
+from LiverLesionAI.errors import BundleError
+from LiverLesionAI.results import ModelSummary
+from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
+
+METADATA = PurePosixPath("configs/metadata.json")
+INFERENCE = PurePosixPath("configs/inference.json")
+CARD = PurePosixPath("docs/README.md")
+LICENCE = PurePosixPath("LICENSE")
+REQUIRED_FILES = (METADATA, INFERENCE, CARD, LICENCE)
+
+ENVIRONMENT_VARIABLE = "LIVERLESIONAI_BUNDLES"
+SHIPPED = Path(__file__).resolve().parent.parent / "Resources" / "Bundles"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose metadata has been checked.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    metadata
+        Content of ``configs/metadata.json``.
+    sha256
+        SHA-256 of that file.
+    """
+
+    path: Path
+    metadata: BundleMetadata
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Name, as in ``--model NAME``."""
+        return self.metadata.name
+
+    @property
+    def spec(self) -> LiverLesion:
+        """This project's part of the metadata: sequences, patches, tasks, network, folds."""
+        return self.metadata.liver_lesion
+
+    @property
+    def is_phantom_trained(self) -> bool:
+        """Whether the model was trained on phantoms and is not for clinical use."""
+        return self.spec.intended_use == "phantom"
+
+    @cached_property
+    def taxonomies(self) -> dict[str, Taxonomy]:
+        """Task to taxonomy."""
+        return {name: TAXONOMIES[task.taxonomy] for name, task in self.spec.tasks.items()}
+
+    @property
+    def fold_paths(self) -> tuple[Path, ...]:
+        """Files of weights, a fold each."""
+        return tuple(self.path / fold for fold in self.spec.folds)
+
+    @property
+    def summary(self) -> ModelSummary:
+        """What a result says about the model."""
+        return ModelSummary(
+            name=self.name,
+            version=self.metadata.version,
+            sha256=self.sha256,
+            intended_use=self.spec.intended_use,
+            folds=len(self.spec.folds),
+        )
+
+
+def load_bundle(path_or_name: str | Path) -> Bundle:
+    """Open a bundle by its folder or by its name.
+
+    Only the metadata is read; weights are checked against their hashes when they are loaded.
+
+    Parameters
+    ----------
+    path_or_name
+        A folder, or the name of a bundle in one of :func:`bundle_folders`.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or the folder is not one.
+    """
+    path = Path(path_or_name)
+    if not path.exists():
+        path = find_bundle(str(path_or_name))
+    return _open(path)
+
+
+def find_bundle(name: str) -> Path:
+    """Return the folder of a bundle by name.
+
+    Raises
+    ------
+    BundleError
+        If no folder of bundles holds one of that name.
+    """
+    for folder in bundle_folders():
+        if (folder / name / METADATA).is_file() and PurePosixPath(name).name == name:
+            return folder / name
+    known = ", ".join(bundle.name for bundle in list_bundles()) or "none"
+    raise BundleError(
+        f"There is no model {name!r}, neither as a folder nor by name (at hand: {known}); "
+        "add one with `liverlesionai models add`."
+    )
+
+
+def list_bundles() -> tuple[Bundle, ...]:
+    """List the usable bundles of all folders of bundles; folders that are no bundle are passed over."""
+    found: dict[str, Bundle] = {}
+    for folder in bundle_folders():
+        for candidate in sorted(folder.iterdir()) if folder.is_dir() else []:
+            try:
+                bundle = _open(candidate)
+            except BundleError:
+                continue
+            found.setdefault(bundle.name, bundle)
+    return tuple(found.values())
+
+
+def bundle_folders() -> tuple[Path, ...]:
+    """Folders that bundles are looked for in: those shipped with the software, then the user's."""
+    return SHIPPED, user_bundle_folder()
+
+
+def user_bundle_folder() -> Path:
+    """Folder that bundles are added to: ``$LIVERLESIONAI_BUNDLES``, else the user's data folder."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    return Path(chosen) if chosen else Path.home() / ".local" / "share" / "LiverLesionAI" / "bundles"
+
+
+def verify_bundle(path: str | Path) -> Bundle:
+    """Check everything about a bundle: metadata, files, hashes, and the tensors of every fold.
+
+    Returns
+    -------
+    Bundle
+        The bundle, if all is well.
+
+    Raises
+    ------
+    BundleError
+        Naming the first thing that is wrong.
+    """
+    bundle = _open(Path(path))
+    listed = {*bundle.spec.files, str(METADATA)}
+    for file in bundle_files(bundle.path):
+        if str(file) not in listed:
+            raise BundleError(f"{bundle.path / file} is not listed in the bundle's metadata; remove it.")
+    for required in (*REQUIRED_FILES, *bundle.spec.folds):
+        if str(required) not in listed:
+            raise BundleError(
+                f"The metadata of {bundle.path} does not list {required}; get the bundle again."
+            )
+    for name in bundle.spec.files:
+        check_file(bundle, name)
+    if json.loads((bundle.path / INFERENCE).read_text(encoding="utf-8")) != inference_config():
+        raise BundleError(
+            f"{bundle.path / INFERENCE} is not the one that this software writes, and such a file can run "
+            "any code; do not use this bundle."
+        )
+    for fold in bundle.fold_paths:
+        _check_tensors(bundle, fold)
+    return bundle
+
+
+def check_file(bundle: Bundle, name: str) -> None:
+    """Compare a bundle's file with the hash in its metadata.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or is not the one that the metadata describes.
+    """
+    expected = bundle.spec.files.get(name)
+    file = bundle.path / name
+    if expected is None or not file.is_file() or file.is_symlink():
+        raise BundleError(f"{file} is missing from the bundle {bundle.name}; get the bundle again.")
+    if sha256_of(file) != expected:
+        raise BundleError(f"{file} is damaged or was changed (its SHA-256 is wrong); get the bundle again.")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def bundle_files(path: Path) -> Iterator[PurePosixPath]:
+    """All files below a folder, links included, relative to it and in order."""
+    for file in sorted(path.rglob("*")):
+        if file.is_symlink() or not file.is_dir():
+            yield PurePosixPath(file.relative_to(path).as_posix())
+
+
+def inference_config() -> dict[str, object]:
+    """Content of ``configs/inference.json``: MONAI's runner classifies a study folder with the bundle.
+
+    From the bundle's folder: ``python -m monai.bundle run --config_file configs/inference.json --study DIR``,
+    with ``--output FILE`` for a JSON file instead of standard output.
+    """
+    return {
+        "bundle_root": ".",
+        "study": "study",
+        "output": None,
+        "device": "auto",
+        "precision": "auto",
+        "bundle": {"_target_": "LiverLesionAI.bundles.load_bundle", "path_or_name": "@bundle_root"},
+        "network_def": {"_target_": "LiverLesionAI.inference.load_fold", "bundle": "@bundle", "fold": 0},
+        "classify": {
+            "_target_": "LiverLesionAI.inference.classify_folder",
+            "_mode_": "callable",
+            "bundle": "@bundle",
+            "study": "@study",
+            "output": "@output",
+            "device": "@device",
+            "precision": "@precision",
+        },
+        "run": ["$@classify()"],
+    }
+
+
+def _open(path: Path) -> Bundle:
+    file = path / METADATA
+    if not file.is_file():
+        raise BundleError(
+            f"{path} is not a model bundle (it has no {METADATA}); give a bundle's folder or name."
+        )
+    try:
+        content = file.read_bytes()
+        metadata = BundleMetadata.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{file} does not describe a bundle: {where or 'it'}: {first['msg']}.") from None
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read ({error.strerror}).") from None
+    for name in (*metadata.liver_lesion.files, *metadata.liver_lesion.folds):
+        if not is_safe(name):
+            raise BundleError(
+                f"{file} names {name!r}, which lies outside the bundle; do not use this bundle."
+            )
+    missing = [fold for fold in metadata.liver_lesion.folds if not (path / fold).is_file()]
+    if missing:
+        raise BundleError(f"{path / missing[0]} is missing from the bundle; get the bundle again.")
+    return Bundle(path, metadata, hashlib.sha256(content).hexdigest())
+
+
+def is_safe(name: str) -> bool:
+    """Whether a name in a bundle or archive stays inside: relative, no ``..``, no drive, no backslash."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and not set(name) & set("\\:\0")
+
+
+def _check_tensors(bundle: Bundle, fold: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    from LiverLesionAI.networks.build import build_network
+
+    spec = bundle.spec
+    network = build_network(spec.sequences, spec.tasks, spec.network, device="meta")
+    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    try:
+        with safe_open(fold, framework="np") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BundleError(f"{fold} is no file of weights ({error}); get the bundle again.") from None
+    if found != expected:
+        differing = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
+        raise BundleError(
+            f"{fold} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
+            "get the bundle again."
+        )

@@ -1,0 +1,63 @@
+"""On which device and in which precision a network runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from LiverLesionAI.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Device and precision that were chosen, and what the user should know about the choice."""
+
+    device: str
+    precision: str
+    warnings: tuple[str, ...] = ()
+
+
+def resolve_execution(device: str = "auto", precision: str = "auto") -> Execution:
+    """Choose device and precision.
+
+    ``auto`` takes a CUDA device where there is one, else the processor; and bfloat16 only where the hardware
+    multiplies it (CUDA from Ampere on, processors with AMX or AVX512-BF16), since emulated it is far slower
+    than float32.
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there, a name is not known, or the precision is not possible on the device.
+    """
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = "cuda" if available["cuda"] else "cpu"
+    if not available.get(device, False):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise ConfigError(f"This machine has no device {device!r}; choose auto or one of {usable}.")
+    if precision == "auto":
+        return Execution(device, "bf16" if has_bf16(device) else "fp32")
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise ConfigError(f"Precision {precision!r} is not known; choose auto, fp32, bf16 or fp16.")
+    if precision == "fp16" and device == "cpu":
+        raise ConfigError("Precision fp16 is not possible on the processor; choose auto, fp32 or bf16.")
+    if precision == "bf16" and not has_bf16(device):
+        return Execution(device, "bf16", ("bf16 is emulated on this hardware and slower than fp32",))
+    return Execution(device, precision)
+
+
+def has_bf16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 in hardware."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if device == "cpu":
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    return False

@@ -1,0 +1,1 @@
+"""Network architectures; importing a module of this package imports torch and MONAI."""

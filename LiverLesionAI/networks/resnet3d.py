@@ -1,0 +1,222 @@
+"""The multitask 3D ResNet-18 of Wang et al. 2021: one branch per MRI sequence, two fused heads.
+
+The residual stages are MONAI's (:class:`monai.networks.nets.resnet.ResNet`). Each branch reads one sequence's
+patch with its annotation channel; a head reads the features of the sequences that matter most to its task,
+followed by the features of all of them (doi:10.1186/s13244-021-01117-z, Fig. 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from monai.networks.nets.resnet import ResNet, ResNetBlock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Head:
+    """One classification task of the network.
+
+    Attributes
+    ----------
+    classes
+        Number of classes.
+    fused
+        Sequences whose features come first, in this order, before those of all sequences.
+    """
+
+    classes: int
+    fused: tuple[str, ...] = ()
+
+
+W_HEADS: Mapping[str, Head] = {
+    "malignancy": Head(2, ("T2WI", "DWI", "ADC")),
+    "type": Head(7, ("LAP", "PVP", "DP")),
+}
+"""The two heads of the paper: ``fused2`` and ``fused7``."""
+
+
+class Stem(nn.Conv3d):
+    """The 7×7×7 stride-2 convolution, computed as a 4×4×4 convolution over 2×2×2 blocks of voxels.
+
+    The result is the same sum of the same products. Processors work on 16 contiguous channels instead of two
+    strided ones, which makes the stem, a third of a narrow network's work, about a third faster to train.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels in and out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=7, stride=2, padding=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``[B, C, D, H, W]`` to ``[B, out, D/2, H/2, W/2]``, odd sides padded by one zero."""
+        odd = [side % 2 for side in reversed(x.shape[2:])]
+        if any(odd):
+            x = F.pad(x, [pad for side in odd for pad in (0, side)])
+        return F.conv3d(_blocks(x), _block_kernel(self.weight))
+
+
+def _blocks(x: Tensor) -> Tensor:
+    """Space to depth with the border that a 4×4×4 kernel needs: ``[B, 8C, D/2+3, H/2+3, W/2+3]``."""
+    batch, channels, *size = x.shape
+    depth, height, width = (side // 2 for side in size)
+    split = x.view(batch, channels, depth, 2, height, 2, width, 2).permute(0, 2, 4, 6, 1, 3, 5, 7)
+    padded = x.new_zeros(batch, depth + 3, height + 3, width + 3, channels, 2, 2, 2)
+    padded[:, 2:-1, 2:-1, 2:-1] = split
+    return padded.flatten(4).permute(0, 4, 1, 2, 3)
+
+
+def _block_kernel(weight: Tensor) -> Tensor:
+    """Rearrange a 7×7×7 kernel, one zero before it on each axis, for :func:`_blocks`."""
+    out, channels = weight.shape[:2]
+    split = F.pad(weight, (1, 0, 1, 0, 1, 0)).view(out, channels, 4, 2, 4, 2, 4, 2)
+    return split.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(out, 4, 4, 4, 8 * channels).permute(0, 4, 1, 2, 3)
+
+
+def resnet18_branch(width: int = 64, in_channels: int = 2) -> ResNet:
+    """Build the 3D ResNet-18 of one sequence: ``[B, in_channels, D, H, W]`` to ``[B, 8 · width]``.
+
+    The 2D ResNet-18 extended to 3D: 7×7×7 stem of stride 2, max-pooling, four stages of two basic blocks.
+    `width` is the number of channels of the first stage; 64 is the paper's (33.2 million parameters).
+    """
+    widths = [width, 2 * width, 4 * width, 8 * width]
+    branch = ResNet(
+        ResNetBlock,
+        layers=[2, 2, 2, 2],
+        block_inplanes=widths,
+        n_input_channels=in_channels,
+        conv1_t_size=7,
+        conv1_t_stride=2,
+        feed_forward=False,
+        bias_downsample=False,
+    )
+    stem = Stem(in_channels, width)
+    stem.load_state_dict(branch.conv1.state_dict(), assign=True)
+    branch.conv1 = stem
+    return branch
+
+
+class MultitaskResNet3D(nn.Module):
+    """One ResNet-18 branch per sequence and one fused head per task.
+
+    Parameters
+    ----------
+    sequences
+        Sequences in the order of the input.
+    heads
+        Task to its number of classes and leading sequences.
+    width
+        Channels of the first stage (64 in the paper); a branch gives ``8 · width`` features.
+    head_hidden
+        Units of each head's hidden layer; 0 for a single linear layer.
+    in_channels
+        Channels of a patch: image and annotation.
+
+    Notes
+    -----
+    An absent sequence is represented by its branch's mean feature over the training lesions
+    (`mean_features`, ``[S, F]``), so that its block of the head's input carries no information about the
+    lesion. During training the mean is followed with momentum; :meth:`set_mean_features` fixes it at the end.
+    """
+
+    mean_features: Tensor
+    mean_momentum = 0.1
+
+    def __init__(
+        self,
+        sequences: Sequence[str],
+        heads: Mapping[str, Head] = W_HEADS,
+        *,
+        width: int = 64,
+        head_hidden: int = 0,
+        in_channels: int = 2,
+    ) -> None:
+        super().__init__()
+        self.sequences = tuple(sequences)
+        self.feature_count = 8 * width
+        self.branches = nn.ModuleDict({name: resnet18_branch(width, in_channels) for name in self.sequences})
+        self.fused = {
+            task: tuple(self.sequences.index(name) for name in head.fused) for task, head in heads.items()
+        }
+        self.heads = nn.ModuleDict(
+            {
+                _head_name(task): _classifier(
+                    (len(head.fused) + len(self.sequences)) * self.feature_count, head_hidden, head.classes
+                )
+                for task, head in heads.items()
+            }
+        )
+        self.register_buffer("mean_features", torch.zeros(len(self.sequences), self.feature_count))
+
+    def forward(self, x: Tensor, present: Tensor | None = None) -> dict[str, Tensor]:
+        """Classify patches; see :meth:`features` and :meth:`logits`."""
+        return self.logits(self.features(x, present))
+
+    def features(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """Run the branches.
+
+        Parameters
+        ----------
+        x
+            Patches ``[B, S, C, D, H, W]``.
+        present
+            Booleans ``[B, S]``; patches of absent sequences are not read. None where all are present.
+
+        Returns
+        -------
+        Tensor
+            ``[B, S, F]``, float32.
+        """
+        if present is None:
+            present = x.new_ones(x.shape[:2], dtype=torch.bool)
+        columns = [self._branch_features(i, x[:, i], present[:, i]) for i in range(len(self.sequences))]
+        return torch.stack(columns, dim=1)
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Run the heads on ``[B, S, F]``: for each task ``[B, classes]``, before softmax."""
+        everything = features.flatten(1)
+        fused = {
+            task: torch.cat([features[:, leading].flatten(1), everything], dim=1)
+            for task, leading in self.fused.items()
+        }
+        return {task: self.heads[_head_name(task)](inputs) for task, inputs in fused.items()}
+
+    @torch.no_grad()
+    def set_mean_features(self, features: Tensor, present: Tensor) -> None:
+        """Fix the stand-in for absent sequences: the mean of ``[N, S, F]`` where ``[N, S]`` is true."""
+        weight = present.to(features.dtype).unsqueeze(-1)
+        mean = (features * weight).sum(0) / weight.sum(0).clamp(min=1)
+        self.mean_features.copy_(torch.where(present.any(0).unsqueeze(-1), mean, self.mean_features))
+
+    def _branch_features(self, index: int, x: Tensor, present: Tensor) -> Tensor:
+        mean = self.mean_features[index]
+        if not present.any():
+            return mean.expand(len(x), -1)
+        branch = self.branches[self.sequences[index]]
+        if present.all():
+            found = branch(x).float()
+            result = found
+        else:
+            found = branch(x[present]).float()
+            result = mean.expand(len(x), -1).clone()
+            result[present] = found
+        if self.training:
+            mean.lerp_(found.detach().mean(0), self.mean_momentum)
+        return result
+
+
+def _head_name(task: str) -> str:
+    """Module name of a task's head (a module cannot be called ``type``)."""
+    return f"{task}_head"
+
+
+def _classifier(inputs: int, hidden: int, classes: int) -> nn.Module:
+    if hidden == 0:
+        return nn.Linear(inputs, classes)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))

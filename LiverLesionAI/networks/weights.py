@@ -1,0 +1,65 @@
+"""Weights on disk: safetensors, half precision where it is harmless."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from LiverLesionAI.errors import BundleError
+
+
+def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
+    """Write a network's weights, whole or not at all.
+
+    Parameters
+    ----------
+    network
+        Any module; its buffers are written too.
+    path
+        The ``.safetensors`` file.
+    half
+        Store kernels and matrices as float16. Vectors (normalisation, biases) and buffers stay float32.
+    """
+    kernels = {name for name, parameter in network.named_parameters() if parameter.ndim > 1}
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16 if half and name in kernels else None).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def load_weights(network: nn.Module, path: Path, device: str = "cpu") -> nn.Module:
+    """Give a network built on device ``"meta"`` its weights, float32 and channels last.
+
+    Each tensor is read, widened and laid out by itself, so that no second copy of the weights is ever held.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged or its tensors are not those of the network.
+    """
+    expected = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            if set(file.keys()) != set(expected):
+                raise BundleError(f"{path} does not hold the tensors of its network; get the bundle again.")
+            tensors = {name: _ready(file.get_tensor(name), device) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path} is damaged ({error}); get the bundle again.") from None
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise BundleError(f"{path}: {name} has another shape than in its network; get the bundle again.")
+    network.load_state_dict(tensors, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def _ready(tensor: Tensor, device: str) -> Tensor:
+    layout = torch.channels_last_3d if tensor.ndim == 5 else torch.preserve_format
+    return tensor.to(device, torch.float32 if tensor.is_floating_point() else None, memory_format=layout)

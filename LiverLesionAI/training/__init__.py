@@ -1,0 +1,1 @@
+"""Training of the lesion classifiers, from a configuration file to a finished bundle."""

@@ -1,0 +1,81 @@
+"""The model card of a bundle, rendered from its metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from LiverLesionAI.bundle_metadata import PHANTOM_WARNING, BundleMetadata
+from LiverLesionAI.taxonomy import TAXONOMIES
+
+
+def model_card(metadata: BundleMetadata) -> str:
+    """Render ``docs/README.md``.
+
+    Parameters
+    ----------
+    metadata
+        The bundle's metadata.
+
+    Returns
+    -------
+    str
+        Markdown: what the model is, what it reads, how it was trained, what was measured, what it is not for.
+    """
+    return "\n\n".join(_sections(metadata)) + "\n"
+
+
+def _sections(metadata: BundleMetadata) -> Iterable[str]:
+    spec, cohort = metadata.liver_lesion, metadata.liver_lesion.training_cohort
+    yield f"# {metadata.name} {metadata.version}"
+    if spec.intended_use == "phantom":
+        warning = PHANTOM_WARNING.capitalize()
+        yield f"> **{warning}.** Its figures were measured on phantoms and say nothing about patients."
+    yield metadata.description
+    yield "## Use"
+    yield metadata.intended_use
+    yield "Not intended for:\n\n" + _list(spec.not_intended_for)
+    yield "## Input and output"
+    yield (
+        f"Sequences, in this order: {', '.join(spec.sequences)}. "
+        f"It cannot do without {', '.join(spec.required_sequences)}." if spec.required_sequences else
+        f"Sequences, in this order: {', '.join(spec.sequences)}. Any of them may be missing; the answer then "
+        "rests on the others and says so."
+    )  # fmt: skip
+    yield _table(
+        ("task", "classes"),
+        [(name, ", ".join(TAXONOMIES[task.taxonomy].names)) for name, task in spec.tasks.items()],
+    )
+    yield f"The answer is the mean of {len(spec.folds)} folds; their spread is reported with it."
+    yield "## Training"
+    yield f"{cohort.lesions} lesions of {cohort.patients} patients: {cohort.description}. Seed {spec.seed}."
+    yield _table(("class", "lesions"), [(name, str(count)) for name, count in cohort.classes.items()])
+    yield "What the paper leaves open was chosen so:"
+    yield _table(("what", "choice"), list(spec.choices.items()))
+    yield "The whole configuration is `configs/training.yaml`; `liverlesionai train` repeats the run with it."
+    yield "## Results"
+    for cohort_name in dict.fromkeys(metric.cohort for metric in spec.metrics):
+        yield f"Measured in {cohort_name}:"
+        yield _table(
+            ("figure", "value", "95% interval", "lesions"),
+            [
+                (
+                    m.name.replace("_", " "),
+                    f"{m.value:.3f}",
+                    f"{m.lower:.3f}–{m.upper:.3f} ({m.method})",
+                    str(m.n),
+                )
+                for m in spec.metrics
+                if m.cohort == cohort_name
+            ],
+        )
+    yield "## References"
+    yield _list(metadata.references)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

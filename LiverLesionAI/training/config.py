@@ -1,0 +1,234 @@
+"""The configuration of a training run, checked by pydantic: every choice stands in one YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from LiverLesionAI.bundle_metadata import BUNDLE_NAME, Network, Part, Patches
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.patches import PatchParameters
+from LiverLesionAI.sequences import SEQUENCES, W_SEQUENCES
+from LiverLesionAI.taxonomy import TAXONOMIES
+
+RESERVED_SEEDS = range(900_000, 900_700)
+"""Phantoms that the published evaluation is measured on; nothing is ever trained or tuned on them."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class PhantomSource(Part):
+    """Lesions made by the phantom, one study each, the classes in turn.
+
+    Attributes
+    ----------
+    first_seed, lesions
+        Lesion *i* has the seed ``first_seed + i`` and the class ``classes[i mod len(classes)]``.
+    atypical_fraction
+        Share of atypical presentations.
+    misalign_mm
+        Bounds of the rigid and of the smooth displacement between sequences.
+    """
+
+    first_seed: NonNegativeInt
+    lesions: PositiveInt
+    classes: tuple[str, ...] = TAXONOMIES["W7"].names
+    atypical_fraction: Fraction = 0.25
+    misalign_mm: tuple[NonNegativeFloat, NonNegativeFloat] = (2.0, 1.0)
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_exist(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(classes) - set(TAXONOMIES["W7"].names))
+        if unknown or not classes:
+            raise ValueError(f"classes must be among {', '.join(TAXONOMIES['W7'].names)}")
+        return classes
+
+    @model_validator(mode="after")
+    def _leave_reserved_seeds(self) -> PhantomSource:
+        used = range(self.first_seed, self.first_seed + self.lesions)
+        if used.start < RESERVED_SEEDS.stop and RESERVED_SEEDS.start < used.stop:
+            raise ValueError(
+                f"seeds {used.start}–{used.stop - 1} touch {RESERVED_SEEDS.start}–{RESERVED_SEEDS.stop - 1}, "
+                "which are reserved for the final evaluation; choose another first_seed"
+            )
+        return self
+
+
+class Variants(Part):
+    """Geometric variants of each lesion, made once and kept on disk beside the unvaried one.
+
+    Rotations about the patch's x, y and z axis, the logarithm of the scale and the shifts along each axis are
+    drawn uniformly from the symmetric ranges given; large lesions draw the margin of
+    ``patches.training_margin_mm``.
+    """
+
+    count: PositiveInt = 4
+    rotation_deg: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (8.0, 8.0, 20.0)
+    scale: Annotated[float, Field(ge=1, lt=2)] = 1.1
+    shift_mm: NonNegativeFloat = 4.0
+
+
+class Augmentation(Part):
+    """Online augmentation; every range is symmetric, in units of the [0, 1] intensity where it has one.
+
+    Attributes
+    ----------
+    flip
+        Probability of a flip along each of the patch's axes, left–right, anterior–posterior and
+        cranio-caudal, for all sequences alike.
+    gain, gamma
+        Largest factor and exponent; drawn log-uniformly for each sequence.
+    offset
+        Largest offset, drawn for each sequence.
+    noise
+        Largest standard deviation of Gaussian noise, drawn for each sequence.
+    sequence_dropout
+        Probability with which each sequence is treated as missing.
+    """
+
+    flip: Fraction = 0.5
+    gain: Annotated[float, Field(ge=1)] = 1.2
+    gamma: Annotated[float, Field(ge=1)] = 1.3
+    offset: NonNegativeFloat = 0.05
+    noise: NonNegativeFloat = 0.03
+    sequence_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Optimisation(Part):
+    """AdamW with a one-cycle or cosine schedule, both losses 1:1.
+
+    ``patience`` is the number of epochs without a better validation score after which a fold stops;
+    ``class_weights: balanced`` weighs classes by the inverse of their frequency.
+    """
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 0.05
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["balanced"] | None = None
+    patience: PositiveInt = 6
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class TrainingConfig(Part):
+    """Everything that determines a trained bundle.
+
+    Exactly one of ``phantom`` and ``cohort`` names the lesions; ``cohort`` is a CSV with the columns
+    ``study_id,path,lesion,truth`` and optionally ``patient_id``, paths relative to the CSV. ``folds`` selects
+    folds to train (all by default). ``parallel_folds`` trains that many at once, sharing the cores; by
+    default as many as there are cores without a GPU, one with a GPU.
+    """
+
+    name: Annotated[str, Field(pattern=BUNDLE_NAME)]
+    version: str = "0.1.0"
+    seed: NonNegativeInt = 0
+    sequences: tuple[str, ...] = W_SEQUENCES
+    required_sequences: tuple[str, ...] = ()
+    network: Network = Network()
+    patches: Patches = PatchParameters()
+    phantom: PhantomSource | None = None
+    cohort: Path | None = None
+    variants: Variants = Variants()
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation = Optimisation()
+    fold_count: Annotated[int, Field(ge=2)] = 5
+    folds: tuple[NonNegativeInt, ...] | None = None
+    parallel_folds: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainingConfig:
+        if (self.phantom is None) == (self.cohort is None):
+            raise ValueError("give either phantom or cohort as the source of lesions")
+        unknown = [name for name in self.sequences if name not in SEQUENCES]
+        if unknown or len(set(self.sequences)) != len(self.sequences) or not self.sequences:
+            raise ValueError(f"sequences must be different ones of {', '.join(SEQUENCES)}")
+        if not set(self.required_sequences) <= set(self.sequences):
+            raise ValueError("required_sequences must be among sequences")
+        if self.folds is not None and not set(self.folds) <= set(range(self.fold_count)):
+            raise ValueError(f"folds must be among 0–{self.fold_count - 1}")
+        return self
+
+    @property
+    def selected_folds(self) -> tuple[int, ...]:
+        """Folds to train, ascending."""
+        return tuple(range(self.fold_count)) if self.folds is None else tuple(sorted(set(self.folds)))
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, defaults written out."""
+        import yaml
+
+        content = self.model_dump(mode="json", exclude_none=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+    def digest(self) -> str:
+        """SHA-256 of all that shapes the weights, that is of all but how the folds are run."""
+        return _digest(self.model_dump(mode="json", exclude={"folds", "parallel_folds"}))
+
+    def patches_digest(self) -> str:
+        """SHA-256 of what shapes a lesion's cached patches, the code that makes them included.
+
+        How many lesions there are does not count: a larger run finds those of a smaller one.
+        """
+        parts = {"seed", "sequences", "patches", "phantom", "cohort", "variants"}
+        content = self.model_dump(mode="json", include=parts, exclude={"phantom": {"lesions"}})
+        package = Path(__file__).resolve().parents[1]
+        sources = sorted([package / "patches.py", *(package / "phantom").glob("*.py")])
+        code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+        return _digest({"content": content, "code": code})
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read and check a training configuration.
+
+    Parameters
+    ----------
+    path
+        YAML file; a relative ``cohort`` is taken relative to it.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not YAML, or a value cannot be used.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror
+        raise ConfigError(f"{path} cannot be read ({reason}); give a training configuration.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path} is not YAML ({reason}); see docs/training.md for an example.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no configuration; see docs/training.md for an example.")
+    try:
+        config = TrainingConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the configuration"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where}: {reason}.") from None
+    if config.cohort is not None:
+        config = config.model_copy(update={"cohort": (path.parent / config.cohort).resolve()})
+    return config

@@ -1,0 +1,232 @@
+"""From trained folds to a bundle: metadata, model card, licence, weights."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from LiverLesionAI.bundle_metadata import (
+    BundleMetadata,
+    Cohort,
+    LiverLesion,
+    Metric,
+    network_data_format,
+    wang_tasks,
+)
+from LiverLesionAI.bundles import (
+    CARD,
+    INFERENCE,
+    LICENCE,
+    METADATA,
+    bundle_files,
+    inference_config,
+    sha256_of,
+    verify_bundle,
+)
+from LiverLesionAI.errors import OutputError
+from LiverLesionAI.training.cache import PatchCache
+from LiverLesionAI.training.card import model_card
+from LiverLesionAI.training.config import TrainingConfig
+from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, fold_is_finished
+from LiverLesionAI.training.metrics import validation_metrics
+
+TRAINING_CONFIG = "configs/training.yaml"
+NOT_INTENDED_FOR = (
+    "treated lesions",
+    "diffuse lesions without a boundary",
+    "malignancies that invade the portal or a hepatic vein or a neighbouring organ",
+)
+"""What Wang et al. 2021 excluded."""
+
+_PACKAGES = ("numpy", "torch", "monai", "SimpleITK", "scipy", "safetensors", "pydantic")
+
+
+def export_bundle(config: TrainingConfig, cache: PatchCache, out_dir: Path) -> Path:
+    """Write the bundle of the folds that are finished, whole or not at all.
+
+    A bundle that an earlier export left in `out_dir` is replaced.
+
+    Parameters
+    ----------
+    config
+        The training run.
+    cache
+        Its lesions.
+    out_dir
+        Folder of the run, with ``folds/``; the bundle becomes ``out_dir/<name>``.
+
+    Returns
+    -------
+    pathlib.Path
+        The bundle.
+
+    Raises
+    ------
+    OutputError
+        If no fold is finished.
+    """
+    every_fold = {fold: out_dir / "folds" / f"fold_{fold}" for fold in range(config.fold_count)}
+    finished = {fold: folder for fold, folder in every_fold.items() if fold_is_finished(folder)}
+    if not finished:
+        raise OutputError(f"{out_dir} holds no finished fold; train on with --resume.")
+    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out_dir))
+    try:
+        _write_bundle(config, cache, finished, staging)
+        verify_bundle(staging)
+        target = out_dir / config.name
+        if target.exists():
+            shutil.rmtree(target)
+        os.chmod(staging, 0o755)
+        os.replace(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _write_bundle(
+    config: TrainingConfig, cache: PatchCache, finished: Mapping[int, Path], bundle: Path
+) -> None:
+    for part in ("configs", "models", "docs"):
+        (bundle / part).mkdir()
+    for fold, folder in finished.items():
+        shutil.copyfile(folder / WEIGHTS, bundle / "models" / f"fold_{fold}.safetensors")
+    (bundle / TRAINING_CONFIG).write_text(_without_paths(config).to_yaml(), encoding="utf-8")
+    (bundle / INFERENCE).write_text(json.dumps(inference_config(), indent=2) + "\n", encoding="utf-8")
+    (bundle / LICENCE).write_text(_licence(), encoding="utf-8")
+    metadata = _metadata(config, cache, finished, {})
+    (bundle / CARD).write_text(model_card(metadata), encoding="utf-8")
+    hashes = {str(name): sha256_of(bundle / name) for name in bundle_files(bundle)}
+    (bundle / METADATA).write_text(_metadata(config, cache, finished, hashes).to_json(), encoding="utf-8")
+
+
+def _without_paths(config: TrainingConfig) -> TrainingConfig:
+    cohort = config.cohort and Path(config.cohort.name)
+    return config.model_copy(update={"cohort": cohort})
+
+
+def _metadata(
+    config: TrainingConfig, cache: PatchCache, finished: Mapping[int, Path], hashes: Mapping[str, str]
+) -> BundleMetadata:
+    tasks = wang_tasks(config.sequences)
+    phantom = config.phantom is not None
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return BundleMetadata(
+        name=config.name,
+        version=config.version,
+        changelog={config.version: "trained"},
+        monai_version=versions.pop("monai"),
+        pytorch_version=versions.pop("torch").partition("+")[0],
+        numpy_version=versions.pop("numpy"),
+        required_packages_version=versions,
+        task="Classification of focal liver lesions on multisequence MRI",
+        description=(
+            "Multitask 3D ResNet-18 with a branch per MRI sequence (Wang et al. 2021), which tells seven "
+            "types of focal liver lesion apart, and benign from malignant ones."
+        ),
+        authors="LiverLesionAI contributors",
+        copyright="Copyright (c) LiverLesionAI contributors",
+        intended_use=(
+            "Trained on phantoms: not for clinical use. For demonstration, teaching and testing of software."
+            if phantom
+            else "For research only; not for clinical use."
+        ),
+        references=("Wang S-H et al. Insights Imaging 2021;12:173. doi:10.1186/s13244-021-01117-z",),
+        network_data_format=network_data_format(config.sequences, tasks, config.patches.size),
+        liver_lesion=LiverLesion(
+            tasks=tasks,
+            sequences=config.sequences,
+            required_sequences=config.required_sequences,
+            patches=config.patches,
+            network=config.network,
+            folds=tuple(f"models/fold_{fold}.safetensors" for fold in finished),
+            files=hashes,
+            intended_use="phantom" if phantom else "research",
+            not_intended_for=NOT_INTENDED_FOR,
+            training_cohort=_cohort(config, cache),
+            metrics=_out_of_fold_metrics(list(finished.values())),
+            choices=_choices(config),
+            seed=config.seed,
+        ),
+    )
+
+
+def _cohort(config: TrainingConfig, cache: PatchCache) -> Cohort:
+    lesions = [cached.lesion for cached in cache.lesions]
+    counts = Counter(lesion.truth for lesion in lesions)
+    if config.phantom is not None:
+        source = config.phantom
+        rigid, smooth = source.misalign_mm
+        description = (
+            f"digital phantoms, seeds {source.first_seed}–{source.first_seed + source.lesions - 1}, "
+            f"{source.atypical_fraction:.0%} atypical, sequences misaligned by up to {rigid:g} mm rigidly "
+            f"and {smooth:g} mm smoothly"
+        )
+    else:
+        description = "patients of the trainer's own cohort"
+    return Cohort(
+        kind="patients" if config.phantom is None else "phantom",
+        description=description,
+        lesions=len(lesions),
+        patients=len({lesion.patient for lesion in lesions}),
+        classes=dict(sorted(counts.items())),
+    )
+
+
+def _out_of_fold_metrics(folders: Sequence[Path]) -> tuple[Metric, ...]:
+    parts = [json.loads((folder / PREDICTIONS).read_text(encoding="utf-8")) for folder in folders]
+    tasks = parts[0]["labels"]
+    labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
+    probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
+    return validation_metrics(
+        labels, probabilities, "cross-validation, each lesion by the fold that held it out"
+    )
+
+
+def _choices(config: TrainingConfig) -> dict[str, str]:
+    """What the paper leaves open and what was chosen here, for the model card."""
+    patches, settings, augmentation = config.patches, config.optimisation, config.augmentation
+    limits = (
+        "minimum and maximum of the whole volume"
+        if patches.intensity == "minmax"
+        else "percentiles {} and {} of the whole volume".format(*patches.percentiles)
+    )
+    hidden = config.network.head_hidden
+    return {
+        "intensity to [0, 1]": limits,
+        "Gaussian of the annotation channel": f"σ = {patches.annotation_sigma:g} voxels of the patch",
+        "margin of lesions of 32 mm and more": (
+            "{:g} mm; in training {:g}–{:g} mm".format(patches.margin_mm, *patches.training_margin_mm)
+        ),
+        "width of the network": f"{config.network.width} channels in the first stage (the paper: 64)",
+        "heads": f"one hidden layer of {hidden} units" if hidden else "one linear layer",
+        "loss": "cross-entropy of both tasks, 1:1, "
+        + ("classes weighted by the inverse of their frequency" if settings.class_weights else "unweighted"),
+        "optimiser": (
+            f"AdamW, {settings.schedule.replace('_', '-')} schedule, learning rate "
+            f"{settings.learning_rate:g}, weight decay {settings.weight_decay:g}, "
+            f"{settings.epochs} epochs of batches of {settings.batch_size}"
+        ),
+        "missing sequences": (
+            "replaced by the branch's mean feature; each sequence is left out with probability "
+            f"{augmentation.sequence_dropout:g} in training"
+        ),
+    }
+
+
+def _licence() -> str:
+    """The project's licence, which holds for the weights too."""
+    beside = Path(__file__).resolve().parents[2] / "LICENSE"
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    for file in importlib.metadata.files("liverlesionai") or ():
+        if file.name == "LICENSE":
+            return file.read_text(encoding="utf-8")
+    return "SPDX-License-Identifier: Apache-2.0\nhttps://www.apache.org/licenses/LICENSE-2.0\n"

@@ -1,0 +1,159 @@
+"""The Lightning module: losses, metrics, optimiser and schedule of the multitask network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from LiverLesionAI.bundle_metadata import wang_tasks
+from LiverLesionAI.networks.build import build_network
+from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.training.batches import Batch, training_batches, validation_batches
+from LiverLesionAI.training.cache import CachedLesion
+from LiverLesionAI.training.config import TrainingConfig
+
+LOSS_WEIGHT_IN_SCORE = 1e-5
+"""So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
+
+
+class LesionTraining(pl.LightningModule):
+    """Trains the network of one fold.
+
+    Parameters
+    ----------
+    config
+        The training run.
+    fold
+        Index of the fold; with the run's seed it determines the first weights.
+    class_weights
+        For each task the weight of each class in its loss, None for equal weights.
+    steps
+        Optimiser steps of the whole run.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, fold: int, class_weights: Sequence[Tensor] | None, steps: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.tasks = wang_tasks(config.sequences)
+        self.steps = steps
+        with torch.random.fork_rng():
+            torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
+            network = build_network(config.sequences, self.tasks, config.network)
+        self.network = network.to(memory_format=torch.channels_last_3d)
+        self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
+        self._seen: list[tuple[Tensor, Tensor, float]] = []
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Sum of both tasks' cross-entropies."""
+        loss = self._loss(self.network(batch.patches, batch.present), batch.labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Collect the predictions of a validation batch."""
+        logits = self.network(batch.patches, batch.present)
+        loss = float(self._loss(logits, batch.labels, smoothing=0.0))
+        predicted = torch.stack([logits[task].argmax(dim=1) for task in self.tasks], dim=1)
+        self._seen.append((predicted == batch.labels, batch.labels, loss))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracy and loss, and the score by which the best epoch is chosen."""
+        correct = torch.cat([seen for seen, _, _ in self._seen]).double().mean(dim=0)
+        sizes = [len(labels) for _, labels, _ in self._seen]
+        loss = float(np.average([loss for _, _, loss in self._seen], weights=sizes))
+        self._seen.clear()
+        for task, accuracy in zip(self.tasks, correct, strict=True):
+            self.log(f"val_{task}_accuracy", accuracy.float())
+        self.log("val_loss", loss)
+        self.log("val_score", validation_score(float(correct[list(self.tasks).index("type")]), loss))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, without decay of biases and normalisation, and the schedule per step."""
+        settings = self.config.optimisation
+        parameters = list(self.network.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        factor = partial(learning_rate_factor, steps=self.steps, schedule=settings.schedule)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _loss(self, logits: dict[str, Tensor], labels: Tensor, smoothing: float | None = None) -> Tensor:
+        if smoothing is None:
+            smoothing = self.config.optimisation.label_smoothing
+        weights = list(self.class_weights) or [None] * len(self.tasks)
+        losses = [
+            F.cross_entropy(logits[task].float(), labels[:, i], weights[i], label_smoothing=smoothing)
+            for i, task in enumerate(self.tasks)
+        ]
+        return torch.stack(losses).sum()
+
+
+class FoldData(pl.LightningDataModule):
+    """Training and validation lesions of one fold; every epoch has its own variants and draws."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        fold: int,
+        training: Sequence[CachedLesion],
+        held_out: Sequence[CachedLesion],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.fold = fold
+        self.training = training
+        self.held_out = held_out
+
+    def train_dataloader(self) -> Any:
+        """Batches of the current epoch."""
+        assert self.trainer is not None
+        seed = int(np.random.SeedSequence([self.config.seed, self.fold]).generate_state(1)[0])
+        batch_size = self.config.optimisation.batch_size
+        epoch = self.trainer.current_epoch
+        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed)
+
+    def val_dataloader(self) -> Any:
+        """The held-out lesions as inference sees them."""
+        return validation_batches(self.held_out, self.config.optimisation.batch_size)
+
+
+def validation_score(type_accuracy: float, loss: float) -> float:
+    """Accuracy of the lesion type; the lower loss is better where it is the same."""
+    return type_accuracy - LOSS_WEIGHT_IN_SCORE * min(loss, 10.0)
+
+
+def balanced_weights(lesions: Sequence[CachedLesion]) -> list[Tensor]:
+    """For each task, class weights inverse to the class's frequency, 1 on average over lesions."""
+    labels = np.array([lesion.lesion.labels for lesion in lesions])
+    weights = []
+    for column, task in zip(labels.T, wang_tasks(()).values(), strict=True):
+        counts = np.bincount(column, minlength=len(TAXONOMIES[task.taxonomy].classes))
+        present = np.maximum(counts, 1)
+        weights.append(torch.from_numpy((len(column) / ((counts > 0).sum() * present)).astype(np.float32)))
+    return weights
+
+
+def learning_rate_factor(step: int, steps: int, schedule: str) -> float:
+    """Share of the highest learning rate at a step.
+
+    Both schedules fall to 0 along a cosine; ``"one_cycle"`` first rises linearly over a quarter of the steps
+    (Smith & Topin 2018, arXiv:1708.07120).
+    """
+    rising = max(1, steps // 4) if schedule == "one_cycle" else 0
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

@@ -1,0 +1,208 @@
+"""A whole training run: patches, folds, bundle."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+
+from LiverLesionAI.errors import ConfigError, OutputError
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name
+from LiverLesionAI.training.config import TrainingConfig, read_config
+from LiverLesionAI.training.lesions import validation_fold
+
+CONFIG, RUN = "config.yaml", "run.json"
+
+
+class TrainingStoppedError(Exception):
+    """The run was stopped from outside; it goes on with ``resume``."""
+
+
+def train(
+    config_path: str | Path,
+    out_dir: str | Path,
+    *,
+    resume: bool = False,
+    cache_dir: str | Path | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Train a classifier and write its bundle.
+
+    Parameters
+    ----------
+    config_path
+        YAML file (:class:`~LiverLesionAI.training.config.TrainingConfig`).
+    out_dir
+        Folder of the run. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with ``epochs.csv``
+        and, at the end, the bundle in a folder of its name.
+    resume
+        Go on with the run in `out_dir`: finished folds are kept, a begun fold goes on at its last finished
+        epoch, and the result is the same as that of an uninterrupted run.
+    cache_dir
+        Where patches are kept instead of ``out_dir/patches``, to share them between runs.
+    progress
+        Told what is being done and how much of it.
+
+    Returns
+    -------
+    pathlib.Path
+        The bundle.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration or the cohort cannot be used, or is not that of the run to resume.
+    OutputError
+        If `out_dir` already holds a run and `resume` is not set.
+    """
+    from LiverLesionAI.training.export import export_bundle
+
+    config_path, out_dir = Path(config_path), Path(out_dir)
+    config = read_config(config_path)
+    caches = Path(cache_dir) if cache_dir else out_dir / "patches"
+    cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
+    if not cache.lesions:
+        raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
+    _train_folds(config, cache, out_dir / "folds", progress)
+    return export_bundle(config, cache, out_dir)
+
+
+def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
+    """Begin a run or go on with it; return the name of its patch cache."""
+    record = out_dir / RUN
+    if record.exists():
+        if not resume:
+            raise OutputError(f"{out_dir} holds a training run; add --resume or choose another folder.")
+        run = json.loads(record.read_text(encoding="utf-8"))
+        if run["config_sha256"] != config.digest():
+            raise ConfigError(
+                f"{config_path} differs from that of the run in {out_dir}; choose another folder."
+            )
+        return run["patches"]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    run = {"config_sha256": config.digest(), "patches": cache_name(config)}
+    temporary = out_dir / f".{RUN}.{os.getpid()}"
+    temporary.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, record)
+    return run["patches"]
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """What a worker needs to train one fold."""
+
+    fold: int
+    training: tuple[CachedLesion, ...]
+    held_out: tuple[CachedLesion, ...]
+    folder: Path
+    threads: int
+
+
+def _train_folds(config: TrainingConfig, cache: PatchCache, folder: Path, progress: Progress) -> None:
+    from LiverLesionAI.training.fold import fold_is_finished
+
+    jobs = _fold_jobs(config, cache, folder)
+    context = get_context("spawn")
+    fractions, stop = context.Array("d", config.fold_count), context.Event()
+    waiting = [job for job in jobs if not fold_is_finished(job.folder)]
+    for job in jobs:
+        fractions[job.fold] = float(job not in waiting)
+    parallel = _parallel_folds(config)
+    progress("training", sum(fractions) / len(jobs))
+    with ProcessPoolExecutor(parallel, context, _begin_worker, (fractions, stop, os.getpid())) as pool:
+        pending = {pool.submit(_work, config, job) for job in waiting}
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                progress("training", sum(fractions) / len(jobs))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _fold_jobs(config: TrainingConfig, cache: PatchCache, folder: Path) -> list[FoldJob]:
+    own_fold = validation_fold([cached.lesion for cached in cache.lesions], config.fold_count, config.seed)
+    jobs = []
+    for position, fold in enumerate(config.selected_folds):
+        training = tuple(cached for cached, own in zip(cache.lesions, own_fold, strict=True) if own != fold)
+        held_out = tuple(cached for cached, own in zip(cache.lesions, own_fold, strict=True) if own == fold)
+        threads = _threads(position, len(config.selected_folds), _parallel_folds(config))
+        jobs.append(FoldJob(fold, training, held_out, folder / f"fold_{fold}", threads))
+    return jobs
+
+
+def _parallel_folds(config: TrainingConfig) -> int:
+    """Folds side by side, a core each, use cores better than one fold on all of them; a GPU takes one."""
+    import torch
+
+    by_default = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    return min(config.parallel_folds or by_default, len(config.selected_folds))
+
+
+def _threads(position: int, folds: int, parallel: int) -> int:
+    """Share the cores among the folds of the same round; the same for a fold however often it is resumed."""
+    last_round = folds - folds % parallel
+    beside = folds % parallel if position >= last_round else parallel
+    return max(1, (os.cpu_count() or 1) // beside)
+
+
+_fractions: SynchronizedArray
+_stop: Event
+_parent: int
+
+
+def _begin_worker(fractions: SynchronizedArray, stop: Event, parent: int) -> None:
+    global _fractions, _stop, _parent
+    _fractions, _stop, _parent = fractions, stop, parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reuse_freed_memory()
+
+
+def _work(config: TrainingConfig, job: FoldJob) -> None:
+    import torch
+
+    from LiverLesionAI.training.fold import train_fold
+
+    torch.set_num_threads(job.threads)
+    train_fold(config, job.fold, job.training, job.held_out, job.folder, _reporter(job.fold))
+    _fractions[job.fold] = 1.0
+
+
+def _reporter(fold: int) -> Callable[[float], None]:
+    def report(fraction: float) -> None:
+        if _stop.is_set() or os.getppid() != _parent:
+            raise TrainingStoppedError(f"Fold {fold} was stopped.")
+        _fractions[fold] = fraction
+
+    return report
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the system.
+
+    A training step frees and takes gigabytes; fresh pages from the kernel, each zeroed, cost a fifth of the
+    step on a processor.
+    """
+    if sys.platform != "linux":
+        return
+    trim_threshold, mmap_max = -1, -4
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, np.iinfo(np.int32).max)
