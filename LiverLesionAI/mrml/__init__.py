@@ -1,0 +1,58 @@
+"""The one bridge between studies and MRML, the data model of 3D Slicer.
+
+Studies live in LPS mm, MRML in RAS mm: this package is the only place that converts between them, and the
+only one that imports ``slicer``. It runs inside Slicer and, without the desktop, on the package
+``slicer-core``; nothing of either is imported before a function is called.
+"""
+
+from LiverLesionAI.mrml.colours import LESION, add_colour_table, terminology_entry
+from LiverLesionAI.mrml.scene import (
+    Node,
+    add_node,
+    application_scene,
+    in_slicer,
+    load_scene,
+    new_scene,
+    nodes_of,
+    parent_transforms,
+    remove_nodes,
+    save_scene,
+    vtk_messages_logged,
+)
+from LiverLesionAI.mrml.segments import Segment, add_segmentation, labels_from_segmentation, reference_volume
+from LiverLesionAI.mrml.tables import add_table, add_text
+from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
+from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views
+from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window
+
+__all__ = [
+    "LESION",
+    "Node",
+    "Segment",
+    "add_colour_table",
+    "add_node",
+    "add_segmentation",
+    "add_table",
+    "add_text",
+    "add_transform",
+    "add_volume",
+    "application_scene",
+    "file_under",
+    "folder_item",
+    "image_from_volume",
+    "in_slicer",
+    "labels_from_segmentation",
+    "load_scene",
+    "new_scene",
+    "nodes_of",
+    "parent_transforms",
+    "point_in_world",
+    "reference_volume",
+    "remove_nodes",
+    "save_scene",
+    "set_window",
+    "show_in_slice_views",
+    "terminology_entry",
+    "transform_between",
+    "vtk_messages_logged",
+]

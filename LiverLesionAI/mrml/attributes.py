@@ -1,0 +1,20 @@
+"""The node attributes by which our own nodes are known in a scene."""
+
+from __future__ import annotations
+
+STUDY = "LiverLesionAI.study"
+"""Identifier of the study that a node or a subject-hierarchy folder belongs to."""
+
+SEQUENCE = "LiverLesionAI.sequence"
+"""The sequence that a volume is, or that an outline was drawn on."""
+
+ROLE = "LiverLesionAI.role"
+"""What a node is for: one of the values below."""
+
+REFERENCE = "reference"
+LESIONS = "lesions"
+OUTLINE = "outline"
+CLASSES = "classes"
+
+INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
+"""Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""

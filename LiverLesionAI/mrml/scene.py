@@ -1,0 +1,166 @@
+"""Slicer's scene: made, read, written, and its nodes found and removed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from LiverLesionAI.errors import LiverLesionError, OutputError, StudyError
+
+logger = logging.getLogger(__name__)
+
+Node = Any
+"""A ``vtkMRMLNode``; a ``vtkMRMLScene`` where the parameter is called `scene`."""
+
+
+def slicer_module() -> ModuleType:
+    """Import ``slicer``.
+
+    Raises
+    ------
+    LiverLesionError
+        If neither Slicer nor slicer-core is there.
+    """
+    try:
+        import slicer
+    except ImportError:
+        raise LiverLesionError(
+            "Slicer scenes need the package slicer-core; install it with pip install 'liverlesionai[scene]'."
+        ) from None
+    return slicer
+
+
+def in_slicer() -> bool:
+    """True inside the Slicer application, False on slicer-core."""
+    return hasattr(slicer_module(), "app")
+
+
+def new_scene() -> Node:
+    """Make an empty scene with Slicer's colour tables and radiological slice orientations."""
+    slicer = slicer_module()
+    scene = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    application.SetMRMLScene(scene)
+    application.GetColorLogic().SetMRMLScene(scene)
+    application.GetColorLogic().AddDefaultColorNodes()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    return scene
+
+
+def application_scene() -> Node:
+    """Return the scene that Slicer shows; on slicer-core ``slicer.mrmlScene`` where set, else a new one."""
+    return getattr(slicer_module(), "mrmlScene", None) or new_scene()
+
+
+@contextmanager
+def vtk_messages_logged() -> Iterator[None]:
+    """Send what VTK would print to the log (level debug). Slicer does so by itself and is left alone."""
+    if in_slicer():
+        yield
+        return
+    import vtk
+
+    previous, window = vtk.vtkOutputWindow.GetInstance(), vtk.vtkStringOutputWindow()
+    verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkOutputWindow.SetInstance(window)
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    try:
+        yield
+    finally:
+        vtk.vtkOutputWindow.SetInstance(previous)
+        vtk.vtkLogger.SetStderrVerbosity(verbosity)
+        for line in filter(None, window.GetOutput().splitlines()):
+            logger.debug("vtk: %s", line)
+
+
+def save_scene(scene: Node, path: Path) -> None:
+    """Write a scene and its data into one ``.mrb`` file.
+
+    Raises
+    ------
+    OutputError
+        If Slicer's writer fails.
+    """
+    with vtk_messages_logged():
+        written = scene.WriteToMRB(path.as_posix())
+    if not written:
+        raise OutputError(f"{path} could not be written; check the free space and the rights of its folder.")
+
+
+def load_scene(path: Path) -> Node:
+    """Read a ``.mrml`` or ``.mrb`` file into a new scene.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, is no scene, or lacks some of its data.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path} does not exist; name a Slicer scene (.mrml or .mrb).")
+    scene = new_scene()
+    with tempfile.TemporaryDirectory() as folder, vtk_messages_logged():
+        scene.SetURL((path if path.suffix.lower() == ".mrml" else _unpacked(path, folder)).as_posix())
+        if not scene.Import():
+            raise StudyError(f"{path} cannot be read as a Slicer scene, or some of its data is missing.")
+    return scene
+
+
+def _unpacked(path: Path, folder: str) -> Path:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise StudyError(f"{path} is not a Slicer scene bundle, or it is damaged; save it again.") from error
+    scenes = sorted(Path(folder).rglob("*.mrml"))
+    if len(scenes) != 1:
+        raise StudyError(f"{path} holds {len(scenes)} scenes, where a Slicer scene bundle holds one.")
+    return scenes[0]
+
+
+def add_node(scene: Node, class_name: str, name: str) -> Node:
+    """Add a node of a class; it gets that name even where another node has it too."""
+    node = scene.AddNewNodeByClass(class_name)
+    node.SetName(name)
+    return node
+
+
+def nodes_of(scene: Node, class_name: str) -> list[Node]:
+    """All nodes of a class and its children, in the scene's order."""
+    return [scene.GetNthNodeByClass(i, class_name) for i in range(scene.GetNumberOfNodesByClass(class_name))]
+
+
+def parent_transforms(node: Node) -> list[Node]:
+    """Transform nodes that a node lies under, the nearest first."""
+    transforms, parent = [], node.GetParentTransformNode()
+    while parent is not None:
+        transforms.append(parent)
+        parent = parent.GetParentTransformNode()
+    return transforms
+
+
+def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
+    """Remove nodes with their display nodes, storage nodes and places in the subject hierarchy."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    for node in nodes:
+        attached = [_nth(node, "Display", i) for i in range(_count(node, "Display"))]
+        attached += [_nth(node, "Storage", i) for i in range(_count(node, "Storage"))]
+        item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
+        if item:
+            hierarchy.RemoveItem(item, False, False)
+        for each in (*filter(None, attached), node):
+            scene.RemoveNode(each)
+
+
+def _count(node: Node, kind: str) -> int:
+    counter = getattr(node, f"GetNumberOf{kind}Nodes", None)
+    return counter() if counter else 0
+
+
+def _nth(node: Node, kind: str, i: int) -> Node:
+    return getattr(node, f"GetNth{kind}Node")(i)

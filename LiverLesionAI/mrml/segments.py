@@ -1,0 +1,210 @@
+"""Lesions as one segmentation node, a segment a lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.mrml.colours import LESION, terminology_entry
+from LiverLesionAI.mrml.frames import image_at, numpy_matrix, ras, ras_directions, set_voxels, voxels_of
+from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
+from LiverLesionAI.taxonomy import Code
+
+_BINARY_LABELMAP = "Binary labelmap"
+_LESION_TAG = "LiverLesionAI.lesion"
+_OUTLINE_PIXELS = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """How one label of a label image shows as a segment.
+
+    Attributes
+    ----------
+    label
+        Value in the label image; the segment keeps it.
+    name
+        For people.
+    colour
+        sRGB in [0, 255].
+    code
+        Coded type of the segment.
+    lesion
+        The lesion's own name, kept in the file; the segment's where empty.
+    """
+
+    label: int
+    name: str
+    colour: tuple[int, int, int]
+    code: Code = LESION
+    lesion: str = ""
+
+
+@dataclass(frozen=True)
+class SegmentedLabels:
+    """A segmentation node as a label image.
+
+    Attributes
+    ----------
+    image
+        Label image on the segmentation's reference geometry, in the node's own frame, LPS mm.
+    names
+        Label to the lesion's name.
+    overlap
+        True where segments overlap: the voxels in common went to the later segment.
+    """
+
+    image: sitk.Image
+    names: Mapping[int, str]
+    overlap: bool
+
+
+def add_segmentation(
+    scene: Node, labels: sitk.Image, name: str, segments: Sequence[Segment], reference: Node
+) -> Node:
+    """Add a label image as one segmentation node, a segment a label, on the label image's own grid.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    labels
+        Label image, LPS mm, in the frame of `reference`.
+    name
+        The node's name.
+    segments
+        The labels to show.
+    reference
+        Volume node that the lesions were outlined on. It gets the reference-geometry role, which DICOM SEG
+        export needs; its parent transform is shared.
+
+    Returns
+    -------
+    vtkMRMLSegmentationNode
+        Outlined, not filled, in the slice views.
+    """
+    node = add_node(scene, "vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.AddDefaultStorageNode()
+    image, segmentation = _oriented_image(labels), node.GetSegmentation()
+    for segment in segments:
+        segmentation.AddSegment(_vtk_segment(segment, image), f"lesion_{segment.label}")
+    node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), reference.GetID())
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    converter = slicer_module().vtkSegmentationConverter
+    segmentation.SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
+    )
+    display = node.GetDisplayNode()
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(_OUTLINE_PIXELS)
+    return node
+
+
+def labels_from_segmentation(node: Node) -> SegmentedLabels:
+    """Return a segmentation node's segments as one label image.
+
+    Segments keep their label values where these are distinct, else they are numbered from 1 in order.
+
+    Raises
+    ------
+    StudyError
+        If there is no segment.
+    """
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
+    if not segments or not node.CreateBinaryLabelmapRepresentation():
+        name = node.GetName()
+        raise StudyError(f"Segmentation {name!r} of the scene has no segment; outline a lesion first.")
+    labels = [segment.GetLabelValue() for segment in segments]
+    if len(set(labels)) < len(labels):
+        labels = list(range(1, len(segments) + 1))
+    grid = _common_grid(segmentation)
+    array = np.zeros(grid.GetDimensions()[::-1], np.uint8 if max(labels) < 256 else np.uint16)
+    overlap = False
+    for label, segment in zip(labels, segments, strict=True):
+        mask = _mask(segment, grid)
+        overlap |= bool(array[mask].any())
+        array[mask] = label
+    return SegmentedLabels(
+        image=_placed(array, grid),
+        names=dict(zip(labels, map(_lesion_name, segments), strict=True)),
+        overlap=overlap,
+    )
+
+
+def reference_volume(node: Node) -> Node | None:
+    """Volume node that a segmentation was outlined on; None where unknown or `node` is no segmentation."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return None
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def _vtk_segment(segment: Segment, image: Any) -> Any:
+    result = slicer_module().vtkSegment()
+    result.SetName(segment.name)
+    result.SetNameAutoGenerated(False)
+    result.SetColor(*(value / 255 for value in segment.colour))
+    result.SetColorAutoGenerated(False)
+    result.SetLabelValue(segment.label)
+    result.AddRepresentation(_BINARY_LABELMAP, image)
+    result.SetTag(result.GetTerminologyEntryTagName(), terminology_entry(segment.code))
+    result.SetTag(_LESION_TAG, quote(segment.lesion or segment.name))
+    return result
+
+
+def _oriented_image(labels: sitk.Image) -> Any:
+    image = slicer_module().vtkOrientedImageData()
+    array = sitk.GetArrayViewFromImage(labels)
+    set_voxels(image, array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16))
+    image.SetSpacing(labels.GetSpacing())
+    image.SetOrigin(ras(labels.GetOrigin()))
+    image.SetDirections(ras_directions(labels).tolist())
+    return image
+
+
+def _common_grid(segmentation: Any) -> Any:
+    import vtk
+
+    slicer = slicer_module()
+    ids = vtk.vtkStringArray()
+    segmentation.GetSegmentIDs(ids)
+    extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+    geometry = segmentation.DetermineCommonLabelmapGeometry(extent, ids)
+    grid = slicer.vtkOrientedImageData()
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, grid, False)
+    return grid
+
+
+def _mask(segment: Any, grid: Any) -> np.ndarray:
+    """Voxels of a segment on a grid, [z, y, x]."""
+    slicer = slicer_module()
+    resampled = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        segment.GetRepresentation(_BINARY_LABELMAP), grid, resampled
+    )
+    return voxels_of(resampled) == segment.GetLabelValue()
+
+
+def _placed(array: np.ndarray, grid: Any) -> sitk.Image:
+    import vtk
+
+    to_ras, directions = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    grid.GetImageToWorldMatrix(to_ras)
+    grid.GetDirectionMatrix(directions)
+    corner = numpy_matrix(to_ras) @ (*grid.GetExtent()[::2], 1)
+    return image_at(array, corner[:3].tolist(), grid.GetSpacing(), numpy_matrix(directions)[:3, :3])
+
+
+def _lesion_name(segment: Any) -> str:
+    import vtk
+
+    name = vtk.reference("")
+    return unquote(str(name)) if segment.GetTag(_LESION_TAG, name) else segment.GetName()

@@ -1,0 +1,121 @@
+"""Transforms between frames as transform nodes.
+
+A MRML transform node maps its children to the world. The transform of a study maps the other way, from the
+reference frame to the sequence, as SimpleITK resamples: it is the node's transform *from* parent.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.mrml.frames import LPS_RAS, numpy_matrix, ras, vtk_matrix
+from LiverLesionAI.mrml.scene import Node, add_node, slicer_module, vtk_messages_logged
+
+_IDENTITY_TOLERANCE = 1e-12
+
+
+def add_transform(scene: Node, transform: sitk.Transform, name: str) -> Node:
+    """Add a study's transform as a node: a sequence placed under it shows in the reference frame.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    transform
+        Maps points of the reference frame to points of the sequence, LPS mm. Linear transforms become a
+        matrix; B-splines and displacement fields keep their coefficients (between the grid points Slicer
+        interpolates a displacement field by cubic splines, SimpleITK linearly).
+    name
+        The node's name.
+
+    Returns
+    -------
+    vtkMRMLTransformNode
+    """
+    if transform.IsLinear():
+        node = add_node(scene, "vtkMRMLLinearTransformNode", name)
+        node.SetMatrixTransformFromParent(vtk_matrix(LPS_RAS @ _matrix(transform) @ LPS_RAS))
+    else:
+        node = add_node(scene, "vtkMRMLTransformNode", name)
+        with _transform_file() as (path, storage):
+            sitk.WriteTransform(transform, path)
+            storage.ReadData(node)
+    node.AddDefaultStorageNode()
+    return node
+
+
+def transform_between(source: Node, target: Node) -> sitk.Transform | None:
+    """Transform from the frame of one node to that of another, through all their parent transforms.
+
+    Parameters
+    ----------
+    source, target
+        Transformable nodes (volumes, segmentations) of one scene.
+
+    Returns
+    -------
+    SimpleITK.Transform or None
+        Maps points of `source`'s own frame to points of `target`'s, LPS mm; None where the frames agree.
+
+    Raises
+    ------
+    StudyError
+        If the way from one to the other holds an inverted deformation, which ITK cannot express.
+    """
+    import vtk
+
+    mrml = slicer_module().vtkMRMLTransformNode
+    general, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
+    mrml.GetTransformBetweenNodes(source.GetParentTransformNode(), target.GetParentTransformNode(), general)
+    if not mrml.IsGeneralTransformLinear(general, linear):
+        return _deformation(general, f"{source.GetName()!r} to {target.GetName()!r}")
+    matrix = LPS_RAS @ numpy_matrix(linear.GetMatrix()) @ LPS_RAS
+    if np.allclose(matrix, np.eye(4), rtol=0, atol=_IDENTITY_TOLERANCE):
+        return None
+    return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+
+
+def point_in_world(node: Node, point: Sequence[float]) -> tuple[float, float, float]:
+    """Carry a point from a node's own frame to the world, both LPS mm."""
+    in_world = [0.0, 0.0, 0.0]
+    node.TransformPointToWorld(ras(point), in_world)
+    return ras(in_world)
+
+
+def _deformation(general: Any, way: str) -> sitk.Transform:
+    node = slicer_module().vtkMRMLTransformNode()
+    node.SetAndObserveTransformFromParent(general)
+    with _transform_file() as (path, storage), vtk_messages_logged():
+        storage.WriteData(node)
+        try:
+            return sitk.ReadTransform(path)
+        except RuntimeError:
+            raise StudyError(
+                f"The deformation from {way} is stored as an inverse; "
+                "convert it to a displacement field in Slicer's Transforms module."
+            ) from None
+
+
+@contextmanager
+def _transform_file() -> Iterator[tuple[str, Node]]:
+    with tempfile.TemporaryDirectory() as folder:
+        storage = slicer_module().vtkMRMLTransformStorageNode()
+        storage.SetFileName(Path(folder, "transform.h5").as_posix())
+        yield storage.GetFileName(), storage
+
+
+def _matrix(transform: sitk.Transform) -> np.ndarray:
+    """Matrix [4, 4] of a linear transform, LPS."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    for axis, unit in enumerate(np.eye(3).tolist()):
+        matrix[:3, axis] = transform.TransformVector(unit, (0.0, 0.0, 0.0))
+    return matrix

@@ -1,0 +1,87 @@
+"""Where a study shows: its place in the subject hierarchy and the slice views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from LiverLesionAI.mrml.attributes import STUDY
+from LiverLesionAI.mrml.frames import ras
+from LiverLesionAI.mrml.scene import Node, slicer_module
+
+SLICE_VIEWS: Mapping[str, str] = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
+"""Slicer's three slice views and their orientations."""
+
+
+def folder_item(scene: Node, study_id: str, beside: Node | None = None) -> int:
+    """Find a study's folder in the subject hierarchy, or make it, named by the study's pseudonym.
+
+    A new folder lies beside the item of a node where one is given, else at the top.
+    """
+    import vtk
+
+    hierarchy = _hierarchy(scene)
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for item in map(items.GetId, range(items.GetNumberOfIds())):
+        if hierarchy.GetItemAttribute(item, STUDY) == study_id:
+            return item
+    neighbour = hierarchy.GetItemByDataNode(beside) if beside else 0
+    parent = hierarchy.GetItemParent(neighbour) if neighbour else hierarchy.GetSceneItemID()
+    folder = hierarchy.CreateFolderItem(parent, study_id)
+    hierarchy.SetItemAttribute(folder, STUDY, study_id)
+    return folder
+
+
+def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:
+    """Put nodes into a subject-hierarchy folder."""
+    hierarchy = _hierarchy(scene)
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, folder)
+        else:
+            hierarchy.CreateItem(folder, node)
+
+
+def show_in_slice_views(
+    scene: Node, background: Node, centre_lps_mm: Sequence[float], field_of_view_mm: float
+) -> None:
+    """Show a volume in the three slice views, centred on a point.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    background
+        Volume node for the background layer; the other layers are emptied.
+    centre_lps_mm
+        Point of the world, LPS mm.
+    field_of_view_mm
+        Width of what each view shows.
+    """
+    for view, orientation in SLICE_VIEWS.items():
+        composite = _view_node(scene, "vtkMRMLSliceCompositeNode", view)
+        composite.SetBackgroundVolumeID(background.GetID())
+        composite.SetForegroundVolumeID(None)
+        composite.SetLabelVolumeID(None)
+        plane = _view_node(scene, "vtkMRMLSliceNode", view)
+        plane.SetOrientation(orientation)
+        plane.JumpSliceByCentering(*ras(centre_lps_mm))
+        width, height, _ = plane.GetDimensions()
+        plane.SetFieldOfView(field_of_view_mm, field_of_view_mm * height / width, 1.0)
+
+
+def _hierarchy(scene: Node) -> Node:
+    return slicer_module().vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def _view_node(scene: Node, class_name: str, view: str) -> Node:
+    node = scene.GetSingletonNode(view, class_name)
+    if node is None:
+        node = scene.CreateNodeByClass(class_name)
+        node.UnRegister(None)
+        node.SetSingletonTag(view)
+        node.SetLayoutName(view)
+        node.SetName(view)
+        node = scene.AddNode(node)
+    return node

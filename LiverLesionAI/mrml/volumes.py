@@ -1,0 +1,69 @@
+"""Images as volume nodes, exactly where they lie."""
+
+from __future__ import annotations
+
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.mrml.frames import image_at, numpy_matrix, ras, ras_directions, set_voxels, voxels_of
+from LiverLesionAI.mrml.scene import Node, add_node
+
+
+def add_volume(scene: Node, image: sitk.Image, name: str, *, labels: bool = False) -> Node:
+    """Add a scalar 3D image as a volume node, exactly where it lies.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    image
+        Scalar 3D image, LPS mm.
+    name
+        The node's name.
+    labels
+        True makes a label map node.
+
+    Returns
+    -------
+    vtkMRMLScalarVolumeNode or vtkMRMLLabelMapVolumeNode
+        With default display and storage nodes.
+    """
+    import vtk
+
+    node = add_node(scene, "vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode", name)
+    data = vtk.vtkImageData()
+    set_voxels(data, sitk.GetArrayViewFromImage(image))
+    node.SetAndObserveImageData(data)
+    node.SetSpacing(*image.GetSpacing())
+    node.SetOrigin(*ras(image.GetOrigin()))
+    node.SetIJKToRASDirections(*ras_directions(image).ravel().tolist())
+    node.CreateDefaultDisplayNodes()
+    node.AddDefaultStorageNode()
+    return node
+
+
+def image_from_volume(node: Node) -> sitk.Image:
+    """Return a volume node's image in its own frame (parent transforms apart), LPS mm.
+
+    Raises
+    ------
+    StudyError
+        If the node has no voxels, or holds vectors or colours.
+    """
+    import vtk
+
+    data, name = node.GetImageData(), node.GetName()
+    if data is None or data.GetPointData().GetScalars() is None:
+        raise StudyError(f"Volume {name!r} of the scene has no voxels; load its file again.")
+    if data.GetNumberOfScalarComponents() != 1:
+        raise StudyError(f"Volume {name!r} of the scene holds vectors or colours, not one value a voxel.")
+    directions = vtk.vtkMatrix4x4()
+    node.GetIJKToRASDirectionMatrix(directions)
+    return image_at(voxels_of(data), node.GetOrigin(), node.GetSpacing(), numpy_matrix(directions)[:3, :3])
+
+
+def set_window(node: Node, lower: float, upper: float) -> None:
+    """Set a volume node's display window, in units of its voxels."""
+    display = node.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(lower, upper)

@@ -1,0 +1,232 @@
+"""Read a study from a Slicer scene (``.mrml``, ``.mrb``, or the scene that Slicer shows)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI import mrml
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.patches import covers_lesion
+from LiverLesionAI.sequences import SEQUENCES, sequence_named
+from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+
+SCENE_SUFFIXES = (".mrml", ".mrb")
+
+
+def is_scene(path: Path) -> bool:
+    """True for the file of a Slicer scene, by its name."""
+    return path.suffix.lower() in SCENE_SUFFIXES and path.is_file()
+
+
+def read_scene(path: str | Path, reference: str | None = None) -> Study:
+    """Read a scene file as a study.
+
+    Parameters
+    ----------
+    path
+        ``.mrml`` or ``.mrb``.
+    reference
+        As for :func:`study_from_scene`.
+
+    Returns
+    -------
+    Study
+        Named after the study that our own writer put into the scene, else after the file.
+
+    Raises
+    ------
+    StudyError
+        If the file is no scene, or the scene is no study (see :func:`study_from_scene`).
+    LiverLesionError
+        If slicer-core is missing.
+    """
+    path = Path(path)
+    try:
+        return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+
+
+def study_from_scene(scene: Node, study_id: str, source: str, reference: str | None = None) -> Study:
+    """Read all sequences and lesions of a scene.
+
+    Volumes are known as sequences by their names (:func:`LiverLesionAI.sequences.sequence_named`) or by the
+    mark of our own writer; others are left out with a warning. The lesions are the segments of the scene's
+    segmentation, else its label map.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    study_id, source
+        As in :class:`~LiverLesionAI.study.Study`; a study of our own writer keeps its identifier.
+    reference
+        The reference sequence; by default the one that our writer marked, else the one that the lesions were
+        outlined on, else T2WI, else the first at hand.
+
+    Raises
+    ------
+    StudyError
+        If no volume means a sequence, two mean the same, or several nodes could be the lesions.
+    """
+    volumes, unknown = _sequence_volumes(scene)
+    if not volumes:
+        known = ", ".join(SEQUENCES)
+        raise StudyError(f"The scene has no volume named after a sequence; rename its volumes ({known}).")
+    lesions = _lesions_node(scene)
+    reference = reference or _reference(volumes, lesions)
+    study = study_from_nodes(study_id, source, volumes, lesions, reference, _outline_nodes(scene))
+    marked = volumes[study.reference].GetAttribute(attributes.STUDY)
+    left_out = tuple(f"Volume {name!r} is named after no sequence and was left out." for name in unknown)
+    return replace(study, id=marked or study_id, warnings=(*left_out, *study.warnings))
+
+
+def study_from_nodes(
+    study_id: str,
+    source: str,
+    volumes: Mapping[str, Node],
+    lesions: Node | None,
+    reference: str,
+    outlines: Mapping[str, Node] = MappingProxyType({}),
+) -> Study:
+    """Make a study of chosen nodes; all parent transforms are honoured.
+
+    The reference frame is the frame of the reference volume. A volume that is displaced against it by
+    transforms gets the way from there to its own frame as its transform.
+
+    Parameters
+    ----------
+    study_id, source
+        As in :class:`~LiverLesionAI.study.Study`.
+    volumes
+        Sequence to volume node.
+    lesions
+        Segmentation node (a segment a lesion) or label map node. One that is displaced against the reference
+        is resampled on the reference image's grid (nearest neighbour), else its grid is kept.
+    reference
+        The reference sequence.
+    outlines
+        Sequence to the segmentation node drawn on it.
+
+    Raises
+    ------
+    StudyError
+        If a volume cannot be used, the reference is not among them, or the lesions are empty or lie outside
+        of every volume.
+    """
+    if reference not in volumes:
+        raise StudyError(f"The scene has no {reference}, which was to be the reference sequence.")
+    anchor = volumes[reference]
+    ordered = sorted(volumes, key=list(SEQUENCES).index)
+    images = {name: _sequence_image(volumes[name], anchor) for name in ordered}
+    study = Study(study_id, source, images, reference=reference)
+    if lesions is None:
+        return study
+    image, names, warnings = _labels(lesions, anchor, images[reference].image)
+    drawn = {name: _labels(node, volumes[name], images[name].image)[0] for name, node in outlines.items()}
+    study = replace(study, lesions=image, lesion_names=names, outlines=drawn, warnings=warnings)
+    _check_lesions(study, image, lesions.GetName())
+    return study
+
+
+def _sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
+    """Sequence to volume node, and the names of the other volumes."""
+    volumes: dict[str, Node] = {}
+    unknown = []
+    nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
+    for node in sorted(nodes, key=lambda node: node.GetAttribute(attributes.SEQUENCE) is None):
+        if node.IsA("vtkMRMLLabelMapVolumeNode"):
+            continue
+        marked = node.GetAttribute(attributes.SEQUENCE)
+        sequence = marked if marked in SEQUENCES else sequence_named(node.GetName())
+        if sequence is None:
+            unknown.append(node.GetName())
+        elif sequence not in volumes:
+            volumes[sequence] = node
+        elif bool(marked) == bool(volumes[sequence].GetAttribute(attributes.SEQUENCE)):
+            first = volumes[sequence].GetName()
+            raise StudyError(f"Volumes {first!r} and {node.GetName()!r} are both {sequence}; keep one.")
+    return volumes, unknown
+
+
+def _lesions_node(scene: Node) -> Node | None:
+    """The segmentation, else the label map, that holds the lesions."""
+    for class_name in ("vtkMRMLSegmentationNode", "vtkMRMLLabelMapVolumeNode"):
+        nodes = mrml.nodes_of(scene, class_name)
+        roles = [node.GetAttribute(attributes.ROLE) for node in nodes]
+        ours = [node for node, role in zip(nodes, roles, strict=True) if role == attributes.LESIONS]
+        candidates = ours or [node for node, role in zip(nodes, roles, strict=True) if role is None]
+        if len(candidates) > 1:
+            names = ", ".join(repr(node.GetName()) for node in candidates)
+            raise StudyError(f"The lesions could be any of {names}; keep the one that outlines them.")
+        if candidates:
+            return candidates[0]
+    return None
+
+
+def _outline_nodes(scene: Node) -> dict[str, Node]:
+    return {
+        node.GetAttribute(attributes.SEQUENCE): node
+        for node in mrml.nodes_of(scene, "vtkMRMLSegmentationNode")
+        if node.GetAttribute(attributes.ROLE) == attributes.OUTLINE
+    }
+
+
+def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
+    outlined_on = mrml.reference_volume(lesions) if lesions is not None else None
+    for name, node in volumes.items():
+        if node.GetAttribute(attributes.ROLE) == attributes.REFERENCE:
+            return name
+    for name, node in volumes.items():
+        if outlined_on is not None and node.GetID() == outlined_on.GetID():
+            return name
+    return "T2WI" if "T2WI" in volumes else next(iter(volumes))
+
+
+def _sequence_image(node: Node, reference: Node) -> SequenceImage:
+    image, name = mrml.image_from_volume(node), node.GetName()
+    voxels = sitk.GetArrayViewFromImage(image)
+    if not np.isfinite(voxels).all():
+        raise StudyError(f"Volume {name!r} of the scene has voxels that are not numbers (NaN or infinite).")
+    if voxels.min() == voxels.max():
+        raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
+    transform = mrml.transform_between(reference, node)
+    limits = node.GetAttribute(attributes.INTENSITY_LIMITS)
+    if limits is None:
+        return SequenceImage(image, transform)
+    lower, upper = map(float, limits.split())
+    return SequenceImage(image, transform, (lower, upper))
+
+
+def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dict[int, str], tuple[str, ...]]:
+    """Label image in the frame of `anchor`, names of its lesions, and warnings."""
+    names: Mapping[int, str] = {}
+    warnings: tuple[str, ...] = ()
+    if node.IsA("vtkMRMLSegmentationNode"):
+        segmented = mrml.labels_from_segmentation(node)
+        image, names = segmented.image, segmented.names
+        if segmented.overlap:
+            warnings = (f"Segments of {node.GetName()!r} overlap: common voxels went to the later one.",)
+    else:
+        image = mrml.image_from_volume(node)
+    displacement = mrml.transform_between(anchor, node)
+    if displacement is not None:
+        image = sitk.Resample(image, grid, displacement, sitk.sitkNearestNeighbor)
+    given = {label: name for label, name in names.items() if name != f"lesion {label}"}
+    return sitk.Cast(image, sitk.sitkUInt16), given, warnings
+
+
+def _check_lesions(study: Study, lesions: sitk.Image, name: str) -> None:
+    if not study.lesion_ids:
+        raise StudyError(f"{name!r} of the scene is empty, no voxel is labelled; outline a lesion.")
+    geometries = [lesion_geometry(lesions, lesion_id) for lesion_id in study.lesion_ids]
+    images = study.images.values()
+    if not any(covers_lesion(image, lesions, geometry) for geometry in geometries for image in images):
+        raise StudyError(f"{name!r} of the scene lies outside every sequence; check its transform.")

@@ -1,0 +1,1 @@
+"""Ways out: from a :class:`LiverLesionAI.results.StudyResult` to files and scenes."""

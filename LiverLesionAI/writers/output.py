@@ -1,0 +1,138 @@
+"""The output folder: written aside, put in place at the end, so that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from LiverLesionAI.errors import OutputError
+from LiverLesionAI.results import SCHEMA
+
+OUTPUT_NAMES: frozenset[str] = frozenset(
+    {
+        "results.json",
+        "results.csv",
+        "scene.mrb",
+        "report.html",
+        "lesions.nii.gz",
+        "lesion_classes.nii.gz",
+        "registered",
+        "transforms",
+        "figures",
+        "saliency",
+        "dicom",
+    }
+)
+"""What `classify` writes at the top of its output folder."""
+
+_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+@contextmanager
+def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> Iterator[Path]:
+    """Give an empty folder to write into, which becomes `target` when the block ends well.
+
+    The folder lies beside the target, hidden. After an error or Ctrl-C it is removed and the target is as it
+    was; an earlier output stays until the new one is complete. A killed run leaves at most the hidden folder,
+    which the next run removes. One process at a time may have a target: the lock is the operating system's,
+    so it dies with its process.
+
+    Parameters
+    ----------
+    target
+        A folder that does not exist, is empty, or is an earlier output.
+    names
+        What an earlier output may hold at its top; anything else is somebody's own, and is not thrown away.
+
+    Yields
+    ------
+    pathlib.Path
+        The folder to write into.
+
+    Raises
+    ------
+    OutputError
+        If the target is in use, holds anything that is not an earlier output, or cannot be written.
+    """
+    target = Path(target).resolve()
+    if not target.name:
+        raise OutputError(f"{target} cannot be an output folder; name a folder inside it.")
+    partial, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("partial", "old"))
+    with _locked(target):
+        _recover(target, old)
+        _check_replaceable(target, names)
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            yield partial
+            _put_in_place(partial, target, old)
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bool:
+    """True if a folder has a ``results.json`` of our schema and nothing beside what we write."""
+    try:
+        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    ours = isinstance(content, dict) and content.get("schema") == SCHEMA
+    return ours and {entry.name for entry in folder.iterdir()} <= {*names, *_CLUTTER}
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock_file = target.with_name(f".{target.name}.lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_file, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"Output folder {target} is in use by another run; wait for it or name another."
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock_file.unlink()
+        lock.release()
+
+
+def _recover(target: Path, old: Path) -> None:
+    """Undo what a run left that was killed while it put its output in place."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_replaceable(target: Path, names: Collection[str]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target} is a file; name a folder for the output.")
+    if any(target.iterdir()) and not is_earlier_output(target, names):
+        raise OutputError(
+            f"{target} holds files that are no earlier output of this program; empty it or name another."
+        )
+
+
+def _put_in_place(partial: Path, target: Path, old: Path) -> None:
+    try:
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

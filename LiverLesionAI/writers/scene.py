@@ -1,0 +1,233 @@
+"""The result of a study as Slicer shows it: MRML nodes, in Slicer's scene or as ``scene.mrb``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI import mrml
+from LiverLesionAI.mrml import Node, Segment, attributes
+from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
+from LiverLesionAI.writers.tables import lesion_table
+from LiverLesionAI.writers.volumes import CLASS_TASK, lesion_classes
+
+NOTICE = "Phantom-trained: not for clinical use"
+
+_FIRST_LOOK = ("LAP", "CT_ART")
+_UNCLASSIFIED_COLOUR = (153, 153, 153)
+_FIELD_OF_VIEW_MM = 250.0
+_WINDOW_PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class StudyNodes:
+    """Where a study's nodes are in a scene; None where the study has no such part.
+
+    ``folder`` is the study's item in the subject hierarchy, ``volumes`` maps sequences to volume nodes.
+    """
+
+    folder: int
+    volumes: Mapping[str, Node]
+    segmentation: Node | None = None
+    classes: Node | None = None
+    colours: Node | None = None
+    table: Node | None = None
+    text: Node | None = None
+
+
+def write_scene(study: Study, result: StudyResult, path: Path) -> Path:
+    """Write a study and its result as ``.mrb``, to be opened in Slicer.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    LiverLesionError
+        If slicer-core is missing.
+    """
+    scene = mrml.new_scene()
+    with mrml.vtk_messages_logged():
+        nodes = show_study(scene, study, result)
+        arrange_views(scene, study, nodes)
+    mrml.save_scene(scene, path)
+    return path
+
+
+def show_study(
+    scene: Node, study: Study, result: StudyResult | None = None, volumes: Mapping[str, Node] | None = None
+) -> StudyNodes:
+    """Put a study and its result into a scene, in the place of what was shown of it before.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    study
+        The study.
+    result
+        What came out; without it only sequences and lesions are shown.
+    volumes
+        Sequence to volume node, where the sequences are in the scene already: they stay as and where they
+        are, and the result goes beside them in the subject hierarchy.
+
+    Returns
+    -------
+    StudyNodes
+    """
+    clear_study(scene, study.id, keep=(volumes or {}).values())
+    volumes = volumes or _add_sequences(scene, study)
+    reference = volumes[study.reference]
+    classes = colours = table = text = None
+    segmentation = _add_lesions(scene, study, result, reference)
+    _add_outlines(scene, study, volumes)
+    if result is not None:
+        classes, colours = _add_classes(scene, study, result, reference)
+        lesions = lesion_table(result)
+        table = _mark(mrml.add_table(scene, f"{study.id} lesions", lesions.columns, lesions.rows), study)
+        text = _mark(mrml.add_text(scene, _title(result), result_text(result)), study)
+    folder = mrml.folder_item(scene, study.id, beside=reference)
+    mrml.file_under(scene, folder, study_nodes(scene, study.id))
+    return StudyNodes(folder, volumes, segmentation, classes, colours, table, text)
+
+
+def study_nodes(scene: Node, study_id: str) -> list[Node]:
+    """All nodes of ours that belong to a study."""
+    nodes = mrml.nodes_of(scene, "vtkMRMLNode")
+    return [node for node in nodes if node.GetAttribute(attributes.STUDY) == study_id]
+
+
+def clear_study(scene: Node, study_id: str, keep: Collection[Node] = ()) -> None:
+    """Remove a study's nodes from a scene, apart from some volumes and the transforms that they lie under."""
+    kept = {node.GetID() for volume in keep for node in (volume, *mrml.parent_transforms(volume))}
+    mrml.remove_nodes(scene, [node for node in study_nodes(scene, study_id) if node.GetID() not in kept])
+
+
+def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
+    """Show the arterial phase, else the reference, in the slice views, centred on the first lesion."""
+    first_look = next((name for name in _FIRST_LOOK if name in nodes.volumes), study.reference)
+    reference = nodes.volumes[study.reference]
+    centre = mrml.point_in_world(reference, _centre(study))
+    mrml.show_in_slice_views(scene, nodes.volumes[first_look], centre, _FIELD_OF_VIEW_MM)
+
+
+def result_text(result: StudyResult) -> str:
+    """What came out, in words: a line a lesion, with the notice and all warnings."""
+    lines = [f"Study {result.study.id}: {', '.join(result.study.sequences)}"]
+    if result.study.missing:
+        lines.append(f"Missing: {', '.join(result.study.missing)}")
+    lines += [f"Model {model.name} {model.version}, {model.folds} folds" for model in result.models]
+    if is_phantom_trained(result):
+        lines.append(f"{NOTICE}.")
+    lines += [_lesion_line(lesion) for lesion in result.lesions]
+    lines += [f"Warning: {warning}" for warning in result.warnings]
+    lines += [f"Warning, {each.name}: {warning}" for each in result.lesions for warning in each.warnings]
+    return "\n".join(lines) + "\n"
+
+
+def is_phantom_trained(result: StudyResult) -> bool:
+    """True if any of the models was trained on phantoms."""
+    return any(model.intended_use == "phantom" for model in result.models)
+
+
+def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
+    volumes = {}
+    for name, sequence in study.images.items():
+        node = _mark(mrml.add_volume(scene, sequence.image, name), study)
+        node.SetAttribute(attributes.SEQUENCE, name)
+        if name == study.reference:
+            node.SetAttribute(attributes.ROLE, attributes.REFERENCE)
+        if sequence.intensity_limits is not None:
+            node.SetAttribute(attributes.INTENSITY_LIMITS, " ".join(map(repr, sequence.intensity_limits)))
+        if sequence.transform is not None:
+            way = f"{name} to {study.reference}"
+            transform = _mark(mrml.add_transform(scene, sequence.transform, way), study)
+            node.SetAndObserveTransformNodeID(transform.GetID())
+        voxels = sitk.GetArrayViewFromImage(sequence.image)
+        mrml.set_window(node, *np.percentile(voxels, _WINDOW_PERCENTILES).tolist())
+        volumes[name] = node
+    return volumes
+
+
+def _add_lesions(scene: Node, study: Study, result: StudyResult | None, reference: Node) -> Node | None:
+    if study.lesions is None:
+        return None
+    answers = {lesion.id: lesion for lesion in result.lesions} if result else {}
+    segments = [_segment(study, lesion_id, answers.get(lesion_id)) for lesion_id in study.lesion_ids]
+    node = mrml.add_segmentation(scene, study.lesions, f"{study.id} lesion outlines", segments, reference)
+    node.SetAttribute(attributes.ROLE, attributes.LESIONS)
+    return _mark(node, study)
+
+
+def _add_outlines(scene: Node, study: Study, volumes: Mapping[str, Node]) -> None:
+    """Outlines drawn on single sequences, kept but not shown."""
+    for name, outline in study.outlines.items():
+        segments = [_segment(study, lesion_id, None) for lesion_id in study.lesion_ids]
+        title = f"{study.id} outlines on {name}"
+        node = mrml.add_segmentation(scene, outline, title, segments, volumes[name])
+        node.SetAttribute(attributes.ROLE, attributes.OUTLINE)
+        node.SetAttribute(attributes.SEQUENCE, name)
+        node.SetDisplayVisibility(False)
+        _mark(node, study)
+
+
+def _add_classes(
+    scene: Node, study: Study, result: StudyResult, reference: Node
+) -> tuple[Node, Node] | tuple[None, None]:
+    image = lesion_classes(study, result)
+    if image is None:
+        return None, None
+    taxonomies = [each.tasks[CLASS_TASK].taxonomy for each in result.lesions if CLASS_TASK in each.tasks]
+    colours = _mark(mrml.add_colour_table(scene, taxonomy_named(taxonomies[0])), study)
+    node = _mark(mrml.add_volume(scene, image, f"{study.id} lesion classes", labels=True), study)
+    node.SetAttribute(attributes.ROLE, attributes.CLASSES)
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    node.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
+    return node, colours
+
+
+def _segment(study: Study, lesion_id: int, answer: LesionResult | None) -> Segment:
+    name = study.lesion_name(lesion_id)
+    lesion_class = None if answer is None else _class_of(answer)
+    if lesion_class is None:
+        title = name if answer is None else f"{name}: not classified"
+        return Segment(lesion_id, title, _UNCLASSIFIED_COLOUR, lesion=name)
+    code = lesion_class.code or mrml.LESION
+    return Segment(lesion_id, f"{name}: {lesion_class.name}", lesion_class.colour, code, name)
+
+
+def _class_of(lesion: LesionResult) -> LesionClass | None:
+    """Class of a lesion in task ``type``, else in its first task; None where it has no answer."""
+    if not lesion.tasks:
+        return None
+    task = lesion.tasks.get(CLASS_TASK) or next(iter(lesion.tasks.values()))
+    taxonomy = taxonomy_named(task.taxonomy)
+    return taxonomy.classes[taxonomy.index(task.predicted)]
+
+
+def _lesion_line(lesion: LesionResult) -> str:
+    tasks = lesion.tasks.values()
+    answers = [f"{task.predicted} ({task.probabilities[task.predicted]:.2f})" for task in tasks]
+    return f"{lesion.name}, {lesion.diameter_mm:.0f} mm: {', '.join(answers) or 'not classified'}"
+
+
+def _title(result: StudyResult) -> str:
+    return f"{result.study.id}: {NOTICE}" if is_phantom_trained(result) else f"{result.study.id} summary"
+
+
+def _centre(study: Study) -> tuple[float, float, float]:
+    """Centre of the first lesion, else of the reference image, in the reference frame."""
+    if study.lesions is not None and study.lesion_ids:
+        return lesion_geometry(study.lesions, study.lesion_ids[0]).centroid_lps_mm
+    image = study.images[study.reference].image
+    return image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()])
+
+
+def _mark(node: Node, study: Study) -> Node:
+    node.SetAttribute(attributes.STUDY, study.id)
+    return node

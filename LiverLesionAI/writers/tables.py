@@ -1,0 +1,113 @@
+"""Results as tables: ``results.csv``, ``results.json`` and the table that people read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverLesionAI.results import LesionResult, StudyResult
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns and their rows, a cell being None where there is nothing to say."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def task_classes(result: StudyResult) -> dict[str, tuple[str, ...]]:
+    """Tasks of a result and their classes, in the order of the first lesion that has each."""
+    tasks: dict[str, tuple[str, ...]] = {}
+    for lesion in result.lesions:
+        for name, task in lesion.tasks.items():
+            tasks.setdefault(name, tuple(task.probabilities))
+    return tasks
+
+
+def prediction_table(
+    result: StudyResult,
+    *,
+    patient_id: str = "",
+    truth: Mapping[int, str] | None = None,
+    tasks: Mapping[str, tuple[str, ...]] | None = None,
+) -> Table:
+    """Rows of ``results.csv``: one a lesion, for machines.
+
+    Parameters
+    ----------
+    result
+        What came out.
+    patient_id
+        Pseudonym of the patient, for statistics that cluster by patient.
+    truth
+        Lesion to its known class.
+    tasks
+        Tasks and their classes, where several studies share one table; else those of the result.
+
+    Returns
+    -------
+    Table
+        ``study_id, patient_id, lesion, truth``, then for each task ``pred_<task>`` and
+        ``prob_<task>_<class>``. None where a lesion has no answer or the truth is unknown.
+    """
+    tasks, truth = task_classes(result) if tasks is None else tasks, truth or {}
+    columns = ["study_id", "patient_id", "lesion", "truth"]
+    for task, classes in tasks.items():
+        columns += [f"pred_{task}", *(f"prob_{task}_{name}" for name in classes)]
+    rows = (
+        (result.study.id, patient_id, lesion.id, truth.get(lesion.id), *_answers(lesion, tasks))
+        for lesion in result.lesions
+    )
+    return Table(tuple(columns), tuple(rows))
+
+
+def lesion_table(result: StudyResult) -> Table:
+    """One row a lesion, for people: name, size, classes and their probabilities."""
+    tasks = task_classes(result)
+    columns = ["lesion", "name", "diameter (mm)", "volume (ml)"]
+    for task, classes in tasks.items():
+        columns += [task, *(f"p({name})" for name in classes)]
+    rows = (
+        (lesion.id, lesion.name, lesion.diameter_mm, lesion.volume_ml, *_answers(lesion, tasks))
+        for lesion in result.lesions
+    )
+    return Table(tuple(columns), tuple(rows))
+
+
+def write_csv(table: Table, path: Path) -> Path:
+    """Write a table as CSV (UTF-8); probabilities to six decimals, nothing for None."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.columns)
+        writer.writerows([_text(cell) for cell in row] for row in table.rows)
+    return path
+
+
+def write_results(
+    result: StudyResult, folder: Path, *, patient_id: str = "", truth: Mapping[int, str] | None = None
+) -> tuple[Path, Path]:
+    """Write ``results.json`` and ``results.csv`` into a folder and return their paths."""
+    json_path = folder / "results.json"
+    json_path.write_text(result.to_json(), encoding="utf-8", newline="\n")
+    table = prediction_table(result, patient_id=patient_id, truth=truth)
+    return json_path, write_csv(table, folder / "results.csv")
+
+
+def _answers(lesion: LesionResult, tasks: Mapping[str, tuple[str, ...]]) -> list[Cell]:
+    cells: list[Cell] = []
+    for name, classes in tasks.items():
+        task = lesion.tasks.get(name)
+        cells.append(task.predicted if task else None)
+        cells += [task.probabilities[each] if task else None for each in classes]
+    return cells
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.6f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,138 @@
+"""Label images, registered sequences and transforms as files.
+
+NIfTI keeps origin and direction in single precision: a voxel of a volume read back lies within 1e-3 mm of
+where it was (for positions within 1 m of the scanner's isocentre).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import OutputError
+from LiverLesionAI.results import StudyResult
+from LiverLesionAI.study import Study
+from LiverLesionAI.taxonomy import taxonomy_named
+
+CLASS_TASK = "type"
+"""The task whose classes ``lesion_classes.nii.gz`` shows."""
+
+
+def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
+    """Write all volumes and transforms of a study into a folder.
+
+    Parameters
+    ----------
+    study
+        The study; its lesions give ``lesions.nii.gz``, its sequences ``registered/<SEQ>.nii.gz``, and
+        ``transforms/<SEQ>.tfm`` where a sequence has a transform.
+    result
+        Its lesions' classes give ``lesion_classes.nii.gz``, written where at least one lesion has one.
+    folder
+        Exists already.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    return (
+        *write_lesions(study, result, folder),
+        *write_registered(study, folder / "registered"),
+        *write_transforms(study, folder / "transforms"),
+    )
+
+
+def write_lesions(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
+    """Write ``lesions.nii.gz`` and ``lesion_classes.nii.gz`` on the grid of the mask that was given."""
+    if study.lesions is None:
+        return ()
+    paths = [_write_image(smallest_labels(study.lesions), folder / "lesions.nii.gz")]
+    classes = lesion_classes(study, result)
+    if classes is not None:
+        paths.append(_write_image(classes, folder / "lesion_classes.nii.gz"))
+    return tuple(paths)
+
+
+def write_registered(study: Study, folder: Path) -> tuple[Path, ...]:
+    """Write every sequence as ``<SEQ>.nii.gz`` on the reference image's grid, for looking."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return tuple(_write_image(registered(study, name), folder / f"{name}.nii.gz") for name in study.images)
+
+
+def write_transforms(study: Study, folder: Path) -> tuple[Path, ...]:
+    """Write ``<SEQ>.tfm`` (reference frame to sequence, LPS mm) for each sequence that has a transform."""
+    return tuple(
+        _write_transform(image.transform, folder / f"{name}.tfm")
+        for name, image in study.images.items()
+        if image.transform is not None
+    )
+
+
+def lesion_classes(study: Study, result: StudyResult) -> sitk.Image | None:
+    """Label image of classes on the grid of the study's mask: class index + 1 in task ``type``.
+
+    A lesion without an answer is 0, as the background is. None where no lesion has an answer.
+    """
+    if study.lesions is None:
+        return None
+    values = {
+        lesion.id: taxonomy_named(task.taxonomy).index(task.predicted) + 1
+        for lesion in result.lesions
+        if (task := lesion.tasks.get(CLASS_TASK)) is not None
+    }
+    if not values:
+        return None
+    labels = sitk.GetArrayViewFromImage(study.lesions)
+    table = np.zeros(int(labels.max()) + 1, np.uint8)
+    for lesion_id, value in values.items():
+        table[lesion_id] = value
+    classes = sitk.GetImageFromArray(table[labels])
+    classes.CopyInformation(study.lesions)
+    return classes
+
+
+def registered(study: Study, name: str) -> sitk.Image:
+    """One sequence on the reference image's grid (linear; its lowest intensity outside of it)."""
+    sequence = study.images[name]
+    return sitk.Resample(
+        sequence.image,
+        study.images[study.reference].image,
+        sequence.transform or sitk.Transform(3, sitk.sitkIdentity),
+        sitk.sitkLinear,
+        float(sitk.GetArrayViewFromImage(sequence.image).min()),
+    )
+
+
+def smallest_labels(labels: sitk.Image) -> sitk.Image:
+    """A label image in the fewest bytes a voxel that hold its labels: 8 bits up to 255, else 16."""
+    highest = sitk.GetArrayViewFromImage(labels).max(initial=0)
+    return sitk.Cast(labels, sitk.sitkUInt8 if highest < 256 else sitk.sitkUInt16)
+
+
+def _write_image(image: sitk.Image, path: Path) -> Path:
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise _unwritable(path) from error
+    return path
+
+
+def _write_transform(transform: sitk.Transform, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        sitk.WriteTransform(transform, str(path))
+    except RuntimeError as error:
+        raise _unwritable(path) from error
+    return path
+
+
+def _unwritable(path: Path) -> OutputError:
+    return OutputError(f"{path} could not be written; check the free space and the rights of its folder.")

@@ -1,0 +1,163 @@
+"""Small made-up studies on oblique, flipped and different grids, and results to go with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import SimpleITK as sitk
+from hypothesis import strategies as st
+
+from LiverLesionAI.results import (
+    LesionResult,
+    ModelSummary,
+    Provenance,
+    StudyResult,
+    StudySummary,
+    TaskResult,
+)
+from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.taxonomy import taxonomy_named
+
+RADIUS_MM = 14.0
+
+
+def rigid(angles: tuple[float, float, float], shift: tuple[float, float, float]) -> sitk.Euler3DTransform:
+    return sitk.Euler3DTransform((10.0, -20.0, 5.0), *angles, shift)
+
+
+def grid(
+    size: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    direction: np.ndarray,
+    centre: tuple[float, float, float],
+    pixel: int = sitk.sitkFloat32,
+) -> sitk.Image:
+    """Empty image, centred on a point."""
+    image = sitk.Image(size, pixel)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction.ravel().tolist())
+    image.SetOrigin((np.asarray(centre) - direction @ ((np.array(size) - 1) / 2 * spacing)).tolist())
+    return image
+
+
+def points_of(image: sitk.Image) -> np.ndarray:
+    """Physical points of all voxels, [z, y, x, 3] in LPS mm."""
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    index = np.stack(np.meshgrid(*map(np.arange, image.GetSize()), indexing="ij"), axis=-1)
+    points = (index * image.GetSpacing()) @ direction.T + image.GetOrigin()
+    return points.transpose(2, 1, 0, 3)
+
+
+def misplacement(first: sitk.Image, second: sitk.Image) -> float:
+    """Distance in mm between the corner voxels of two images, whichever way their index axes run."""
+    away = np.linalg.norm(_corners(first)[:, None] - _corners(second)[None], axis=-1)
+    return float(max(away.min(axis=0).max(), away.min(axis=1).max()))
+
+
+def _corners(image: sitk.Image) -> np.ndarray:
+    ends = product(*((0, size - 1) for size in image.GetSize()))
+    return np.array([image.TransformIndexToPhysicalPoint(end) for end in ends])
+
+
+def ball(
+    image: sitk.Image, centre: tuple[float, float, float], transform: sitk.Transform | None = None
+) -> np.ndarray:
+    """Voxels of `image` within a ball whose centre `transform` carries there from the reference frame."""
+    points = points_of(image)
+    if transform is not None:
+        centre = transform.TransformPoint(centre)
+    return np.linalg.norm(points - np.asarray(centre), axis=-1) <= RADIUS_MM
+
+
+def filled(image: sitk.Image, voxels: np.ndarray) -> sitk.Image:
+    result = sitk.GetImageFromArray(voxels)
+    result.CopyInformation(image)
+    return result
+
+
+CENTRES = ((-30.0, -10.0, 8.0), (25.0, 15.0, -12.0))
+
+
+def made_study(
+    direction: np.ndarray | None = None,
+    centre: tuple[float, float, float] = (2.0, -5.0, 3.0),
+    transform: sitk.Transform | None = None,
+    study_id: str = "S1",
+    seed: int = 0,
+) -> Study:
+    """Three sequences of two balls, LAP on another grid and displaced by `transform`, and their mask."""
+    direction = np.eye(3) if direction is None else direction
+    rng = np.random.default_rng(seed)
+    frames = {
+        "T2WI": grid((30, 26, 14), (4.0, 4.0, 6.0), direction, centre),
+        "T1WI": grid((24, 24, 18), (5.0, 5.0, 5.0), direction, centre, sitk.sitkInt16),
+        "LAP": grid((44, 40, 14), (3.0, 3.0, 6.5), direction[:, [1, 0, 2]] * [1, -1, 1], centre),
+    }
+    images = {}
+    for name, frame in frames.items():
+        way = transform if name == "LAP" else None
+        voxels = rng.normal(100.0, 5.0, frame.GetSize()[::-1])
+        for ball_centre in CENTRES:
+            voxels[ball(frame, ball_centre, way)] += 100
+        dtype = sitk.GetArrayViewFromImage(frame).dtype
+        images[name] = SequenceImage(filled(frame, voxels.astype(dtype)), way)
+    labels = np.zeros(frames["T2WI"].GetSize()[::-1], np.uint16)
+    for label, ball_centre in enumerate(CENTRES, start=1):
+        labels[ball(frames["T2WI"], ball_centre)] = label
+    return Study(study_id, "made up", images, lesions=filled(frames["T2WI"], labels))
+
+
+def answer(taxonomy: str, predicted: str, probability: float = 0.7) -> TaskResult:
+    names = taxonomy_named(taxonomy).names
+    rest = (1 - probability) / (len(names) - 1)
+    probabilities = {name: probability if name == predicted else rest for name in names}
+    return TaskResult(taxonomy, probabilities, predicted, dict.fromkeys(names, 0.01))
+
+
+def made_result(study: Study, classes: tuple[str | None, ...] = ("HCC", "cyst")) -> StudyResult:
+    """A result that gives each lesion a class of W7, or no answer for None."""
+    lesions = []
+    for lesion_id, name in zip(study.lesion_ids, classes, strict=True):
+        geometry = lesion_geometry(study.lesions, lesion_id)
+        lesion = LesionResult(
+            id=lesion_id,
+            name=study.lesion_name(lesion_id),
+            diameter_mm=geometry.diameter_mm,
+            volume_ml=geometry.volume_ml,
+            centroid_lps_mm=geometry.centroid_lps_mm,
+            crop_mm=48.0,
+            warnings=("The lesion lies at the edge.",) if name is None else (),
+        )
+        if name is not None:
+            malignant = name in ("HCC", "ICC", "metastasis")
+            tasks = {
+                "malignancy": answer("binary", "malignant" if malignant else "benign", 0.9),
+                "type": answer("W7", name),
+            }
+            lesion = replace(lesion, tasks=tasks)
+        lesions.append(lesion)
+    return StudyResult(
+        study=StudySummary(study.id, study.source, study.reference, study.sequences, ("DWI",)),
+        models=(ModelSummary("wang2021-phantom", "0.1.0", "ab" * 32, "phantom", 5),),
+        lesions=tuple(lesions),
+        provenance=Provenance("LiverLesionAI", "2026-01-01T00:00:00Z", {"classify": 0.5}, "cpu", "fp32"),
+        warnings=("Sequence DWI is missing.",),
+    )
+
+
+@st.composite
+def directions(draw: st.DrawFn) -> np.ndarray:
+    """Oblique direction matrices, their axes permuted and flipped, right- and left-handed."""
+    angles = draw(st.tuples(*[st.integers(-1500, 1500)] * 3))
+    rotation = np.reshape(rigid(tuple(angle / 1000 for angle in angles), (0, 0, 0)).GetMatrix(), (3, 3))
+    order = draw(st.permutations([0, 1, 2]))
+    signs = draw(st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3))
+    return rotation[:, order] * signs
+
+
+centres = st.tuples(*[st.floats(-300, 300)] * 3)
+rigid_transforms = st.builds(
+    rigid, st.tuples(*[st.floats(-0.3, 0.3)] * 3), st.tuples(*[st.floats(-20, 20)] * 3)
+)
