@@ -11,13 +11,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from LiverLesionAI.console import ProgressMode, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
+
+if TYPE_CHECKING:
+    from LiverLesionAI.bundles import Bundle
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -186,7 +190,7 @@ def train(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Train a model on a cohort or on phantoms and write it as a bundle."""
-    from LiverLesionAI.training import train as run_training
+    from LiverLesionAI.training.train import train as run_training
 
     with shown_progress(progress) as show:
         bundle = run_training(config, out, resume=resume, progress=show)
@@ -204,29 +208,21 @@ def list_models(as_json: Json = False) -> None:
         print(json.dumps([_model_row(bundle) for bundle in bundles], indent=1))
         return
     for bundle in bundles:
-        print(
-            f"{bundle.name}  {bundle.version}  {bundle.fold_count} folds  intended use: {bundle.intended_use}"
-        )
+        model = bundle.summary
+        print(f"{model.name}  {model.version}  {model.folds} folds  intended use: {model.intended_use}")
 
 
-def _model_row(bundle: Any) -> dict[str, Any]:
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "folds": bundle.fold_count,
-        "intended_use": bundle.intended_use,
-        "sequences": list(bundle.sequences),
-        "path": str(bundle.path),
-    }
+def _model_row(bundle: Bundle) -> dict[str, Any]:
+    return {**asdict(bundle.summary), "sequences": list(bundle.spec.sequences), "path": str(bundle.path)}
 
 
 @models.command("show")
 @_reporting_errors
 def show_model(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None:
     """Print a bundle's model card."""
-    from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.bundles import CARD, load_bundle
 
-    print(load_bundle(name).card)
+    print((load_bundle(name).path / CARD).read_text(encoding="utf-8"))
 
 
 @models.command("verify")
@@ -236,7 +232,7 @@ def verify_model(path: Annotated[Path, typer.Argument(metavar="PATH")]) -> None:
     from LiverLesionAI.bundles import verify_bundle
 
     bundle = verify_bundle(path)
-    print(f"{path} is a sound bundle: {bundle.name} {bundle.version}, sha256 {bundle.sha256}.")
+    print(f"{path} is a sound bundle: {bundle.name} {bundle.metadata.version}, sha256 {bundle.sha256}.")
 
 
 @models.command("add")
@@ -245,7 +241,7 @@ def add_model(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Bundle folder or zip file.")],
 ) -> None:
     """Check a bundle and add it to the models at hand."""
-    from LiverLesionAI.bundles import add_bundle
+    from LiverLesionAI.bundle_install import add_bundle
 
     bundle = add_bundle(path)
-    print(f"Added {bundle.name} {bundle.version}: {bundle.path}")
+    print(f"Added {bundle.name} {bundle.metadata.version}: {bundle.path}")

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.errors import PatchError
 from LiverLesionAI.study import LesionGeometry, SequenceImage, Study, lesion_geometry
 
 
@@ -346,21 +346,21 @@ def extract_patches(
     >>> lesion.patches.shape, lesion.present, lesion.crop_mm
     ((2, 2, 64, 64, 64), (True, False), 64.0)
     """
-    if study.lesions is None:
-        raise StudyError(f"Study {study.id} has no outlined lesions; add lesions.nii.gz or give --mask.")
-    geometry = lesion_geometry(study.lesions, lesion_id)
-    sampling = patch_grid(study.lesions, geometry, parameters, pose)
+    lesions = study.outlined_lesions
+    geometry = lesion_geometry(lesions, lesion_id)
+    sampling = patch_grid(lesions, geometry, parameters, pose)
     patch = sampling.with_size(parameters.size)
     patches = np.zeros((len(sequences), 2, *[parameters.size] * 3), np.float32)
-    shared_annotation = _annotation(study.lesions, lesion_id, sampling, patch, parameters, None)
+    shared_annotation = _annotation(lesions, lesion_id, sampling, patch, parameters, None)
     present, warnings = [], []
     for index, name in enumerate(sequences):
         image = study.images.get(name)
-        covered = image is not None and covers_lesion(image, study.lesions, geometry)
-        if image is not None and not covered:
+        if image is None:
+            present.append(False)
+            continue
+        present.append(covers_lesion(image, lesions, geometry))
+        if not present[-1]:
             warnings.append(f"{name} does not cover {study.lesion_name(lesion_id)} and was left out")
-        present.append(covered)
-        if not covered:
             continue
         patches[index, 0] = _image_patch(image, sampling, patch, parameters)
         outline = study.outlines.get(name)

@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import LiverLesionAI
-from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.errors import PatchError
 from LiverLesionAI.patches import LesionInput, PatchParameters, extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import (
     LesionResult,
-    ModelSummary,
     Provenance,
     StudyResult,
     StudySummary,
-    TaskResult,
 )
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.study import Study, labels_in, lesion_geometry
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.inference import Execution, LesionPrediction
+    from LiverLesionAI.inference import LesionPrediction, Predictions
 
 DEFAULT_MODEL = "wang2021-phantom"
 
@@ -69,13 +67,14 @@ def read_study(path: str | Path, mask: str | Path | None = None) -> Study:
     StudyError
         If there is nothing usable at `path`.
     """
+    from LiverLesionAI.readers import folder
+
     path = Path(path)
     if path.suffix.lower() in (".mrml", ".mrb"):
         from LiverLesionAI.readers.scene import read_scene
 
-        return read_scene(path, mask)
-    from LiverLesionAI.readers import folder
-
+        study = read_scene(path)
+        return study if mask is None else folder.with_mask(study, mask)
     return folder.read_study(path, mask)
 
 
@@ -98,18 +97,18 @@ def crop_lesions(
     PatchError
         If no lesion could be cropped.
     """
-    if not study.lesion_ids:
-        raise StudyError(f"Study {study.id} has no outlined lesions; add lesions.nii.gz or give --mask.")
+    lesion_ids = labels_in(study.outlined_lesions)
     study = with_intensity_limits(study, parameters)
-    inputs, failures = [], {}
-    for done, lesion_id in enumerate(study.lesion_ids):
-        progress("crop", done / len(study.lesion_ids))
+    inputs: list[LesionInput] = []
+    failures: dict[int, str] = {}
+    for done, lesion_id in enumerate(lesion_ids):
+        progress("crop", done / len(lesion_ids))
         try:
             inputs.append(extract_patches(study, lesion_id, sequences, parameters))
         except PatchError as error:
             failures[lesion_id] = str(error)
     if not inputs:
-        raise PatchError(next(iter(failures.values())))
+        raise PatchError(next(iter(failures.values()), f"The lesion mask of study {study.id} is empty."))
     progress("crop", 1.0)
     return inputs, failures
 
@@ -167,11 +166,9 @@ def classify_study(
     stopwatch = stopwatch or Stopwatch()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
-        inputs, failures = crop_lesions(study, bundle.sequences, bundle.patch_parameters, progress)
-        execution, predictions = predict(
-            bundle, inputs, device=device, precision=precision, progress=progress
-        )
-    return _study_result(study, bundle, inputs, failures, execution, predictions, started, stopwatch)
+        inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
+        predictions = predict(bundle, inputs, device=device, precision=precision, progress=progress)
+    return _study_result(study, bundle, inputs, failures, predictions, started, stopwatch)
 
 
 def _study_result(
@@ -179,8 +176,7 @@ def _study_result(
     bundle: Bundle,
     inputs: Sequence[LesionInput],
     failures: dict[int, str],
-    execution: Execution,
-    predictions: Sequence[LesionPrediction],
+    predictions: Predictions,
     started: str,
     stopwatch: Stopwatch,
 ) -> StudyResult:
@@ -192,10 +188,10 @@ def _study_result(
         classified.get(lesion_id) or _failed_lesion_result(study, lesion_id, failures[lesion_id])
         for lesion_id in study.lesion_ids
     )
-    warnings = [*study.warnings, *execution.warnings]
+    warnings = [*study.warnings, *predictions.execution.warnings]
     if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
         warnings.append(NOT_REGISTERED)
-    missing = tuple(name for name in bundle.sequences if name not in study.images)
+    missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
     if missing:
         warnings.append(f"{', '.join(missing)} missing: the model answered without")
     warnings += [
@@ -203,32 +199,22 @@ def _study_result(
     ]
     return StudyResult(
         study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
-        models=(
-            ModelSummary(bundle.name, bundle.version, bundle.sha256, bundle.intended_use, bundle.fold_count),
-        ),
+        models=(bundle.summary,),
         lesions=lesions,
         provenance=Provenance(
             software=f"LiverLesionAI {LiverLesionAI.__version__}",
             started=started,
             seconds=stopwatch.seconds,
-            device=execution.device,
-            precision=execution.precision,
-            parameters={"patches": asdict(bundle.patch_parameters)},
+            device=predictions.execution.device,
+            precision=predictions.execution.precision,
+            parameters={"patches": asdict(bundle.spec.patches)},
         ),
         warnings=tuple(warnings),
     )
 
 
 def _lesion_result(study: Study, cropped: LesionInput, prediction: LesionPrediction) -> LesionResult:
-    tasks = {
-        name: TaskResult(
-            task.taxonomy.name,
-            dict(zip(task.taxonomy.names, task.mean.tolist(), strict=True)),
-            task.predicted,
-            dict(zip(task.taxonomy.names, task.std.tolist(), strict=True)),
-        )
-        for name, task in prediction.tasks.items()
-    }
+    tasks = {name: task.result() for name, task in prediction.tasks.items()}
     warnings = [*cropped.warnings, *prediction.warnings]
     disagreement = _disagreement(prediction)
     if disagreement:
@@ -260,7 +246,7 @@ def _disagreement(prediction: LesionPrediction) -> str | None:
 
 
 def _failed_lesion_result(study: Study, lesion_id: int, reason: str) -> LesionResult:
-    geometry = lesion_geometry(study.lesions, lesion_id)
+    geometry = lesion_geometry(study.outlined_lesions, lesion_id)
     return LesionResult(
         id=lesion_id,
         name=study.lesion_name(lesion_id),
@@ -348,7 +334,7 @@ def write_result(
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took."""
     from LiverLesionAI.writers.scene import write_scene
-    from LiverLesionAI.writers.tables import write_tables
+    from LiverLesionAI.writers.tables import write_results
     from LiverLesionAI.writers.volumes import write_volumes
 
     with stopwatch.time("write"):
@@ -357,7 +343,7 @@ def write_result(
         progress("write", 0.4)
         write_scene(study, result, folder / "scene.mrb")
     result = replace(result, provenance=replace(result.provenance, seconds=dict(stopwatch.seconds)))
-    write_tables(result, folder)
+    write_results(result, folder)
     progress("write", 1.0)
     return result
 

@@ -81,8 +81,20 @@ class Study:
         """Labels of the lesions, ascending; empty where nothing is outlined."""
         if self.lesions is None:
             return ()
-        labels = np.unique(sitk.GetArrayViewFromImage(self.lesions))
-        return tuple(int(label) for label in labels if label != 0)
+        return labels_in(self.lesions)
+
+    @property
+    def outlined_lesions(self) -> sitk.Image:
+        """The label image of the lesions.
+
+        Raises
+        ------
+        StudyError
+            If nothing has been outlined.
+        """
+        if self.lesions is None:
+            raise StudyError(f"Study {self.id} has no outlined lesions; add lesions.nii.gz or give --mask.")
+        return self.lesions
 
     def lesion_name(self, lesion_id: int) -> str:
         """Name of a lesion: the reader's, else ``"lesion <id>"``."""
@@ -129,6 +141,11 @@ class LesionGeometry:
     box_index: tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
+def labels_in(lesions: sitk.Image) -> tuple[int, ...]:
+    """Labels of a label image, ascending, without the background."""
+    return tuple(int(label) for label in np.unique(sitk.GetArrayViewFromImage(lesions)) if label != 0)
+
+
 def axial_axis(image: sitk.Image) -> int:
     """Index axis (0 = x, 1 = y, 2 = z) of an image's grid that runs closest to the patient's long axis."""
     direction = np.asarray(image.GetDirection()).reshape(3, 3)
@@ -164,12 +181,12 @@ def lesion_geometry(lesions: sitk.Image, lesion_id: int) -> LesionGeometry:
     if len(voxels) == 0:
         raise StudyError(f"The lesion mask has no voxel with label {lesion_id}.")
     lower, upper = voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5
-    centroid = lesions.TransformContinuousIndexToPhysicalPoint(voxels.mean(axis=0).tolist())
+    x, y, z = lesions.TransformContinuousIndexToPhysicalPoint(voxels.mean(axis=0).tolist())
     voxel_ml = float(np.prod(lesions.GetSpacing())) / 1000
     return LesionGeometry(
         diameter_mm=_longest_axial_diameter(voxels, lesions),
         volume_ml=len(voxels) * voxel_ml,
-        centroid_lps_mm=tuple(float(c) for c in centroid),
+        centroid_lps_mm=(x, y, z),
         box_index=(tuple(lower.tolist()), tuple(upper.tolist())),
     )
 

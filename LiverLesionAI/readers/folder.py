@@ -66,8 +66,19 @@ def read_study(path: str | Path, mask: str | Path | None = None, reference: str 
     }
     study = Study(folder.resolve().name, f"study folder {folder.resolve().name}", images, reference=reference)
     if mask is not None:
-        return _with_lesions(study, Path(mask), {})
+        return with_mask(study, mask)
     return _with_lesions(study, mask_file, outline_files)
+
+
+def with_mask(study: Study, mask: str | Path) -> Study:
+    """Return the study with the lesions of a mask file instead of its own.
+
+    Raises
+    ------
+    StudyError
+        If the mask cannot be used or lies outside the study.
+    """
+    return _with_lesions(study, Path(mask), {})
 
 
 def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | None]:
@@ -133,9 +144,10 @@ def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str,
 
 
 def _check_mask_meets_images(study: Study, mask_file: Path) -> None:
+    lesions = study.outlined_lesions
     for lesion_id in study.lesion_ids:
-        geometry = lesion_geometry(study.lesions, lesion_id)
-        if any(covers_lesion(image, study.lesions, geometry) for image in study.images.values()):
+        geometry = lesion_geometry(lesions, lesion_id)
+        if any(covers_lesion(image, lesions, geometry) for image in study.images.values()):
             return
     raise StudyError(
         f"{mask_file} lies outside every sequence of the study; check that mask and images belong together."

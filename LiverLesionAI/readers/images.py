@@ -104,7 +104,7 @@ def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         return sitk.GetArrayViewFromImage(image)
     try:
-        return np.asanyarray(nibabel.load(path).dataobj)
+        return np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
     except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError):
         raise StudyError(f"{path} is damaged or cut short; copy or export it again.") from None
 

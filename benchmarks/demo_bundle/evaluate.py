@@ -75,7 +75,7 @@ def crop_case(case: Case, folder: Path, bundle: Bundle) -> LesionInput:
     from LiverLesionAI.pipeline import read_study
 
     study = read_study(folder / case.study_id)
-    return extract_patches(study, 1, bundle.sequences, bundle.patch_parameters)
+    return extract_patches(study, 1, bundle.spec.sequences, bundle.spec.patches)
 
 
 def _worker(job: tuple[Case, Path, Bundle]) -> LesionInput:
@@ -122,7 +122,7 @@ def classify_cases(cases: list[Case], folder: Path, bundle: Bundle) -> Answers:
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     console = Console(stderr=True)
     for lesions in cropped_chunks(cases, folder, bundle):
-        _, predictions = predict(bundle, lesions)
+        predictions = predict(bundle, lesions)
         for lesion, prediction in zip(lesions, predictions, strict=True):
             tasks = prediction.tasks
             rows.append((tasks["type"].mean, tasks["malignancy"].mean, simple_features(lesion)))
