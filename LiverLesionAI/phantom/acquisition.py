@@ -80,7 +80,9 @@ class Scanner:
                 images[name] = self._volumes(scene, name, grid, displacements[name])[0]
         return {name: np.rint(images[name]).astype(np.int16) for name in grids}
 
-    def _diffusion(self, scene: Scene, grid: Grid, displacement: Displacement) -> dict[str, NDArray[np.float32]]:
+    def _diffusion(
+        self, scene: Scene, grid: Grid, displacement: Displacement
+    ) -> dict[str, NDArray[np.float32]]:
         name = "DWI" if "DWI" in self.protocol.acquisitions else "ADC"
         low_b, high_b = self._volumes(scene, name, grid, displacement)
         return {"DWI": high_b, "ADC": self.diffusion_map(low_b, high_b)}

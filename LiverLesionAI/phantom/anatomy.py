@@ -135,18 +135,24 @@ class Anatomy:
         liver = table["liver"]
         flow, volume = rng.lognormal(0, 0.25), float(np.clip(0.34 * rng.lognormal(0, 0.2), 0.22, 0.5))
         arterial = liver.kinetics.arterial * flow
-        kinetics = Kinetics.supplied(volume, arterial=arterial, portal=liver.kinetics.portal * flow, hepatocytes=1)
+        kinetics = Kinetics.supplied(
+            volume, arterial=arterial, portal=liver.kinetics.portal * flow, hepatocytes=1
+        )
         liver = replace(liver.scaled(t1=rng.lognormal(0, 0.08), t2=rng.lognormal(0, 0.12)), kinetics=kinetics)
         liver = replace(liver, adc=liver.adc * rng.lognormal(0, 0.08))
         if self.background == "fatty":
             liver = replace(liver, fat=float(rng.uniform(0.12, 0.32)))
         if self.background == "cirrhotic":
-            stiff = Kinetics.supplied(volume * 1.05, arterial=0.35 * flow, portal=0.55 * flow, hepatocytes=0.7)
+            stiff = Kinetics.supplied(
+                volume * 1.05, arterial=0.35 * flow, portal=0.55 * flow, hepatocytes=0.7
+            )
             liver = replace(liver.scaled(t1=1.06, t2=1.04), kinetics=stiff)
         table["liver"] = liver
         table["liver nodule"] = liver.scaled(t1=0.90, t2=0.92)
         fibrosis = table["fibrosis"]
-        table["fibrosis"] = replace(liver, t1_ms=liver.t1_ms * 1.12, t2_ms=liver.t2_ms * 1.22, kinetics=fibrosis.kinetics)
+        table["fibrosis"] = replace(
+            liver, t1_ms=liver.t1_ms * 1.12, t2_ms=liver.t2_ms * 1.22, kinetics=fibrosis.kinetics
+        )
         return table
 
     def _to_body(self, grid: Grid) -> Grid:
@@ -185,7 +191,9 @@ class Anatomy:
         canvas.ellipsoid("marrow", (0, 50 + back, 0), (22, 18, 400))
         canvas.shape(
             "cortical bone",
-            lambda x, y, z: (np.abs((z + 400) % 32 - 16) < 3.5) & ((x / 20) ** 2 + ((y - 50 - back) / 16) ** 2 < 1),
+            lambda x, y, z: (
+                (np.abs((z + 400) % 32 - 16) < 3.5) & ((x / 20) ** 2 + ((y - 50 - back) / 16) ** 2 < 1)
+            ),
             (-24, 30 + back, -400),
             (24, 70 + back, 400),
             only=("marrow",),
@@ -199,28 +207,51 @@ class Anatomy:
         d, size, back = self.organs, self.plumpness, self.half_axes[1] - 98
         inside = ("fat", "lung")
 
-        def organ(k: int, name: str, centre: tuple[float, float, float], radii: NDArray | tuple, **options) -> None:
+        def organ(
+            k: int, name: str, centre: tuple[float, float, float], radii: NDArray | tuple, **options
+        ) -> None:
             canvas.ellipsoid(name, np.asarray(centre) + d[k], np.asarray(radii) * size[k], **options)
 
         organ(0, "artery", (22, -38, 118), (50, 42, 46), only=inside)
         organ(0, "muscle", (22, -38, 118), (50, 42, 46), only=("artery",))
         organ(0, "artery", (30, -38, 118), (32, 26, 32))
         self._paint_stomach(canvas, organ)
-        organ(2, "spleen", (98, 34 + back, 26), np.array((30, 44, 54)) * self.spleen, lean=(0.12, -0.1), only=inside)
+        organ(
+            2,
+            "spleen",
+            (98, 34 + back, 26),
+            np.array((30, 44, 54)) * self.spleen,
+            lean=(0.12, -0.1),
+            only=inside,
+        )
         for k, side in ((3, -1), (4, 1)):
             centre = (side * 64, 44 + back, -62 + (12 if side > 0 else 0))
             organ(k, "kidney cortex", centre, (27, 25, 54), lean=(-side * 0.15, 0), only=inside)
             organ(k, "kidney medulla", centre, (18, 16, 42), lean=(-side * 0.15, 0), only=("kidney cortex",))
             organ(k, "kidney cortex", centre, (17, 16, 5), only=("kidney medulla",))
-            organ(k, "fat", np.add(centre, (-side * 10, -3, 0)), (13, 9, 24), only=("kidney cortex", "kidney medulla"))
+            organ(
+                k,
+                "fat",
+                np.add(centre, (-side * 10, -3, 0)),
+                (13, 9, 24),
+                only=("kidney cortex", "kidney medulla"),
+            )
         for k in range(5):
             x, z = -70 + 38 * k + d[5, k % 3] * 2, -88 + d[6, k % 3] * 3
             organ(7, "bowel wall", (x, -42, z), (21, 22, 24), only=("fat",))
-            organ(7, ("bowel content", "bowel fluid", "bowel content", "air")[k % 4], (x, -42, z), (18, 19, 21), only=("bowel wall",))
+            organ(
+                7,
+                ("bowel content", "bowel fluid", "bowel content", "air")[k % 4],
+                (x, -42, z),
+                (18, 19, 21),
+                only=("bowel wall",),
+            )
         path = np.array([(-20, -12, -30), (0, -16, -22), (22, -8, -16), (52, 10, 0), (84, 22, 16)]) + d[8]
         canvas.tube("pancreas", path, np.array([13.0, 10, 10, 9, 6]), only=inside)
         spine_y = 50 + back
-        canvas.tube("artery", np.array([(9, spine_y - 28, 130), (6, spine_y - 28, -130.0)]), np.array([11.5, 9.0]))
+        canvas.tube(
+            "artery", np.array([(9, spine_y - 28, 130), (6, spine_y - 28, -130.0)]), np.array([11.5, 9.0])
+        )
 
     def _paint_stomach(self, canvas: Canvas, organ) -> None:  # noqa: ANN001
         centre, lean = (66, -34, 34), (0.25, 0.35)
@@ -229,7 +260,11 @@ class Anatomy:
         organ(1, "bowel content", centre, (35, 27, 41), lean=lean, only=wall)
         gas = -34 + self.organs[1, 1] - 8
         canvas.shape(
-            "air", lambda x, y, z: (y < gas) & (x > -400) & (z > -400), (0, -100, -60), (130, gas, 110), only=("bowel content",)
+            "air",
+            lambda x, y, z: (y < gas) & (x > -400) & (z > -400),
+            (0, -100, -60),
+            (130, gas, 110),
+            only=("bowel content",),
         )
 
     def _paint_liver(self, canvas: Canvas) -> None:
@@ -237,7 +272,9 @@ class Anatomy:
         if self.ascites:
             fluid = (depth > -self.ascites) & (depth <= 0) & canvas.where("fat")
             canvas.labels[fluid] = canvas.code("ascites")
-        room = canvas.where("fat", "ascites", "bowel wall", "bowel fluid", "bowel content", "pancreas", "air", "spleen")
+        room = canvas.where(
+            "fat", "ascites", "bowel wall", "bowel fluid", "bowel content", "pancreas", "air", "spleen"
+        )
         liver = (depth > 0) & room
         canvas.labels[liver] = canvas.code("liver")
         if self.background == "cirrhotic":

@@ -67,7 +67,9 @@ class Canvas:
 
         def inside(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
             dz = z - cz
-            return ((x - cx - lean[0] * dz) / rx) ** 2 + ((y - cy - lean[1] * dz) / ry) ** 2 + (dz / rz) ** 2 < 1
+            return ((x - cx - lean[0] * dz) / rx) ** 2 + ((y - cy - lean[1] * dz) / ry) ** 2 + (
+                dz / rz
+            ) ** 2 < 1
 
         self.shape(name, inside, np.asarray(centre) - reach, np.asarray(centre) + reach, only)
 

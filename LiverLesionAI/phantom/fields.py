@@ -76,7 +76,9 @@ class Grid:
         slices = []
         for k, (a, b) in enumerate(zip(np.asarray(low, float), np.asarray(high, float), strict=True)):
             first = int(np.clip(np.ceil((a - self.origin[k]) / self.spacing[k] - 1e-9), 0, self.size[k]))
-            last = int(np.clip(np.floor((b - self.origin[k]) / self.spacing[k] + 1e-9) + 1, first, self.size[k]))
+            last = int(
+                np.clip(np.floor((b - self.origin[k]) / self.spacing[k] + 1e-9) + 1, first, self.size[k])
+            )
             slices.append(slice(first, last))
         return slices[2], slices[1], slices[0]
 
@@ -134,7 +136,9 @@ class Lattice:
         index = np.clip((position - self.grid.origin[k]) / self.grid.spacing[k], 0, count - 1)
         cell = np.floor(index).astype(int)
         t = index - cell
-        weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+        weights = (
+            np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+        )
         padded = np.zeros((len(position), count + 3), np.float32)
         rows = np.arange(len(position))
         for column, weight in enumerate(weights):

@@ -31,7 +31,17 @@ FULL_FINE_MM = (1.5, 1.5, 2.0)
 COARSE = Grid.covering(BODY_LOW, BODY_HIGH, (8.0, 8.0, 4.0))
 """Whole-body grid that statistics of the whole volume and places for lesions are taken from."""
 _CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2}
-_ROOM = ("liver", "liver nodule", "fibrosis", "hepatic vein", "portal vein", "fat", "ascites", "bowel wall", "bile")
+_ROOM = (
+    "liver",
+    "liver nodule",
+    "fibrosis",
+    "hepatic vein",
+    "portal vein",
+    "fat",
+    "ascites",
+    "bowel wall",
+    "bile",
+)
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,9 @@ def generate_study(
     if classes is None:
         classes = (CLASSES[int(rng.integers(len(CLASSES)))],)
     if n_lesions is None:
-        n_lesions = len(classes) if len(classes) > 1 else int(rng.choice(6, p=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03))) + 1
+        n_lesions = (
+            len(classes) if len(classes) > 1 else int(rng.choice(6, p=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03))) + 1
+        )
     wanted = tuple(classes) if len(classes) > 1 else tuple(classes) * n_lesions
     if not 1 <= n_lesions <= 6 or len(wanted) != n_lesions:
         raise ConfigError(f"A phantom holds 1 to 6 lesions, one per class given; {n_lesions} were asked for.")
@@ -198,7 +210,9 @@ def _draw_patient(
     tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
     table = tuple(tissues[name] for name in LABELS)
     scanner = Scanner(protocol, Lattice.noise(stream(seed, "shading"), BODY_LOW, BODY_HIGH, 150.0), seed)
-    displacements = draw_displacements(stream(seed, "motion"), sequences, REFERENCE, misalign_mm, BODY_LOW, BODY_HIGH)
+    displacements = draw_displacements(
+        stream(seed, "motion"), sequences, REFERENCE, misalign_mm, BODY_LOW, BODY_HIGH
+    )
     texture = Lattice.noise(stream(seed, "texture"), BODY_LOW, BODY_HIGH, 6.0)
     coarse = anatomy.labels_on(COARSE)
     lesions = _draw_lesions(seed, classes, atypical, tissues["liver"], _LiverPlaces.of(anatomy, coarse))
@@ -208,7 +222,10 @@ def _draw_patient(
 
 
 def _check(
-    classes: Sequence[str], misalign_mm: tuple[float, float], sequences: Sequence[str], field_tesla: float | None
+    classes: Sequence[str],
+    misalign_mm: tuple[float, float],
+    sequences: Sequence[str],
+    field_tesla: float | None,
 ) -> None:
     if unknown := [c for c in classes if c not in CLASSES]:
         raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {', '.join(CLASSES)}.")
@@ -259,7 +276,9 @@ def _draw_lesions(
     return tuple(lesions)
 
 
-def _draw_shape(rng: np.random.Generator, diameter: float, irregularity: float, coarseness: float, seed: int) -> Shape:
+def _draw_shape(
+    rng: np.random.Generator, diameter: float, irregularity: float, coarseness: float, seed: int
+) -> Shape:
     turn, tilt = rng.uniform(0, np.pi), rng.normal(0, 0.15)
     about_z = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
@@ -283,14 +302,22 @@ class _LiverPlaces:
         covered = np.abs(points[:, 2]) < 0.8 * FIELD_OF_VIEW_Z[1]
         return cls(points[covered], depth[tuple(nodes.T)][covered])
 
-    def draw(self, rng: np.random.Generator, radius: float, others: Sequence[Lesion]) -> tuple[float, float, float]:
+    def draw(
+        self, rng: np.random.Generator, radius: float, others: Sequence[Lesion]
+    ) -> tuple[float, float, float]:
         """Random place deep enough for most of a lesion and clear of the other lesions, LPS mm."""
         free = np.ones(len(self.points), bool)
         for other in others:
-            gap = np.linalg.norm(self.points - np.asarray(other.shape.centre), axis=1) - other.shape.radius - radius
+            gap = (
+                np.linalg.norm(self.points - np.asarray(other.shape.centre), axis=1)
+                - other.shape.radius
+                - radius
+            )
             free &= gap > 6
         if not free.any():
-            raise ConfigError("The phantom's liver has no room for so many lesions of this size; ask for fewer.")
+            raise ConfigError(
+                "The phantom's liver has no room for so many lesions of this size; ask for fewer."
+            )
         points, depths = self.points[free], self.depths[free]
         wanted = min(0.75 * radius * rng.uniform(0.6, 1.6), float(np.percentile(depths, 90)))
         eligible = points[depths >= wanted]
@@ -350,8 +377,15 @@ def _lesion_truth(patient: _Patient, scene: Scene, painted: Painted, number: int
     geometry = lesion_geometry(scene.grid.cropped(window).image(painted.masks[window]), number)
     centre = lesion.shape.centre
     moves = {
-        name: tuple(float(v) for v in d.of(np.array([centre]))[0]) for name, d in patient.displacements.items()
+        name: tuple(float(v) for v in d.of(np.array([centre]))[0])
+        for name, d in patient.displacements.items()
     }
     return LesionTruth(
-        number, lesion.lesion_class, lesion.atypical, lesion.variant, centre, geometry.diameter_mm, MappingProxyType(moves)
+        number,
+        lesion.lesion_class,
+        lesion.atypical,
+        lesion.variant,
+        centre,
+        geometry.diameter_mm,
+        MappingProxyType(moves),
     )

@@ -46,7 +46,13 @@ class Kinetics:
 
     @classmethod
     def supplied(
-        cls, volume: float, *, arterial: float, portal: float = 0.0, delay_s: float = 0.0, hepatocytes: float = 0.0
+        cls,
+        volume: float,
+        *,
+        arterial: float,
+        portal: float = 0.0,
+        delay_s: float = 0.0,
+        hepatocytes: float = 0.0,
     ) -> Kinetics:
         """Tissue with a given distribution volume (0–1) and inflow rates (per minute)."""
         return cls(0.0, arterial, portal, (arterial + portal) / volume, delay_s, hepatocytes)
@@ -99,7 +105,9 @@ def concentrations(
     if not len(times_s):
         return result
     fine, arterial, portal = _inputs(max(times_s) + STEP_S)
-    parameters = np.array([[k.blood, k.arterial, k.portal, k.washout, k.delay_s, k.hepatocytes] for k in tissues])
+    parameters = np.array(
+        [[k.blood, k.arterial, k.portal, k.washout, k.delay_s, k.hepatocytes] for k in tissues]
+    )
     blood, a, p, washout, delay, hepatocytes = parameters.T
     for column, time in enumerate(times_s):
         age = time - delay[:, None] - fine

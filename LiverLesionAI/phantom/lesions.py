@@ -137,6 +137,7 @@ class Frame:
             np.minimum(nearest, (x - t * tx) ** 2 + (y - t * ty) ** 2 + (z - t * tz) ** 2, out=nearest)
         return np.sqrt(nearest)
 
+
 BULK = ("core", "necrosis")
 """Regions that heterogeneity occurs in."""
 
@@ -197,7 +198,9 @@ class Mottle:
             portal=k.portal * self.inflow,
             washout=k.washout * self.inflow / self.volume,
         )
-        return replace(tissue.scaled(t1=self.t1, t2=self.t2), adc=min(tissue.adc * self.adc, 3.2), kinetics=kinetics)
+        return replace(
+            tissue.scaled(t1=self.t1, t2=self.t2), adc=min(tissue.adc * self.adc, 3.2), kinetics=kinetics
+        )
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,9 @@ def paint_lesions(
         codes = _tissue_codes(lesion, frame, inside, around)
         painted = codes > 0
         labels[window][painted] = codes[painted] + (first_label - 1)
-        region_of = np.array([0, *(names.index(layer.region) for layer in lesion.layers for _ in range(2))], np.uint8)
+        region_of = np.array(
+            [0, *(names.index(layer.region) for layer in lesion.layers for _ in range(2))], np.uint8
+        )
         regions[window][painted] = region_of[codes[painted]]
         texture[window][inside] = (1 + lesion.texture * frame.noise("grain", 3.0))[inside]
         first_label += len(lesion.tissues)

@@ -86,7 +86,9 @@ def draw_displacements(
     return result
 
 
-def _draw(rng: np.random.Generator, bounds: tuple[float, float], low: ArrayLike, high: ArrayLike) -> Displacement:
+def _draw(
+    rng: np.random.Generator, bounds: tuple[float, float], low: ArrayLike, high: ArrayLike
+) -> Displacement:
     heading = rng.normal(size=3) * _BREATHING
     shift = heading / np.linalg.norm(heading) * rng.uniform(0, bounds[0])
     fields = [Lattice.noise(rng, low, high, LATTICE_MM) for _ in range(3)]

@@ -69,7 +69,11 @@ class Setting:
     @classmethod
     def draw(cls, rng: np.random.Generator, liver: Tissue, diameter: float) -> Setting:
         """Setting with a random level."""
-        t1, t2, adc = rng.uniform(1.1, 1.6), np.exp(rng.uniform(np.log(1.15), np.log(2.0))), rng.uniform(0.75, 1.5)
+        t1, t2, adc = (
+            rng.uniform(1.1, 1.6),
+            np.exp(rng.uniform(np.log(1.15), np.log(2.0))),
+            rng.uniform(0.75, 1.5),
+        )
         return cls(rng, liver, diameter, float(t1), float(t2), float(adc))
 
     @property
@@ -111,7 +115,11 @@ class Setting:
 
     def directions(self, count: int) -> NDArray[np.float64]:
         """Unit vectors spread over the sphere, favouring the axial plane, [count, 3]."""
-        turn = self.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(count) / count + self.rng.normal(0, 0.25, count)
+        turn = (
+            self.uniform(0, 2 * np.pi)
+            + 2 * np.pi * np.arange(count) / count
+            + self.rng.normal(0, 0.25, count)
+        )
         rise = self.rng.uniform(-0.75, 0.75, count)
         flat = np.sqrt(1 - rise**2)
         return np.stack([flat * np.cos(turn), flat * np.sin(turn), rise], axis=1)
@@ -138,7 +146,31 @@ def halo(width: float, name: str = "halo") -> Callable[[Frame], NDArray[np.bool_
     return lambda frame: frame.depth > -width * (1 + 0.35 * frame.noise(name, 10.0))
 
 
-def patches(level: float, scale: float, name: str, core: float = -1.0) -> Callable[[Frame], NDArray[np.bool_]]:
+def wedge(s: Setting, width: float) -> Callable[[Frame], NDArray[np.bool_]]:
+    """Liver on one side of the lesion, within about `width` mm of it."""
+    toward = s.directions(1)[0]
+
+    def where(frame: Frame) -> NDArray[np.bool_]:
+        x, y, z = frame.offset
+        along = toward[0] * x + toward[1] * y + toward[2] * z
+        return halo(width, "wedge")(frame) & (along > 0.6 * np.sqrt(x * x + y * y + z * z))
+
+    return where
+
+
+def ducts(s: Setting) -> Callable[[Frame], NDArray[np.bool_]]:
+    """Dilated bile ducts that leave the lesion to one side."""
+    toward = s.directions(1)[0]
+    spread = toward + s.rng.normal(0, 0.45, (int(s.rng.integers(3, 6)), 3))
+    length = 1 + s.rng.uniform(10, 20, (len(spread), 1)) / s.radius
+    tips = spread / np.linalg.norm(spread, axis=1, keepdims=True) * length
+    calibre = s.uniform(1.3, 2.2)
+    return lambda frame: frame.distance_to_rays(tips) < calibre
+
+
+def patches(
+    level: float, scale: float, name: str, core: float = -1.0
+) -> Callable[[Frame], NDArray[np.bool_]]:
     """Where a random field of `scale` × radius exceeds `level`, only deeper than `core` (relative)."""
     return lambda frame: (frame.noise(name, scale * frame.shape.radius) > level) & (frame.relative > core)
 
@@ -157,7 +189,13 @@ def cyst(s: Setting, atypical: bool) -> Pattern:
     """Sharp, no enhancement; atypical: haemorrhagic or proteinaceous content with a sediment level."""
     if not atypical:
         fluid = s.fluid((1300, 3200), (110, 450), (1.7, 3.1))
-        return Pattern("simple", (Layer("core", fluid, everywhere),), s.uniform(0.01, 0.05), texture=s.uniform(0.0, 0.04), mottle=0.4)
+        return Pattern(
+            "simple",
+            (Layer("core", fluid, everywhere),),
+            s.uniform(0.01, 0.05),
+            texture=s.uniform(0.0, 0.04),
+            mottle=0.4,
+        )
     content = s.fluid((400, 1300), (70, 190), (1.1, 2.2))
     sediment = s.fluid((300, 900), (40, 100), (0.8, 1.6))
     level = s.uniform(-0.2, 0.5)
@@ -165,19 +203,32 @@ def cyst(s: Setting, atypical: bool) -> Pattern:
         Layer("core", content, everywhere),
         Layer("core", sediment, lambda f: f.offset[1] + 0 * f.depth > level * f.shape.radius),
     )
-    return Pattern("haemorrhagic or proteinaceous", layers, s.uniform(0.02, 0.06), texture=s.uniform(0.0, 0.04), mottle=0.4)
+    return Pattern(
+        "haemorrhagic or proteinaceous",
+        layers,
+        s.uniform(0.02, 0.06),
+        texture=s.uniform(0.0, 0.04),
+        mottle=0.4,
+    )
 
 
 def haemangioma(s: Setting, atypical: bool) -> Pattern:
     """Discontinuous peripheral nodules that fill in; atypical: flash-filling, or sclerosed with slow partial filling."""
     flash = atypical and s.diameter < 30 and s.chance(0.6)
     sclerosed = atypical and not flash
-    base = s.solid(_NONE, t2=s.uniform(0.9, 1.2) if sclerosed else s.uniform(1.1, 1.7), adc=s.uniform(0.95, 1.4))
+    base = s.solid(
+        _NONE, t2=s.uniform(0.9, 1.2) if sclerosed else s.uniform(1.1, 1.7), adc=s.uniform(0.95, 1.4)
+    )
     volume, inflow = s.uniform(1.2, 2.2), s.uniform(1.8, 3.6)
     if flash:
-        filled = replace(base, kinetics=s.supplied(volume, inflow * 1.2))
-        late = replace(base, kinetics=s.supplied(volume, inflow, delay_s=14))
-        layers = (Layer("core", late, everywhere), Layer("nodules", filled, shell(0.55 * s.radius, 0.5, "flash")))
+        filled = replace(base, kinetics=s.supplied(volume * 1.2, inflow * 1.2))
+        late = replace(base, kinetics=s.supplied(volume * 1.2, inflow, delay_s=14))
+        shunt = replace(s.liver, kinetics=_supplied(0.34, arterial=1.4, portal=0.4))
+        layers = (
+            Layer("hyperaemia", shunt, wedge(s, s.uniform(8, 16)), outside=True),
+            Layer("core", late, everywhere),
+            Layer("nodules", filled, shell(0.55 * s.radius, 0.5, "flash")),
+        )
         return Pattern("flash-filling", layers, s.uniform(0.04, 0.1), texture=s.grain())
     count = int(s.rng.integers(3, 5) if sclerosed else s.rng.integers(3, 7))
     sites = s.directions(count) * s.rng.uniform(0.8, 0.98, (count, 1))
@@ -214,13 +265,17 @@ def fnh(s: Setting, atypical: bool) -> Pattern:
         tips = s.directions(count) * s.rng.uniform(0.6, 0.95, (count, 1))
         thickness = max(s.uniform(0.10, 0.16) * s.radius, 1.4)
         hub = max(s.uniform(0.18, 0.38) * s.radius, 2.4)
-        layers.append(Layer("scar", scar, lambda f: f.distance_to_rays(tips) < thickness * (0.5 + 1.3 * f.relative)))
+        layers.append(
+            Layer("scar", scar, lambda f: f.distance_to_rays(tips) < thickness * (0.5 + 1.3 * f.relative))
+        )
         layers.append(Layer("scar", scar, lambda f: f.distance_to(np.zeros((1, 3))) < hub))
     else:
         septum = replace(scar, t2_ms=body.t2_ms * 1.15, t1_ms=body.t1_ms * 1.15)
         layers.append(Layer("septa", septum, strands(0.07, 0.7, "septa")))
     name = "without scar" if atypical else "classic"
-    return Pattern(name, tuple(layers), s.uniform(0.08, 0.13), 0.55, texture=s.uniform(0.02, 0.09), mottle=0.8)
+    return Pattern(
+        name, tuple(layers), s.uniform(0.08, 0.13), 0.55, texture=s.uniform(0.02, 0.09), mottle=0.8
+    )
 
 
 def abscess(s: Setting, atypical: bool) -> Pattern:
@@ -240,7 +295,7 @@ def abscess(s: Setting, atypical: bool) -> Pattern:
     if atypical:
         granulation = s.solid(s.supplied(1.6, s.uniform(0.18, 0.35)), t2=0.9)
         layers = (
-            around[0],
+            *around,
             Layer("core", granulation, everywhere),
             Layer("necrosis", pus, patches(0.75, 0.3, "locules", 0.2)),
             Layer("rim", wall, shell(thickness * 1.3, 0.35)),
@@ -249,7 +304,7 @@ def abscess(s: Setting, atypical: bool) -> Pattern:
     layers = (
         *around,
         Layer("core", pus, everywhere),
-        Layer("septa", wall, strands(s.uniform(0.10, 0.3), s.uniform(0.4, 0.8), "septa")),
+        Layer("septa", wall, strands(s.uniform(0.08, 0.2), s.uniform(0.45, 0.8), "septa")),
         Layer("rim", wall, shell(2.0 * thickness, 0.25)),
         Layer("capsule", outer, shell(thickness * 0.8, 0.15)),
     )
@@ -265,13 +320,15 @@ def hcc(s: Setting, atypical: bool) -> Pattern:
         body.scaled(t1=s.uniform(0.75, 0.95), t2=s.uniform(1.2, 1.5)),
         kinetics=s.supplied(volume * 0.85, arterial * s.uniform(0.3, 0.6)),
     )
+    drained = replace(s.liver, kinetics=_supplied(0.5, arterial=s.uniform(0.5, 0.9), portal=0.9, delay_s=6))
     layers = [
+        Layer("corona", drained, halo(s.uniform(3, 6), "corona"), outside=True),
         Layer("core", body, everywhere),
         Layer("nodules", nodule, patches(s.uniform(0.3, 1.0), 0.45, "mosaic")),
     ]
     if atypical:
         return Pattern("small or early", tuple(layers), s.uniform(0.04, 0.09), texture=s.grain())
-    capsule = s.solid(s.supplied(s.uniform(1.7, 2.4), 0.32), t2=0.65, adc=1.1)
+    capsule = s.solid(s.supplied(s.uniform(2.2, 3.0), 0.4), t2=0.65, adc=1.1)
     if s.diameter > 25 and s.chance(0.6):
         dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=1.5)
         layers.append(Layer("necrosis", dead, patches(s.uniform(0.7, 1.4), 0.35, "necrosis", 0.2)))
@@ -286,15 +343,25 @@ def icc(s: Setting, atypical: bool) -> Pattern:
     inflow = s.uniform(0.8, 2.2)
     rim = s.solid(s.supplied(s.uniform(0.7, 1.1), inflow), adc=s.uniform(0.8, 0.95))
     stroma = s.solid(
-        s.supplied(s.uniform(1.2, 2.2), s.uniform(0.10, 0.26)), t1=1.1, t2=s.uniform(0.8, 1.2), adc=s.uniform(1.0, 1.4)
+        s.supplied(s.uniform(1.5, 2.4), s.uniform(0.13, 0.3)),
+        t1=1.1,
+        t2=s.uniform(0.8, 1.2),
+        adc=s.uniform(1.0, 1.4),
     )
     scar = replace(stroma.scaled(t1=1.1, t2=0.8), kinetics=s.supplied(2.2, 0.12))
+    bile = s.fluid((1800, 2600), (250, 500), (2.4, 3.0))
+    biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.75) else ()
     if atypical:
         rim = replace(rim, kinetics=s.supplied(s.uniform(1.2, 1.6), inflow * 1.3))
-        layers = (Layer("core", rim, everywhere), Layer("scar", stroma, centre(s.uniform(0.4, 0.55), "core", 0.12)))
+        layers = (
+            *biliary,
+            Layer("core", rim, everywhere),
+            Layer("scar", stroma, centre(s.uniform(0.4, 0.55), "core", 0.12)),
+        )
         return Pattern("hypervascular", layers, s.uniform(0.1, 0.16), 0.5, texture=s.grain())
     thickness = max(s.uniform(0.14, 0.36) * s.radius, 2.4)
     layers = (
+        *biliary,
         Layer("core", stroma, everywhere),
         Layer("scar", scar, patches(0.6, 0.35, "scar", 0.35)),
         Layer("rim", rim, shell(thickness, 0.5)),
@@ -306,11 +373,17 @@ def metastasis(s: Setting, atypical: bool) -> Pattern:
     """Continuous rim that washes out around a core that stays dark; atypical: hypervascular, or cystic."""
     rim = s.solid(s.supplied(s.uniform(0.55, 0.95), s.uniform(1.0, 2.8)), adc=s.uniform(0.8, 1.0))
     core = s.solid(
-        s.supplied(s.uniform(0.5, 1.1), s.uniform(0.12, 0.5)), t1=1.1, t2=s.uniform(0.85, 1.2), adc=s.uniform(1.0, 1.4)
+        s.supplied(s.uniform(0.5, 1.1), s.uniform(0.12, 0.5)),
+        t1=1.1,
+        t2=s.uniform(0.85, 1.2),
+        adc=s.uniform(1.0, 1.4),
     )
     dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
     if atypical and s.chance(0.5):
-        layers = (Layer("core", rim, everywhere), Layer("necrosis", dead, centre(s.uniform(0.28, 0.42), "dead")))
+        layers = (
+            Layer("core", rim, everywhere),
+            Layer("necrosis", dead, centre(s.uniform(0.28, 0.42), "dead")),
+        )
         return Pattern("hypervascular", layers, s.uniform(0.03, 0.08), texture=s.grain())
     thickness = float(np.clip(s.uniform(0.14, 0.4) * s.radius, 2.4, 9.0))
     if atypical:

@@ -89,7 +89,12 @@ def draw_protocol(
         snr=22 * quality,
     )
     dwi = Acquisition(
-        DiffusionEcho(3000, rng.uniform(58, 72), B_VALUE), _grid(fov, 128, thick, -jitter), fov / 110, None, 26 * quality, 4
+        DiffusionEcho(3000, rng.uniform(58, 72), B_VALUE),
+        _grid(fov, 128, thick, -jitter),
+        fov / 110,
+        None,
+        26 * quality,
+        4,
     )
     matrix, lines = ((288, 172), (320, 216), (320, 192))[rng.integers(3)]
     pulse = SpoiledGradientEcho(rng.uniform(3.4, 4.6), rng.uniform(1.3, 2.0), 15)
@@ -105,7 +110,11 @@ def draw_protocol(
     acquisitions = {"T2WI": t2, "DWI": dwi, "ADC": dwi}
     acquisitions |= {n: Acquisition(pulse, dynamic_grid, fov / lines, t, snr) for n, t in times.items()}
     return Protocol(
-        field, vendor or drawn_vendor, agent, {n: acquisitions[n] for n in sequences}, float(rng.uniform(0.10, 0.30))
+        field,
+        vendor or drawn_vendor,
+        agent,
+        {n: acquisitions[n] for n in sequences},
+        float(rng.uniform(0.10, 0.30)),
     )
 
 

@@ -68,7 +68,9 @@ class SpinEcho:
         """M·(1 − exp(−TR·R1))·exp(−TE·R2)."""
         recovery = 1 - np.exp(-self.tr_ms * 1e-3 * state.r1)
         decay = np.exp(-self.te_ms * 1e-3 * state.r2)
-        return state.density * recovery * decay * _fat_suppression(state, self.residual_fat) * (1 - state.flow)
+        return (
+            state.density * recovery * decay * _fat_suppression(state, self.residual_fat) * (1 - state.flow)
+        )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ def features(case: tuple[int, str]) -> list[float]:
     study = generate_lesion(seed, name, misalign_mm=(3.0, 1.0)).study
     values = [lesion_geometry(study.lesions, 1).diameter_mm]
     for image in study.images.values():
-        mask = sitk.Resample(study.lesions, image.image, sitk.Transform(), sitk.sitkLinear, 0, sitk.sitkFloat32)
+        mask = sitk.Resample(
+            study.lesions, image.image, sitk.Transform(), sitk.sitkLinear, 0, sitk.sitkFloat32
+        )
         weight = sitk.GetArrayViewFromImage(mask)
         inside = weight > min(0.5, float(weight.max()) * 0.99)
         low, high = image.intensity_limits
@@ -42,7 +44,9 @@ def accuracy(model, measured: np.ndarray, truth: np.ndarray) -> tuple[float, np.
     """Cross-validated accuracy and sensitivity per class."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     predicted = cross_val_predict(model, measured, truth, cv=folds)
-    return float(np.mean(predicted == truth)), np.array([np.mean(predicted[truth == c] == c) for c in CLASSES])
+    return float(np.mean(predicted == truth)), np.array(
+        [np.mean(predicted[truth == c] == c) for c in CLASSES]
+    )
 
 
 def main() -> None:
@@ -52,7 +56,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--save", help="file (.npz) for the measurements")
     arguments = parser.parse_args()
-    cases = [(arguments.seed + i, CLASSES[i % len(CLASSES)]) for i in range(arguments.per_class * len(CLASSES))]
+    cases = [
+        (arguments.seed + i, CLASSES[i % len(CLASSES)]) for i in range(arguments.per_class * len(CLASSES))
+    ]
     with ProcessPoolExecutor(arguments.workers) as pool:
         measured = np.array(list(pool.map(features, cases, chunksize=7)))
     truth = np.array([name for _, name in cases])
@@ -63,7 +69,10 @@ def main() -> None:
             make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
             measured,
         ),
-        "diameter; logistic regression": (make_pipeline(StandardScaler(), LogisticRegression()), measured[:, :1]),
+        "diameter; logistic regression": (
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            measured[:, :1],
+        ),
         "diameter; 15 nearest neighbours": (KNeighborsClassifier(15), measured[:, :1]),
     }
     print("model | accuracy | " + " | ".join(CLASSES))

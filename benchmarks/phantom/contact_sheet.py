@@ -1,7 +1,7 @@
 """Contact sheet of the phantom: seven classes × seven sequences.
 
-    python benchmarks/phantom/contact_sheet.py --out docs/images/phantom_typical.png
-    python benchmarks/phantom/contact_sheet.py --atypical --out docs/images/phantom_atypical.png
+python benchmarks/phantom/contact_sheet.py --out docs/images/phantom_typical.png
+python benchmarks/phantom/contact_sheet.py --atypical --out docs/images/phantom_atypical.png
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def draw(path: Path, seed: int, atypical: bool, classes: tuple[str, ...]) -> Non
         for cell, sequence in zip(row, phantom.study.sequences, strict=True):
             array, extent, (low, high) = slice_through(phantom, sequence)
             cell.imshow(array, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-            cell.set(xlim=(x - half, x + half), ylim=(y + half, y - half), xticks=[], yticks=[], facecolor="black")
+            cell.set(
+                xlim=(x - half, x + half), ylim=(y + half, y - half), xticks=[], yticks=[], facecolor="black"
+            )
             if not index:
                 cell.set_title(sequence, fontsize=10)
         row[0].set_ylabel(f"{name}\n{lesion.variant}, {lesion.diameter_mm:.0f} mm", fontsize=8)
