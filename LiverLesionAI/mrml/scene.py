@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +45,7 @@ def in_slicer() -> bool:
 def new_scene() -> Node:
     """Make an empty scene with Slicer's colour tables and radiological slice orientations."""
     slicer = slicer_module()
+    _register_segment_conversions()
     scene = slicer.vtkMRMLScene()
     application = slicer.vtkSlicerApplicationLogic()
     application.SetMRMLScene(scene)
@@ -51,6 +53,14 @@ def new_scene() -> Node:
     application.GetColorLogic().AddDefaultColorNodes()
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     return scene
+
+
+@cache
+def _register_segment_conversions() -> None:
+    """Let segments be converted between surfaces and label maps, as Slicer does when it starts."""
+    slicer = slicer_module()
+    if not in_slicer():
+        slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
 
 
 def application_scene() -> Node:
@@ -145,13 +155,16 @@ def parent_transforms(node: Node) -> list[Node]:
 
 
 def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
-    """Remove nodes with their display nodes, storage nodes and places in the subject hierarchy."""
+    """Remove nodes with their display nodes, storage nodes and places in the subject hierarchy.
+
+    In Slicer the subject hierarchy follows the scene by itself.
+    """
     hierarchy = scene.GetSubjectHierarchyNode()
     for node in nodes:
         attached = [_nth(node, "Display", i) for i in range(_count(node, "Display"))]
         attached += [_nth(node, "Storage", i) for i in range(_count(node, "Storage"))]
         item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
-        if item:
+        if item and not in_slicer():
             hierarchy.RemoveItem(item, False, False)
         for each in (*filter(None, attached), node):
             scene.RemoveNode(each)

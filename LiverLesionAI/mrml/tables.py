@@ -9,14 +9,12 @@ from LiverLesionAI.mrml.scene import Node, add_node
 
 
 def add_table(scene: Node, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Node:
-    """Add a table node. Columns of numbers (None where missing) become numeric, all others text.
+    """Add a table node: columns of whole numbers or of numbers stay so, all others are text, None is empty.
 
     Returns
     -------
     vtkMRMLTableNode
     """
-    import vtk
-
     node = add_node(scene, "vtkMRMLTableNode", name)
     if hasattr(node, "SetUseColumnTitleAsColumnHeader"):
         node.SetUseColumnTitleAsColumnHeader(True)
@@ -24,15 +22,24 @@ def add_table(scene: Node, name: str, columns: Sequence[str], rows: Sequence[Seq
         node.SetUseColumnNameAsColumnHeader(True)
     node.SetLocked(True)
     for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        numeric = all(isinstance(cell, (int, float)) for cell in cells)
-        array = vtk.vtkDoubleArray() if numeric else vtk.vtkStringArray()
-        array.SetName(column)
-        for cell in cells:
-            array.InsertNextValue(cell if numeric else "" if cell is None else str(cell))
-        node.AddColumn(array)
+        node.AddColumn(_column(column, [row[index] for row in rows]))
     node.AddDefaultStorageNode()
     return node
+
+
+def _column(name: str, cells: Sequence[Any]) -> Any:
+    import vtk
+
+    if all(isinstance(cell, int) for cell in cells):
+        array = vtk.vtkIntArray()
+    elif all(isinstance(cell, float) for cell in cells):
+        array = vtk.vtkDoubleArray()
+    else:
+        array, cells = vtk.vtkStringArray(), ["" if cell is None else str(cell) for cell in cells]
+    array.SetName(name)
+    for cell in cells:
+        array.InsertNextValue(cell)
+    return array
 
 
 def add_text(scene: Node, name: str, text: str) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Collection, Iterator
@@ -28,6 +29,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 )
 """What `classify` writes at the top of its output folder."""
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -66,11 +68,12 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
         _check_replaceable(target, names)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            partial.mkdir()
-            yield partial
-            _put_in_place(partial, target, old)
-        except OSError as error:
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+            with _errors_of(target):
+                partial.mkdir()
+            with _errors_of(target, partial):
+                yield partial
+            with _errors_of(target):
+                _put_in_place(partial, target, old)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -90,22 +93,33 @@ def _locked(target: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock_file = target.with_name(f".{target.name}.lock")
-    try:
+    lock = FileLock(lock_file, timeout=0)
+    with _errors_of(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_file, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise OutputError(
-            f"Output folder {target} is in use by another run; wait for it or name another."
-        ) from None
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OutputError(
+                f"Output folder {target} is in use by another run; wait for it or name another."
+            ) from None
     try:
         yield
     finally:
         with suppress(OSError):
             lock_file.unlink()
         lock.release()
+
+
+@contextmanager
+def _errors_of(target: Path, below: Path | None = None) -> Iterator[None]:
+    """Say what the operating system refused; with `below` only if it concerns that folder or a full disk."""
+    try:
+        yield
+    except OSError as error:
+        elsewhere = below is not None and str(below) not in str(error.filename)
+        if elsewhere and error.errno not in _NO_SPACE:
+            raise
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def _recover(target: Path, old: Path) -> None:

@@ -67,13 +67,19 @@ def prediction_table(
 
 
 def lesion_table(result: StudyResult) -> Table:
-    """One row a lesion, for people: name, size, classes and their probabilities."""
+    """One row a lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001)."""
     tasks = task_classes(result)
     columns = ["lesion", "name", "diameter (mm)", "volume (ml)"]
     for task, classes in tasks.items():
         columns += [task, *(f"p({name})" for name in classes)]
     rows = (
-        (lesion.id, lesion.name, lesion.diameter_mm, lesion.volume_ml, *_answers(lesion, tasks))
+        (
+            lesion.id,
+            lesion.name,
+            round(lesion.diameter_mm, 1),
+            round(lesion.volume_ml, 2),
+            *(round(cell, 3) if isinstance(cell, float) else cell for cell in _answers(lesion, tasks)),
+        )
         for lesion in result.lesions
     )
     return Table(tuple(columns), tuple(rows))

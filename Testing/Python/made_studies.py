@@ -147,6 +147,48 @@ def made_result(study: Study, classes: tuple[str | None, ...] = ("HCC", "cyst"))
     )
 
 
+def same_image(first: sitk.Image, second: sitk.Image) -> bool:
+    """Whether two images have the same voxels in the same places, be their index axes flipped or not.
+
+    Slicer makes index axes right-handed when it reads a file.
+    """
+    resampled = sitk.Resample(second, first, sitk.Transform(), sitk.sitkNearestNeighbor, -1.0)
+    return same_voxels(first, resampled) and misplacement(first, second) <= 1e-9
+
+
+def same_voxels(first: sitk.Image, second: sitk.Image) -> bool:
+    return np.array_equal(sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second))
+
+
+def same_study(first: Study, second: Study) -> None:
+    """Assert that two studies hold the same, whatever they were read from."""
+    assert (first.id, first.sequences, first.reference) == (second.id, second.sequences, second.reference)
+    assert first.lesion_ids == second.lesion_ids
+    assert dict(first.lesion_names) == dict(second.lesion_names)
+    assert same_image(first.lesions, second.lesions)
+    assert list(first.outlines) == list(second.outlines)
+    for name, outline in first.outlines.items():
+        assert same_image(outline, second.outlines[name])
+    for name, image in first.images.items():
+        other = second.images[name]
+        assert same_image(image.image, other.image)
+        assert image.image.GetPixelID() == other.image.GetPixelID()
+        assert image.intensity_limits == other.intensity_limits
+        assert (image.transform is None) == (other.transform is None)
+        if image.transform is not None:
+            for point in CENTRES:
+                expected = image.transform.TransformPoint(point)
+                assert np.allclose(other.transform.TransformPoint(point), expected, rtol=0, atol=1e-9)
+
+
+def bspline(seed: int = 0) -> sitk.Transform:
+    frame = grid((12, 12, 12), (25.0, 25.0, 25.0), np.eye(3), (0.0, 0.0, 0.0))
+    transform = sitk.BSplineTransformInitializer(frame, (4, 4, 4))
+    displacements = np.random.default_rng(seed).normal(0, 4, len(transform.GetParameters()))
+    transform.SetParameters(displacements.tolist())
+    return transform
+
+
 @st.composite
 def directions(draw: st.DrawFn) -> np.ndarray:
     """Oblique direction matrices, their axes permuted and flipped, right- and left-handed."""

@@ -10,12 +10,14 @@ import SimpleITK as sitk
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from made_studies import (
+    bspline,
     centres,
     directions,
     filled,
     grid,
     misplacement,
     rigid,
+    same_voxels,
 )
 
 from LiverLesionAI import mrml
@@ -37,27 +39,6 @@ def same_place(first: sitk.Image, second: sitk.Image, tolerance: float = 0.0) ->
         np.allclose(getattr(first, part)(), getattr(second, part)(), rtol=0, atol=tolerance)
         for part in ("GetOrigin", "GetSpacing", "GetDirection")
     )
-
-
-def same_image(first: sitk.Image, second: sitk.Image) -> bool:
-    """Whether two images have the same voxels in the same places, be their index axes flipped or not.
-
-    Slicer makes index axes right-handed when it reads a file.
-    """
-    resampled = sitk.Resample(second, first, sitk.Transform(), sitk.sitkNearestNeighbor, -1.0)
-    return same_voxels(first, resampled) and misplacement(first, second) <= 1e-9
-
-
-def same_voxels(first: sitk.Image, second: sitk.Image) -> bool:
-    return np.array_equal(sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second))
-
-
-def bspline(seed: int = 0) -> sitk.Transform:
-    frame = grid((12, 12, 12), (25.0, 25.0, 25.0), np.eye(3), (0.0, 0.0, 0.0))
-    transform = sitk.BSplineTransformInitializer(frame, (4, 4, 4))
-    displacements = np.random.default_rng(seed).normal(0, 4, len(transform.GetParameters()))
-    transform.SetParameters(displacements.tolist())
-    return transform
 
 
 def displacement_field() -> sitk.Transform:
@@ -191,6 +172,26 @@ def test_segments_keep_labels_voxels_and_grid(direction, centre):
     assert same_place(back.image, labels, 1e-9)
     assert back.names == {2: "big", 300: "far"}
     assert not back.overlap
+
+
+def test_a_segment_drawn_as_a_surface_becomes_a_label():
+    import vtk
+
+    scene = mrml.new_scene()
+    sphere = vtk.vtkSphereSource()
+    sphere.SetRadius(10)
+    sphere.SetPhiResolution(32)
+    sphere.SetThetaResolution(32)
+    sphere.Update()
+    node = mrml.add_node(scene, "vtkMRMLSegmentationNode", "surface")
+    node.SetSourceRepresentationToClosedSurface()
+    node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "tumour", (1.0, 0.0, 0.0))
+    frame = grid((40, 40, 40), (1.0, 1.0, 1.0), np.eye(3), (0, 0, 0))
+    node.SetReferenceImageGeometryParameterFromVolumeNode(mrml.add_volume(scene, frame, "T2WI"))
+    back = mrml.labels_from_segmentation(node)
+    assert back.names == {1: "tumour"}
+    assert misplacement(back.image, frame) < 1e-9
+    assert sitk.GetArrayFromImage(back.image).sum() == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.05)
 
 
 def test_overlapping_segments_of_layers_are_numbered_in_order_and_reported():

@@ -284,9 +284,13 @@ def test_a_file_or_an_unwritable_place_is_refused(tmp_path):
         pytest.fail("the block must not run")
 
 
-def test_errors_of_the_disk_while_writing_are_output_errors(target):
+def test_errors_of_the_disk_while_writing_are_output_errors_and_others_are_not(target):
     with pytest.raises(OutputError, match="No space left"), output_folder(target):
         raise OSError(28, "No space left on device")
+    with pytest.raises(OutputError, match="cannot be written"), output_folder(target) as folder:
+        (folder / "none" / "file").touch()
+    with pytest.raises(FileNotFoundError), output_folder(target):
+        (target / "of the model").read_text()
     assert siblings(target) == []
 
 
