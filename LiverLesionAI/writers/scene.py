@@ -217,7 +217,9 @@ def _lesion_line(lesion: LesionResult) -> str:
 
 
 def _title(result: StudyResult) -> str:
-    return f"{result.study.id}: {NOTICE}" if is_phantom_trained(result) else f"{result.study.id} summary"
+    """Name of the text node; short and plain, for it names a file too."""
+    notice = " (not for clinical use)" if is_phantom_trained(result) else ""
+    return f"{result.study.id} summary{notice}"
 
 
 def _centre(study: Study) -> tuple[float, float, float]:

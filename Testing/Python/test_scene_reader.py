@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -213,6 +214,20 @@ def test_the_scene_that_slicer_shows_is_used(monkeypatch):
     shown_by_slicer = mrml.new_scene()
     monkeypatch.setattr(slicer, "mrmlScene", shown_by_slicer, raising=False)
     assert mrml.application_scene() is shown_by_slicer
+
+
+def test_the_same_study_gives_the_same_file(tmp_path):
+    """Apart from the item numbers of the subject hierarchy, which MRML counts up through a process."""
+    study = made_study(transform=rigid((0.1, 0.0, 0.2), (1.0, 2.0, 3.0)))
+    contents = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+        write_scene(study, made_result(study), folder / "scene.mrb")
+        with zipfile.ZipFile(folder / "scene.mrb") as bundle:
+            contents.append({name: bundle.read(name) for name in bundle.namelist()})
+        numbered = contents[-1]["scene/scene.mrml"]
+        contents[-1]["scene/scene.mrml"] = re.sub(rb'(Item id|parent)="\d+"', b"", numbered)
+    assert contents[0] == contents[1]
 
 
 def test_nothing_is_printed(tmp_path, capfd):
