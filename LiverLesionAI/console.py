@@ -73,7 +73,7 @@ def warn(message: str) -> None:
 
 
 def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str] | None = None) -> None:
-    """Show a classified study: a table, the model's standing, the files; warnings on stderr.
+    """Show a classified study: a table for each task, the model's standing, the files; warnings on stderr.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     truth
         Lesion to the class it really has, where that is known (phantoms).
     """
-    _print_table(_lesion_table(result, truth))
+    for task in dict.fromkeys(name for lesion in result.lesions for name in lesion.tasks):
+        _print_table(_task_table(result, task, truth))
     model = result.models[0]
     notice = f"; {PHANTOM_NOTICE}" if model.intended_use == "phantom" else ""
     print(f"Model {model.name} {model.version}, mean of {model.folds} folds{notice}.")
@@ -99,34 +100,32 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
             warn(f"{lesion.name}: {message}")
 
 
-def _lesion_table(result: StudyResult, truth: dict[int, str] | None) -> Table:
+def _task_table(result: StudyResult, task: str, truth: dict[int, str] | None) -> Table:
+    from rich import box
     from rich.table import Table
 
-    from LiverLesionAI.taxonomy import taxonomy_named
-
-    table = Table(title=f"Study {result.study.id}", title_justify="left")
-    table.add_column("lesion")
-    table.add_column("Ø mm", justify="right")
+    classes = next(
+        tuple(lesion.tasks[task].probabilities) for lesion in result.lesions if task in lesion.tasks
+    )
+    table = Table(title=f"Study {result.study.id}: {task}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("lesion", overflow="fold")
+    table.add_column("mm", justify="right")
     if truth is not None:
-        table.add_column("truth")
-    tasks = next((lesion.tasks for lesion in result.lesions if lesion.tasks), {})
-    for name, task in tasks.items():
-        table.add_column(name, style="bold")
-        for class_name in taxonomy_named(task.taxonomy).names:
-            table.add_column(class_name, justify="right")
+        table.add_column("truth", overflow="fold")
+    table.add_column("predicted", style="bold", overflow="fold")
+    for name in classes:
+        table.add_column(name, justify="right", overflow="fold")
     for lesion in result.lesions:
         known = [truth.get(lesion.id, "")] if truth is not None else []
-        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answers(lesion, len(table.columns)))
+        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion, task))
     return table
 
 
-def _answers(lesion: LesionResult, columns: int) -> list[str]:
-    if not lesion.tasks:
-        return ["not classified", *[""] * (columns - 3)]
-    cells = []
-    for task in lesion.tasks.values():
-        cells += [task.predicted, *(f"{p:.2f}" for p in task.probabilities.values())]
-    return cells
+def _answer(lesion: LesionResult, task: str) -> list[str]:
+    if task not in lesion.tasks:
+        return ["not classified"]
+    answer = lesion.tasks[task]
+    return [answer.predicted, *(f"{p:.2f}" for p in answer.probabilities.values())]
 
 
 def _print_table(table: Table) -> None:
