@@ -76,7 +76,7 @@ def study_from_scene(scene: Node, study_id: str, source: str, reference: str | N
     StudyError
         If no volume means a sequence, two mean the same, or several nodes could be the lesions.
     """
-    volumes, unknown = _sequence_volumes(scene)
+    volumes, unknown = sequence_volumes(scene)
     if not volumes:
         known = ", ".join(SEQUENCES)
         raise StudyError(f"The scene has no volume named after a sequence; rename its volumes ({known}).")
@@ -136,8 +136,21 @@ def study_from_nodes(
     return study
 
 
-def _sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
-    """Sequence to volume node, and the names of the other volumes."""
+def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
+    """Find the volumes of a scene that are sequences.
+
+    Returns
+    -------
+    volumes : dict
+        Sequence to volume node.
+    others : list of str
+        Names of the other volumes.
+
+    Raises
+    ------
+    StudyError
+        If two volumes are the same sequence.
+    """
     volumes: dict[str, Node] = {}
     unknown = []
     nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
