@@ -105,8 +105,8 @@ class Cohort(Part):
 
     kind: Literal["phantom", "patients"]
     description: str
-    lesions: PositiveInt
-    patients: PositiveInt
+    lesions: NonNegativeInt
+    patients: NonNegativeInt
     classes: Mapping[str, NonNegativeInt]
 
 

@@ -61,9 +61,14 @@ class Bundle:
         return self.metadata.liver_lesion
 
     @property
-    def is_phantom_trained(self) -> bool:
-        """Whether the model was trained on phantoms and is not for clinical use."""
-        return self.spec.intended_use == "phantom"
+    def intended_use(self) -> str:
+        """``"phantom"`` (trained on phantoms: not for clinical use) or ``"research"``."""
+        return self.spec.intended_use
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds whose answers are averaged."""
+        return len(self.spec.folds)
 
     @cached_property
     def taxonomies(self) -> dict[str, Taxonomy]:
@@ -83,7 +88,7 @@ class Bundle:
             version=self.metadata.version,
             sha256=self.sha256,
             intended_use=self.spec.intended_use,
-            folds=len(self.spec.folds),
+            folds=self.fold_count,
         )
 
 
@@ -165,14 +170,14 @@ def verify_bundle(path: str | Path) -> Bundle:
     """
     bundle = _open(Path(path))
     listed = {*bundle.spec.files, str(METADATA)}
-    for file in bundle_files(bundle.path):
-        if str(file) not in listed:
-            raise BundleError(f"{bundle.path / file} is not listed in the bundle's metadata; remove it.")
     for required in (*REQUIRED_FILES, *bundle.spec.folds):
         if str(required) not in listed:
             raise BundleError(
                 f"The metadata of {bundle.path} does not list {required}; get the bundle again."
             )
+    for file in bundle_files(bundle.path):
+        if str(file) not in listed:
+            raise BundleError(f"{bundle.path / file} is not listed in the bundle's metadata; remove it.")
     for name in bundle.spec.files:
         check_file(bundle, name)
     if json.loads((bundle.path / INFERENCE).read_text(encoding="utf-8")) != inference_config():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Literal
 
 from LiverLesionAI.errors import ConfigError
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Read by OpenMP when torch is loaded, which must come after this module: idle threads then sleep instead of
+spinning, without which a network takes ten times as long as soon as another program uses the same cores."""
 
 
 @dataclass(frozen=True)

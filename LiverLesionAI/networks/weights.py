@@ -32,6 +32,7 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(tensors, temporary)
+    temporary.chmod(0o644)
     os.replace(temporary, path)
 
 

@@ -111,11 +111,23 @@ class Augmentation(Part):
 class Optimisation(Part):
     """AdamW with a one-cycle or cosine schedule, both losses 1:1.
 
-    ``patience`` is the number of epochs without a better validation score after which a fold stops;
-    ``class_weights: balanced`` weighs classes by the inverse of their frequency.
+    Attributes
+    ----------
+    epochs, batch_size, learning_rate, weight_decay, schedule, label_smoothing
+        As usual.
+    small_epochs
+        How many of the epochs, the first ones, see the patches at half their size, which costs an eighth
+        (progressive resizing, arXiv:2104.00298). Only later epochs are candidates for the best one.
+    class_weights
+        ``"balanced"`` weighs classes by the inverse of their frequency.
+    patience
+        Epochs without a better validation score after which a fold stops.
+    precision
+        ``"auto"`` takes bfloat16 where the hardware multiplies it.
     """
 
     epochs: PositiveInt = 12
+    small_epochs: NonNegativeInt = 0
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
@@ -124,6 +136,12 @@ class Optimisation(Part):
     class_weights: Literal["balanced"] | None = None
     patience: PositiveInt = 6
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _end_at_full_size(self) -> Optimisation:
+        if self.small_epochs >= self.epochs:
+            raise ValueError("small_epochs must be fewer than epochs")
+        return self
 
 
 class TrainingConfig(Part):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from LiverLesionAI.bundle_metadata import (
     BundleMetadata,
@@ -32,6 +33,8 @@ from LiverLesionAI.bundles import (
     verify_bundle,
 )
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.networks.build import build_network
+from LiverLesionAI.networks.weights import save_weights
 from LiverLesionAI.training.cache import PatchCache
 from LiverLesionAI.training.card import model_card
 from LiverLesionAI.training.config import TrainingConfig
@@ -77,34 +80,83 @@ def export_bundle(config: TrainingConfig, cache: PatchCache, out_dir: Path) -> P
     finished = {fold: folder for fold, folder in every_fold.items() if fold_is_finished(folder)}
     if not finished:
         raise OutputError(f"{out_dir} holds no finished fold; train on with --resume.")
-    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out_dir))
+    weights = {f"models/fold_{fold}.safetensors": folder / WEIGHTS for fold, folder in finished.items()}
+    metrics = _out_of_fold_metrics(list(finished.values()))
+    metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
+    texts = {TRAINING_CONFIG: _without_paths(config).to_yaml()}
+    return write_bundle(metadata, weights, out_dir / config.name, texts)
+
+
+def write_bundle(
+    metadata: BundleMetadata,
+    weights: Mapping[str, Path],
+    target: Path,
+    texts: Mapping[str, str] | None = None,
+) -> Path:
+    """Assemble a bundle's folder and verify it.
+
+    Parameters
+    ----------
+    metadata
+        Its metadata; the hashes of its files are filled in.
+    weights
+        Name in the bundle to file of weights.
+    target
+        The bundle's folder; an existing one is replaced.
+    texts
+        Further files.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
     try:
-        _write_bundle(config, cache, finished, staging)
+        for name, file in weights.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, staging / name)
+        inference = json.dumps(inference_config(), indent=2) + "\n"
+        written = {
+            str(INFERENCE): inference,
+            str(CARD): model_card(metadata),
+            str(LICENCE): _licence(),
+            **(texts or {}),
+        }
+        for name, text in written.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_text(text, encoding="utf-8")
+        hashes = {str(name): sha256_of(staging / name) for name in bundle_files(staging)}
+        spec = metadata.liver_lesion.model_copy(update={"files": hashes})
+        complete = metadata.model_copy(update={"liver_lesion": spec})
+        (staging / METADATA).write_text(complete.to_json(), encoding="utf-8")
         verify_bundle(staging)
-        target = out_dir / config.name
         if target.exists():
             shutil.rmtree(target)
-        os.chmod(staging, 0o755)
+        staging.chmod(0o755)
         os.replace(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
-def _write_bundle(
-    config: TrainingConfig, cache: PatchCache, finished: Mapping[int, Path], bundle: Path
-) -> None:
-    for part in ("configs", "models", "docs"):
-        (bundle / part).mkdir()
-    for fold, folder in finished.items():
-        shutil.copyfile(folder / WEIGHTS, bundle / "models" / f"fold_{fold}.safetensors")
-    (bundle / TRAINING_CONFIG).write_text(_without_paths(config).to_yaml(), encoding="utf-8")
-    (bundle / INFERENCE).write_text(json.dumps(inference_config(), indent=2) + "\n", encoding="utf-8")
-    (bundle / LICENCE).write_text(_licence(), encoding="utf-8")
-    metadata = _metadata(config, cache, finished, {})
-    (bundle / CARD).write_text(model_card(metadata), encoding="utf-8")
-    hashes = {str(name): sha256_of(bundle / name) for name in bundle_files(bundle)}
-    (bundle / METADATA).write_text(_metadata(config, cache, finished, hashes).to_json(), encoding="utf-8")
+def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
+    """Write a bundle of random weights, to test and to measure software with.
+
+    Parameters
+    ----------
+    config
+        Name, sequences, network, patches, folds and seed; the lesions are not read.
+    target
+        The bundle's folder.
+    """
+    tasks = wang_tasks(config.sequences)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        weights = {f"models/fold_{k}.safetensors": Path(folder) / f"{k}" for k in config.selected_folds}
+        for fold, file in zip(config.selected_folds, weights.values(), strict=True):
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed + fold)
+                save_weights(build_network(config.sequences, tasks, config.network), file)
+        nothing = Cohort(
+            kind="phantom", description="nothing: random weights", lesions=0, patients=0, classes={}
+        )
+        return write_bundle(bundle_metadata(config, tuple(weights), nothing, ()), weights, target)
 
 
 def _without_paths(config: TrainingConfig) -> TrainingConfig:
@@ -112,9 +164,10 @@ def _without_paths(config: TrainingConfig) -> TrainingConfig:
     return config.model_copy(update={"cohort": cohort})
 
 
-def _metadata(
-    config: TrainingConfig, cache: PatchCache, finished: Mapping[int, Path], hashes: Mapping[str, str]
+def bundle_metadata(
+    config: TrainingConfig, folds: tuple[str, ...], cohort: Cohort, metrics: tuple[Metric, ...]
 ) -> BundleMetadata:
+    """Describe a trained bundle; the hashes of its files are still missing."""
     tasks = wang_tasks(config.sequences)
     phantom = config.phantom is not None
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
@@ -146,19 +199,19 @@ def _metadata(
             required_sequences=config.required_sequences,
             patches=config.patches,
             network=config.network,
-            folds=tuple(f"models/fold_{fold}.safetensors" for fold in finished),
-            files=hashes,
+            folds=folds,
             intended_use="phantom" if phantom else "research",
             not_intended_for=NOT_INTENDED_FOR,
-            training_cohort=_cohort(config, cache),
-            metrics=_out_of_fold_metrics(list(finished.values())),
+            training_cohort=cohort,
+            metrics=metrics,
             choices=_choices(config),
             seed=config.seed,
         ),
     )
 
 
-def _cohort(config: TrainingConfig, cache: PatchCache) -> Cohort:
+def trained_on(config: TrainingConfig, cache: PatchCache) -> Cohort:
+    """Describe the lesions of a training run."""
     lesions = [cached.lesion for cached in cache.lesions]
     counts = Counter(lesion.truth for lesion in lesions)
     if config.phantom is not None:

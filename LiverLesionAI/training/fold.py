@@ -20,7 +20,7 @@ from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.training.batches import Batch, validation_batches
 from LiverLesionAI.training.cache import CachedLesion
-from LiverLesionAI.training.config import TrainingConfig
+from LiverLesionAI.training.config import Optimisation, TrainingConfig
 from LiverLesionAI.training.module import FoldData, LesionTraining, balanced_weights
 
 WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
@@ -82,7 +82,7 @@ def train_fold(
         devices=1,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
-        callbacks=[stopping, _EpochLog(folder / EPOCHS, steps, stopping, report), best],
+        callbacks=[stopping, _EpochLog(folder / EPOCHS, settings, steps, stopping, report), best],
         gradient_clip_val=5.0,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -102,9 +102,15 @@ class _EpochLog(Callback):
     """Keeps a table of epochs, which travels in the checkpoint, and tells the progress after every step."""
 
     def __init__(
-        self, path: Path, steps: int, stopping: EarlyStopping, report: Callable[[float], None]
+        self,
+        path: Path,
+        settings: Optimisation,
+        steps: int,
+        stopping: EarlyStopping,
+        report: Callable[[float], None],
     ) -> None:
         self.path = path
+        self.settings = settings
         self.steps = steps
         self.stopping = stopping
         self.report = report
@@ -121,7 +127,7 @@ class _EpochLog(Callback):
             trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.report(trainer.global_step / self.steps)
+        self.report(_share_of_work(trainer.global_step / self.steps, self.settings))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -132,6 +138,12 @@ class _EpochLog(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(temporary, self.path)
+
+
+def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
+    """A step at half the size is an eighth of the work."""
+    small, done = settings.small_epochs, share_of_steps * settings.epochs
+    return (min(done, small) / 8 + max(done - small, 0)) / (small / 8 + settings.epochs - small)
 
 
 def _finish(

@@ -19,7 +19,7 @@ from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import Batch, training_batches, validation_batches
 from LiverLesionAI.training.cache import CachedLesion
-from LiverLesionAI.training.config import TrainingConfig
+from LiverLesionAI.training.config import Optimisation, TrainingConfig
 
 LOSS_WEIGHT_IN_SCORE = 1e-5
 """So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
@@ -76,7 +76,9 @@ class LesionTraining(pl.LightningModule):
         for task, accuracy in zip(self.tasks, correct, strict=True):
             self.log(f"val_{task}_accuracy", accuracy.float())
         self.log("val_loss", loss)
-        self.log("val_score", validation_score(float(correct[list(self.tasks).index("type")]), loss))
+        accuracy = float(correct[list(self.tasks).index("type")])
+        settings = self.config.optimisation
+        self.log("val_score", validation_score(accuracy, loss, self.current_epoch, settings))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, without decay of biases and normalisation, and the schedule per step."""
@@ -124,15 +126,25 @@ class FoldData(pl.LightningDataModule):
         seed = int(np.random.SeedSequence([self.config.seed, self.fold]).generate_state(1)[0])
         batch_size = self.config.optimisation.batch_size
         epoch = self.trainer.current_epoch
-        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed)
+        half_size = epoch < self.config.optimisation.small_epochs
+        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed, half_size)
 
     def val_dataloader(self) -> Any:
         """The held-out lesions as inference sees them."""
-        return validation_batches(self.held_out, self.config.optimisation.batch_size)
+        assert self.trainer is not None
+        settings = self.config.optimisation
+        half_size = self.trainer.current_epoch < settings.small_epochs
+        return validation_batches(self.held_out, settings.batch_size, half_size)
 
 
-def validation_score(type_accuracy: float, loss: float) -> float:
-    """Accuracy of the lesion type; the lower loss is better where it is the same."""
+def validation_score(type_accuracy: float, loss: float, epoch: int, settings: Optimisation) -> float:
+    """Score by which the best epoch is chosen.
+
+    At full size the accuracy of the lesion type; the lower loss is better where it is the same. At half size
+    a number below all of those that rises from epoch to epoch.
+    """
+    if epoch < settings.small_epochs:
+        return float(epoch - settings.epochs)
     return type_accuracy - LOSS_WEIGHT_IN_SCORE * min(loss, 10.0)
 
 

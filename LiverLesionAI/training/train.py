@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import LiverLesionAI.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name

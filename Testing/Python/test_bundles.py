@@ -1,0 +1,315 @@
+"""Bundles: layout, metadata, hashes, and what `add` refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_bundles import tiny_bundle
+
+from LiverLesionAI import bundle_install
+from LiverLesionAI.bundle_install import add_bundle
+from LiverLesionAI.bundles import (
+    ENVIRONMENT_VARIABLE,
+    METADATA,
+    find_bundle,
+    list_bundles,
+    load_bundle,
+    sha256_of,
+    verify_bundle,
+)
+from LiverLesionAI.errors import BundleError
+
+FOLD = "models/fold_0.safetensors"
+CARD = "docs/README.md"
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("made") / "tiny")
+
+
+@pytest.fixture
+def bundle(pristine: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(pristine, tmp_path / "tiny")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "shelf"))
+    return tmp_path / "shelf"
+
+
+def edit_metadata(bundle: Path, change: Callable[[dict], None]) -> None:
+    content = json.loads((bundle / METADATA).read_text())
+    change(content)
+    (bundle / METADATA).write_text(json.dumps(content))
+
+
+def list_file(bundle: Path, name: str) -> None:
+    """Put a file's true hash into the metadata, as a careful attacker would."""
+    edit_metadata(bundle, lambda m: m["liver_lesion"]["files"].update({name: sha256_of(bundle / name)}))
+
+
+def zipped(bundle: Path, target: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(bundle.rglob("*")):
+            if file.is_file():
+                archive.write(file, prefix + file.relative_to(bundle).as_posix())
+    return target
+
+
+def test_bundle_says_what_it_is(bundle: Path) -> None:
+    opened = verify_bundle(bundle)
+    assert opened.name == "tiny"
+    assert opened.sha256 == sha256_of(bundle / METADATA)
+    assert opened.spec.sequences == ("T2WI", "DWI", "LAP")
+    assert opened.spec.tasks["malignancy"].fused == ("T2WI", "DWI")
+    assert opened.taxonomies["type"].name == "W7"
+    assert opened.summary.folds == opened.fold_count == 2
+    assert "not for clinical use" in (bundle / CARD).read_text()
+    assert {p.name for p in bundle.iterdir()} == {"LICENSE", "configs", "docs", "models"}
+
+
+def test_metadata_has_what_monais_schema_asks_for(bundle: Path) -> None:
+    content = json.loads((bundle / METADATA).read_text())
+    strings = {
+        "schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description",
+        "authors", "copyright", "intended_use",
+    }  # fmt: skip
+    assert all(isinstance(content[key], str) for key in strings)
+    assert all(isinstance(content[key], dict) for key in ("changelog", "required_packages_version"))
+    tensors = {**content["network_data_format"]["inputs"], **content["network_data_format"]["outputs"]}
+    assert list(tensors) == ["T2WI", "DWI", "LAP", "malignancy", "type"]
+    for tensor in tensors.values():
+        assert isinstance(tensor["type"], str) and isinstance(tensor["format"], str)
+        assert isinstance(tensor["num_channels"], int) and isinstance(tensor["dtype"], str)
+        assert all(isinstance(side, int) for side in tensor["spatial_shape"])
+        assert tensor["value_range"] == [0, 1]
+
+
+def test_found_by_name_and_listed(bundle: Path, shelf: Path) -> None:
+    added = add_bundle(bundle)
+    assert added.path == shelf / "tiny" == find_bundle("tiny")
+    assert load_bundle("tiny").sha256 == load_bundle(bundle).sha256
+    (shelf / "rubbish").mkdir()
+    assert "tiny" in [b.name for b in list_bundles()]
+
+
+@pytest.mark.parametrize("name", ["nothing-of-the-kind", "../tiny", ""])
+def test_unknown_names_say_what_is_at_hand(name: str, bundle: Path, shelf: Path) -> None:
+    add_bundle(bundle)
+    with pytest.raises(BundleError, match="tiny|metadata"):
+        load_bundle(name)
+
+
+def test_what_is_no_bundle_is_refused_in_one_sentence(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "file.txt").write_text("hello")
+    broken = shutil.copytree(bundle, tmp_path / "broken")
+    (broken / METADATA).write_text("{")
+    unlike = shutil.copytree(bundle, tmp_path / "unlike")
+    edit_metadata(unlike, lambda m: m.pop("liver_lesion"))
+    for path in (tmp_path, tmp_path / "file.txt", broken, unlike):
+        with pytest.raises(BundleError) as refusal:
+            load_bundle(path)
+        assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.update(sequences=["T2WI", "FLAIR", "LAP"]),
+        lambda s: s.update(required_sequences=["HBP"]),
+        lambda s: s.update(folds=[]),
+        lambda s: s.update(folds=["../../weights.safetensors"]),
+        lambda s: s["tasks"]["type"].update(taxonomy="W8"),
+        lambda s: s["patches"].update(colour="red"),
+        lambda s: s["network"].update(width=0),
+        lambda s: s.update(intended_use="clinical"),
+    ],
+)
+def test_metadata_is_checked(bundle: Path, change: Callable[[dict], None]) -> None:
+    edit_metadata(bundle, lambda m: change(m["liver_lesion"]))
+    with pytest.raises(BundleError, match=r"metadata\.json"):
+        load_bundle(bundle)
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def unlist(bundle: Path) -> None:
+    edit_metadata(bundle, lambda m: m["liver_lesion"]["files"].pop(FOLD))
+
+
+def swap_network(bundle: Path) -> None:
+    edit_metadata(bundle, lambda m: m["liver_lesion"]["network"].update(width=2))
+
+
+def slip_in_code(bundle: Path) -> None:
+    (bundle / "configs/inference.json").write_text("{\"run\": [\"$__import__('os').system('id')\"]}")
+    list_file(bundle, "configs/inference.json")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda b: damage(b / FOLD), "SHA-256"),
+        (lambda b: damage(b / CARD), "SHA-256"),
+        (lambda b: (b / FOLD).unlink(), "missing"),
+        (lambda b: (b / "LICENSE").unlink(), "missing"),
+        (lambda b: (b / "notes.txt").write_text("hello"), "not listed"),
+        (unlist, "does not list"),
+        (swap_network, "does not fit"),
+        (slip_in_code, "can run any code"),
+    ],
+)
+def test_verify_finds(bundle: Path, spoil: Callable[[Path], None], said: str) -> None:
+    spoil(bundle)
+    with pytest.raises(BundleError, match=said):
+        verify_bundle(bundle)
+
+
+@pytest.mark.parametrize("prefix", ["", "tiny-1.0/"])
+def test_add_takes_zips_once(bundle: Path, shelf: Path, tmp_path: Path, prefix: str) -> None:
+    archive = zipped(bundle, tmp_path / "tiny.zip", prefix)
+    first = add_bundle(archive, sha256=load_bundle(bundle).sha256)
+    again = add_bundle(bundle)
+    assert first == again == verify_bundle(shelf / "tiny")
+    assert [p.name for p in shelf.iterdir()] == ["tiny"]
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return os.system, ("echo executed > executed.txt",)
+
+
+def add_pickle(bundle: Path, name: str) -> None:
+    (bundle / name).write_bytes(pickle.dumps(Evil()))
+    list_file(bundle, name)
+
+
+def add_torch_file(bundle: Path, name: str) -> None:
+    torch.save({"weight": torch.zeros(2)}, bundle / name)
+    list_file(bundle, name)
+
+
+def add_link(bundle: Path) -> None:
+    (bundle / "docs/passwd.txt").symlink_to("/etc/passwd")
+
+
+def add_linked_folder(bundle: Path) -> None:
+    shutil.move(bundle / "docs", bundle.parent / "docs")
+    (bundle / "docs").symlink_to(bundle.parent / "docs")
+
+
+MALICIOUS: list[tuple[Callable[[Path], None], str]] = [
+    (lambda b: add_pickle(b, "models/model.pt"), "can run code"),
+    (lambda b: add_pickle(b, "models/fold_0.safetensors"), "not what its name says"),
+    (lambda b: add_pickle(b, "docs/notes.txt"), "not what its name says"),
+    (lambda b: add_torch_file(b, "models/model.ckpt"), "can run code"),
+    (lambda b: add_torch_file(b, "models/final.safetensors"), "not what its name says"),
+    (lambda b: (b / "hook.py").write_text("print()"), "kind of file"),
+    (lambda b: (b / "docs/long.txt").write_bytes(b"x" * (bundle_install.MAX_TEXT_BYTES + 1)), "larger"),
+    (lambda b: [(b / f"docs/{i}.txt").write_text("x") for i in range(101)], "more than"),
+    (add_link, "link"),
+    (add_linked_folder, "link"),
+    (slip_in_code, "can run any code"),
+    (lambda b: damage(b / FOLD), "SHA-256"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), MALICIOUS)
+def test_add_refuses(bundle: Path, shelf: Path, spoil: Callable[[Path], None], said: str) -> None:
+    spoil(bundle)
+    with pytest.raises(BundleError, match=said) as refusal:
+        add_bundle(bundle)
+    assert str(bundle) in str(refusal.value) and ".incoming" not in str(refusal.value)
+    assert list(shelf.iterdir()) == []
+
+
+def hostile_zip(bundle: Path, target: Path, name: str, content: bytes, mode: int = 0) -> Path:
+    zipped(bundle, target)
+    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = mode << 16
+        archive.writestr(entry, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("../escaped.txt", 0),
+        ("docs/../../escaped.txt", 0),
+        ("/escaped.txt", 0),
+        ("C:\\escaped.txt", 0),
+        ("..\\escaped.txt", 0),
+        ("docs/link.txt", stat.S_IFLNK | 0o777),
+    ],
+)
+def test_zip_members_stay_inside(bundle: Path, shelf: Path, tmp_path: Path, name: str, mode: int) -> None:
+    archive = hostile_zip(bundle, tmp_path / "hostile.zip", name, b"/etc/passwd", mode)
+    with pytest.raises(BundleError, match="outside|link"):
+        add_bundle(archive)
+    assert list(shelf.iterdir()) == []
+    assert not list(tmp_path.rglob("escaped.txt"))
+
+
+def test_zip_that_lies_about_its_size_is_stopped(bundle: Path, shelf: Path, tmp_path: Path) -> None:
+    archive = hostile_zip(bundle, tmp_path / "bomb.zip", "docs/bomb.txt", b"0" * (64 << 20))
+    with pytest.raises(BundleError, match="larger"):
+        add_bundle(archive)
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(b"docs/bomb.txt") - 46
+    content[entry + 24 : entry + 28] = (1000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(BundleError, match="larger|unpacked"):
+        add_bundle(archive)
+    assert list(shelf.iterdir()) == []
+
+
+def test_total_size_is_limited(bundle: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_install, "MAX_BUNDLE_BYTES", 1000)
+    with pytest.raises(BundleError, match="larger than any bundle"):
+        add_bundle(bundle)
+
+
+def test_add_refuses_wrong_hash_and_taken_name(bundle: Path, shelf: Path) -> None:
+    with pytest.raises(BundleError, match="SHA-256"):
+        add_bundle(bundle, sha256="0" * 64)
+    add_bundle(bundle)
+    (bundle / "docs/more.txt").write_text("another")
+    list_file(bundle, "docs/more.txt")
+    with pytest.raises(BundleError, match="remove it before"):
+        add_bundle(bundle)
+
+
+def test_add_refuses_other_files(shelf: Path, tmp_path: Path) -> None:
+    (tmp_path / "truncated.zip").write_bytes(b"PK\x03\x04 and no more")
+    for source in (tmp_path / "absent", tmp_path / "truncated.zip"):
+        with pytest.raises(BundleError, match="neither a folder nor a zip"):
+            add_bundle(source)
+
+
+def test_opening_a_bundle_imports_no_torch(bundle: Path) -> None:
+    code = (
+        "import sys; from LiverLesionAI.bundles import load_bundle, list_bundles; import LiverLesionAI.inference;"
+        "load_bundle(sys.argv[1]); list_bundles(); print('torch' in sys.modules or 'monai' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "False"

@@ -1,0 +1,213 @@
+"""Inference: average and spread of folds, missing sequences, determinism, devices and precision, failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from tiny_bundles import tiny_bundle
+
+from LiverLesionAI import execution, inference
+from LiverLesionAI.bundles import Bundle, load_bundle
+from LiverLesionAI.errors import BundleError, ConfigError
+from LiverLesionAI.execution import Execution, resolve_execution
+from LiverLesionAI.inference import Classifier, Predictions, load_fold, predict
+from LiverLesionAI.patches import LesionInput, PatchGrid
+from LiverLesionAI.study import LesionGeometry
+
+SEQUENCES = ("T2WI", "DWI", "LAP")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("made") / "tiny"))
+
+
+def lesion(seed: int, present: tuple[bool, ...] = (True, True, True), **changes: Any) -> LesionInput:
+    rng = np.random.default_rng(seed)
+    patches = rng.random((3, 2, 32, 32, 32), dtype=np.float32)
+    patches[~np.array(present)] = 0
+    corners = ((0.0, 0.0, 0.0), (9.0, 9.0, 9.0))
+    geometry = LesionGeometry(10.0, 0.5, (0.0, 0.0, 0.0), corners)
+    grid = PatchGrid(32, 1.0, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    return replace(LesionInput(seed, SEQUENCES, patches, present, geometry, grid), **changes)
+
+
+def all_probabilities(predictions: Predictions) -> np.ndarray:
+    return np.stack([np.hstack([t.fold_probabilities for t in p.tasks.values()]) for p in predictions])
+
+
+def test_folds_are_averaged_and_their_spread_told(bundle: Bundle) -> None:
+    (prediction,) = predict(bundle, [lesion(1)])
+    patches = torch.from_numpy(lesion(1).patches)[None]
+    with torch.inference_mode():
+        by_hand = [load_fold(bundle, fold)(patches)["type"].double().softmax(1)[0] for fold in (0, 1)]
+    kind = prediction.tasks["type"]
+    np.testing.assert_allclose(kind.fold_probabilities, torch.stack(by_hand), rtol=1e-6)
+    result = kind.result()
+    assert list(result.probabilities) == list(kind.taxonomy.names)
+    assert sum(result.probabilities.values()) == pytest.approx(1)
+    expected = (by_hand[0][4] - by_hand[1][4]).abs().item() / 2
+    assert result.fold_std["HCC"] == pytest.approx(expected, rel=1e-5)
+    assert result.predicted == max(result.probabilities, key=result.probabilities.__getitem__)
+
+
+def test_several_lesions_keep_their_order_and_their_numbers(bundle: Bundle) -> None:
+    lesions = [lesion(seed) for seed in (5, 3, 4)]
+    together = predict(bundle, lesions)
+    assert [p.lesion_id for p in together] == [5, 3, 4]
+    alone = np.concatenate([all_probabilities(predict(bundle, [one])) for one in lesions])
+    np.testing.assert_array_equal(all_probabilities(together), alone)
+    assert len(predict(bundle, [])) == 0
+
+
+def test_same_input_gives_the_same_bits(bundle: Bundle) -> None:
+    warm = Classifier(bundle, keep_loaded=True)
+    lesions = [lesion(1), lesion(2)]
+    first, second, cold = warm.predict(lesions), warm.predict(lesions), predict(bundle, lesions)
+    np.testing.assert_array_equal(all_probabilities(first), all_probabilities(second))
+    np.testing.assert_array_equal(all_probabilities(first), all_probabilities(cold))
+
+
+def test_missing_sequence_is_told_and_its_patch_never_read(bundle: Bundle) -> None:
+    without = lesion(1, present=(True, False, True))
+    rubbish = without.patches.copy()
+    rubbish[1] = np.nan
+    predictions = predict(bundle, [lesion(1), without, replace(without, patches=rubbish)])
+    probabilities = all_probabilities(predictions)
+    np.testing.assert_array_equal(probabilities[1], probabilities[2])
+    assert not np.array_equal(probabilities[0], probabilities[1])
+    assert predictions[0].warnings == ()
+    assert predictions[1].warnings == ("classified without DWI",)
+
+
+def test_required_sequence_is_demanded(tmp_path: Path) -> None:
+    needy = load_bundle(tiny_bundle(tmp_path / "needy", required_sequences=["DWI"]))
+    assert len(predict(needy, [lesion(1, present=(True, True, False))])) == 1
+    with pytest.raises(BundleError, match="without DWI"):
+        predict(needy, [lesion(1, present=(True, False, True))])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sequences": ("T2WI", "LAP", "DWI")}, {"patches": np.zeros((3, 2, 8, 8, 8))}]
+)
+def test_patches_for_another_model_are_refused(bundle: Bundle, changes: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="another model"):
+        predict(bundle, [lesion(1, **changes)])
+
+
+def test_damaged_weights_are_not_used(tmp_path: Path) -> None:
+    path = tiny_bundle(tmp_path / "tiny")
+    fold = path / "models/fold_1.safetensors"
+    fold.write_bytes(fold.read_bytes()[:-4] + b"\0\1\2\3")
+    with pytest.raises(BundleError, match=r"fold_1\.safetensors"):
+        predict(load_bundle(path), [lesion(1)])
+
+
+def test_progress_is_told_fold_by_fold(bundle: Bundle) -> None:
+    told: list[tuple[str, float]] = []
+    predict(bundle, [lesion(1)], progress=lambda step, fraction: told.append((step, fraction)))
+    assert told == [("classify", 0.5), ("classify", 1.0)]
+
+
+def test_bfloat16_stays_close_to_float32(bundle: Bundle) -> None:
+    exact = predict(bundle, [lesion(1)], device="cpu", precision="fp32")
+    coarse = predict(bundle, [lesion(1)], device="cpu", precision="bf16")
+    assert exact.execution == Execution("cpu", "fp32")
+    assert coarse.execution.precision == "bf16"
+    assert np.abs(all_probabilities(exact) - all_probabilities(coarse)).max() <= 0.02
+
+
+@pytest.mark.parametrize("in_hardware", [True, False])
+def test_auto_takes_bfloat16_only_in_hardware(in_hardware: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: in_hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert resolve_execution("cpu").precision == ("bf16" if in_hardware else "fp32")
+    assert bool(resolve_execution("cpu", "bf16").warnings) is not in_hardware
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"), [("toaster", "auto"), ("auto", "fp8"), ("cpu", "fp16"), ("cuda", "auto")]
+)
+def test_impossible_choices_are_refused(device: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="choose auto"):
+        resolve_execution(device, precision)
+
+
+def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = all_probabilities(predict(bundle, [lesion(seed) for seed in range(5)], device="cpu"))
+    run, sizes = inference._run_batches, []
+
+    def run_out_of_memory(network: Any, inputs: Any, chosen: Execution, batch_size: int) -> Any:
+        sizes.append(batch_size)
+        if chosen.device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(network, inputs, chosen, batch_size)
+
+    def pretend_gpu(device: str = "auto", precision: str = "auto") -> Execution:
+        return Execution("cuda" if device == "auto" else device, "fp32")
+
+    monkeypatch.setattr(inference, "_run_batches", run_out_of_memory)
+    monkeypatch.setattr(inference, "resolve_execution", pretend_gpu)
+    monkeypatch.setattr(inference, "load_fold", lambda b, fold, device: load_fold(b, fold, "cpu"))
+    found = predict(bundle, [lesion(seed) for seed in range(5)])
+    np.testing.assert_array_equal(all_probabilities(found), expected)
+    assert sizes[:4] == [5, 2, 1, inference.CPU_BATCH]
+    assert found.execution.device == "cpu"
+    assert "ran out of memory" in found.execution.warnings[0]
+
+
+def test_idle_threads_sleep() -> None:
+    code = "import os; import LiverLesionAI.execution; print(os.environ['OMP_WAIT_POLICY'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == execution.os.environ["OMP_WAIT_POLICY"]
+
+
+@pytest.fixture
+def study_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in SEQUENCES:
+        image = sitk.GetImageFromArray(rng.random((16, 30, 30)).astype(np.float32))
+        image.SetSpacing((2.0, 2.0, 3.0))
+        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
+    mask = np.zeros((16, 30, 30), np.uint8)
+    mask[6:9, 10:16, 10:16] = 1
+    mask[10:12, 20:24, 20:24] = 2
+    outline = sitk.GetImageFromArray(mask)
+    outline.SetSpacing((2.0, 2.0, 3.0))
+    sitk.WriteImage(outline, str(folder / "lesions.nii.gz"))
+    return folder
+
+
+def test_monais_bundle_runner_classifies_a_study(bundle: Bundle, study_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fire", reason="MONAI's bundle runner needs the package fire")
+    output = tmp_path / "probabilities.json"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"),
+            *("--study", str(study_folder), "--output", str(output)),
+        ],
+        cwd=bundle.path,
+        check=True,
+        capture_output=True,
+    )
+    content = json.loads(output.read_text())
+    assert content["model"] == "tiny" and content["intended_use"] == "phantom"
+    assert (
+        content["lesions"]
+        == inference.classify_folder(bundle, study_folder, tmp_path / "own.json")["lesions"]
+    )
+    assert sum(content["lesions"]["2"]["type"].values()) == pytest.approx(1)

@@ -1,0 +1,181 @@
+"""The network of Wang et al. 2021: architecture, order of fusion, missing sequences, weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from LiverLesionAI.bundle_metadata import Network, wang_tasks
+from LiverLesionAI.errors import BundleError
+from LiverLesionAI.networks.build import build_network
+from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D, Stem, resnet18_branch
+from LiverLesionAI.networks.weights import load_weights, save_weights
+from LiverLesionAI.sequences import W_SEQUENCES
+
+SIZE = 32
+
+
+def small_network(head_hidden: int = 0, seed: int = 0) -> MultitaskResNet3D:
+    torch.manual_seed(seed)
+    tasks = wang_tasks(W_SEQUENCES)
+    network = build_network(W_SEQUENCES, tasks, Network(width=1, head_hidden=head_hidden))
+    return network.to(memory_format=torch.channels_last_3d)
+
+
+def patches(batch: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(batch, 7, 2, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def test_branch_has_the_papers_size() -> None:
+    with torch.device("meta"):
+        branch = resnet18_branch(64)
+    kernels = [p for p in branch.parameters() if p.ndim == 5]
+    assert round(sum(p.numel() for p in branch.parameters()) / 1e6, 1) == 33.2
+    assert kernels[0].shape == (64, 2, 7, 7, 7)
+    assert len(kernels) == 1 + 4 * 4 + 3, "stem, four stages of two basic blocks, three projections"
+
+
+def test_branch_strides_follow_resnet18() -> None:
+    branch = resnet18_branch(1).eval()
+    shapes = []
+    for stage in (branch.conv1, branch.maxpool, branch.layer1, branch.layer2, branch.layer3, branch.layer4):
+        stage.register_forward_hook(lambda _, __, output: shapes.append(output.shape[-1]))
+    assert branch(torch.rand(1, 2, 64, 64, 64)).shape == (1, 8)
+    assert shapes == [32, 16, 16, 8, 4, 2]
+
+
+@pytest.mark.parametrize("size", [(32, 32, 32), (33, 20, 17), (7, 64, 2)])
+def test_stem_is_the_strided_convolution(size: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    stem = Stem(2, 3)
+    x = torch.rand(2, 2, *size)
+    plain = F.conv3d(x, stem.weight, stride=2, padding=3)
+    torch.testing.assert_close(stem(x), plain, rtol=1e-5, atol=1e-5)
+    gradient = torch.autograd.grad(stem(x).square().sum(), stem.weight)[0]
+    plain_gradient = torch.autograd.grad(plain.square().sum(), stem.weight)[0]
+    torch.testing.assert_close(gradient, plain_gradient, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "blocks"),
+    [("malignancy", ("T2WI", "DWI", "ADC", *W_SEQUENCES)), ("type", ("LAP", "PVP", "DP", *W_SEQUENCES))],
+)
+def test_heads_read_the_leading_sequences_then_all(task: str, blocks: tuple[str, ...]) -> None:
+    network = small_network()
+    count = network.feature_count
+    head = network.heads[f"{task}_head"]
+    assert head.in_features == 10 * count
+    features = torch.arange(1.0, 8.0).view(1, 7, 1).expand(1, 7, count)
+    torch.nn.init.zeros_(head.bias)
+    for position, name in enumerate(blocks):
+        torch.nn.init.zeros_(head.weight)
+        head.weight.data[:, position * count : (position + 1) * count] = 1 / count
+        read = network.logits(features)[task]
+        torch.testing.assert_close(read, torch.full_like(read, 1.0 + W_SEQUENCES.index(name)))
+
+
+def test_each_branch_reads_its_own_sequence() -> None:
+    network = small_network().eval()
+    x = patches(1)
+    before = network.features(x)
+    x[:, 4] = x[:, 4].flip(-1).square()
+    changed = (network.features(x) != before).any(dim=2)[0]
+    assert changed.tolist() == [False] * 4 + [True] + [False] * 2
+
+
+def test_absent_sequences_stand_for_the_mean_and_are_not_computed() -> None:
+    network = small_network().eval()
+    network.mean_features.normal_(generator=torch.Generator().manual_seed(1))
+    calls: list[str] = []
+    for name, branch in network.branches.items():
+        branch.register_forward_hook(lambda *_, name=name: calls.append(name))
+    x = patches(2)
+    complete = network.features(x)
+    present = torch.ones(2, 7, dtype=torch.bool)
+    present[:, 1] = False
+    present[1, 5] = False
+    x[~present] = torch.nan
+    calls.clear()
+    features = network.features(x, present)
+    assert "DWI" not in calls and "PVP" in calls
+    torch.testing.assert_close(features[present], complete[present])
+    torch.testing.assert_close(features[~present], network.mean_features[[1, 1, 5]])
+
+
+def test_dropped_sequences_neither_learn_nor_count_in_training() -> None:
+    network = small_network().train()
+    present = torch.ones(4, 7, dtype=torch.bool)
+    present[:, 3] = False
+    statistics = network.branches["T1WI"].bn1.running_mean.clone()
+    mean = network.mean_features.clone()
+    sum(logits.sum() for logits in network(patches(4), present).values()).backward()
+    assert all(p.grad is None for p in network.branches["T1WI"].parameters())
+    assert all(p.grad is not None for p in network.branches["LAP"].parameters())
+    assert torch.equal(network.branches["T1WI"].bn1.running_mean, statistics)
+    assert torch.equal(network.mean_features[3], mean[3])
+    assert not torch.equal(network.mean_features[4], mean[4])
+
+
+def test_evaluation_looks_at_each_lesion_alone() -> None:
+    network = small_network().train()
+    network(patches(4))
+    network.eval()
+    x = patches(3, seed=2)
+    together = network(x)["type"]
+    alone = torch.cat([network(lesion[None])["type"] for lesion in x])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_mean_features_are_those_of_present_sequences() -> None:
+    network = small_network()
+    network.mean_features.fill_(9.0)
+    features = torch.rand(3, 7, network.feature_count)
+    present = torch.ones(3, 7, dtype=torch.bool)
+    present[0, 2] = False
+    present[:, 6] = False
+    network.set_mean_features(features, present)
+    torch.testing.assert_close(network.mean_features[0], features[:, 0].mean(0))
+    torch.testing.assert_close(network.mean_features[2], features[1:, 2].mean(0))
+    assert (network.mean_features[6] == 9.0).all()
+
+
+def test_any_sequences_and_heads() -> None:
+    network = MultitaskResNet3D(("HBP", "T2WI"), {"HCC": Head(2, ("HBP",))}, width=1, head_hidden=3).eval()
+    logits = network(torch.rand(2, 2, 2, 24, 24, 24))
+    assert {task: value.shape for task, value in logits.items()} == {"HCC": (2, 2)}
+    assert network.heads["HCC_head"][0].in_features == 3 * 8
+
+
+def test_half_precision_on_disk_keeps_probabilities(tmp_path: Path) -> None:
+    network = small_network(head_hidden=8).train()
+    for step in range(3):
+        network(patches(4, seed=step))
+    network.eval()
+    file = tmp_path / "weights.safetensors"
+    save_weights(network, file)
+    with torch.device("meta"):
+        empty = small_network(head_hidden=8)
+    loaded = load_weights(empty, file)
+    assert loaded.branches["ADC"].bn1.running_var.equal(network.branches["ADC"].bn1.running_var)
+    assert loaded.mean_features.equal(network.mean_features)
+    assert loaded.branches["ADC"].conv1.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    with torch.inference_mode():
+        x = patches(4, seed=9)
+        for task, logits in network(x).items():
+            assert (logits.softmax(1) - loaded(x)[task].softmax(1)).abs().max() <= 0.02
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_weights(small_network(head_hidden=8), file)
+    with torch.device("meta"):
+        other, differently_shaped = small_network(head_hidden=0), small_network(head_hidden=9)
+    for network in (other, differently_shaped):
+        with pytest.raises(BundleError, match=r"weights\.safetensors"):
+            load_weights(network, file)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(BundleError, match="damaged"):
+        load_weights(other, file)
