@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
 from .truth import LesionTruth, Truth
+from .writer import write_cohort, write_phantom
 
-__all__ = ["CLASSES", "LesionTruth", "PhantomStudy", "Truth", "generate_lesion", "generate_study"]
+__all__ = [
+    "CLASSES",
+    "LesionTruth",
+    "PhantomStudy",
+    "Truth",
+    "generate_lesion",
+    "generate_study",
+    "write_cohort",
+    "write_phantom",
+]

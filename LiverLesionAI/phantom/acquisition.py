@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d, map_coordinates
 
 from .fields import Grid, Lattice, stream
 from .kinetics import concentrations
 from .motion import Displacement
-from .protocol import B_VALUE, Acquisition, Protocol
+from .protocol import B_VALUE, MR_SEQUENCES, Acquisition, Protocol
 from .signal import DiffusionEcho, PulseSequence, Relaxation, apparent_diffusion, rician
 from .tissues import Tissue
 
+SHADING_MM = 150.0
+"""Scale of the coil's sensitivity variation."""
 _SCALE = 1000.0
 """Stored value of a signal equal to that of the reference liver times two."""
 
@@ -49,12 +51,12 @@ class Scanner:
     Attributes
     ----------
     protocol : the sequences.
-    shading : coil sensitivity, a field of zero mean and unit variance.
+    shading : logarithm of the sensitivity left after the scanner's correction, by sequence.
     seed : of the noise.
     """
 
     protocol: Protocol
-    shading: Lattice
+    shading: Mapping[str, Lattice]
     seed: int
 
     def signals(self, scene: Scene, sequence: str) -> tuple[NDArray[np.float64], ...]:
@@ -71,7 +73,7 @@ class Scanner:
     def acquire(
         self, scene: Scene, grids: Mapping[str, Grid], displacements: Mapping[str, Displacement]
     ) -> dict[str, NDArray[np.int16]]:
-        """Images of sequences on their grids, [z, y, x]; the ADC map comes from the very images of the DWI."""
+        """Images of sequences on their grids, [z, y, x]; the ADC map is computed from the DWI."""
         images: dict[str, NDArray] = {}
         for name, grid in grids.items():
             if name in ("DWI", "ADC"):
@@ -92,7 +94,7 @@ class Scanner:
     ) -> list[NDArray[np.float32]]:
         acquisition = self.protocol.acquisitions[sequence]
         points = sample_positions(scene.grid, grid, displacement)
-        coil = np.exp(self.protocol.shading * self.shading.on(grid)).astype(np.float32)
+        coil = np.exp(self.shading[sequence].on(grid))
         volumes = []
         for part, signal in enumerate(self.signals(scene, sequence)):
             fine = np.take(signal.astype(np.float32), scene.labels) * scene.texture
@@ -111,6 +113,28 @@ class Scanner:
         """ADC in 10⁻⁶ mm²/s from noisy b = 0 and b = 800 images; the background is set to 0."""
         acquisition = self.protocol.acquisitions.get("ADC") or self.protocol.acquisitions["DWI"]
         return apparent_diffusion(low_b, high_b, B_VALUE, floor=3.5 * noise_sigma(acquisition))
+
+
+def draw_shading(
+    rng: np.random.Generator, sequences: Sequence[str], low: ArrayLike, high: ArrayLike
+) -> Mapping[str, Lattice]:
+    """Random residual shading of each sequence within the box `low`–`high` (LPS mm).
+
+    All sequences share the coil's sensitivity; transmit field and the scanner's correction add a part of
+    their own to each of them. DWI and ADC are one acquisition.
+    """
+    fields = {name: Lattice.noise(rng, low, high, SHADING_MM) for name in ("coil", *MR_SEQUENCES)}
+    common, own = rng.uniform(0.08, 0.25), rng.uniform(0.06, 0.2)
+    coil = fields["coil"]
+    return {
+        name: Lattice(
+            coil.grid,
+            (common * coil.coefficients + own * fields["DWI" if name == "ADC" else name].coefficients).astype(
+                np.float32
+            ),
+        )
+        for name in sequences
+    }
 
 
 def noise_sigma(acquisition: Acquisition) -> float:

@@ -1,11 +1,12 @@
 """Parametric abdomen: a label map of tissues on any grid, different from study to study.
 
-Body coordinates are LPS mm with the origin in the middle of the liver's level: −x is the patient's right, where the
-liver lies; +y is posterior; +z is cranial.
+Body coordinates are LPS mm with the origin in the middle of the liver's level: −x is the patient's right,
+where the liver lies; +y is posterior; +z is cranial.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -121,10 +122,11 @@ class Anatomy:
         self._paint_skeleton(canvas)
         self._paint_organs(canvas)
         self._paint_liver(canvas)
+        self._paint_renal_sinus(canvas)
         return canvas.labels
 
     def tissues(self, field_tesla: float, rng: np.random.Generator) -> dict[str, Tissue]:
-        """Tissue of each label for this patient: table values with biological variation, and the liver's state."""
+        """Tissue of each label for this patient: the table with biological variation."""
         table = {
             name: tissue(name, field_tesla).scaled(
                 t1=rng.lognormal(0, 0.05), t2=rng.lognormal(0, 0.07), density=rng.lognormal(0, 0.02)
@@ -132,6 +134,11 @@ class Anatomy:
             for name in NAMES
         }
         table["air"] = tissue("air", field_tesla)
+        for name in ("spleen", "kidney cortex", "kidney medulla", "pancreas", "portal vein", "hepatic vein"):
+            table[name] = replace(
+                table[name],
+                kinetics=table[name].kinetics.varied(rng.lognormal(0, 0.25), rng.lognormal(0, 0.15)),
+            )
         liver = table["liver"]
         flow, volume = rng.lognormal(0, 0.25), float(np.clip(0.34 * rng.lognormal(0, 0.2), 0.22, 0.5))
         arterial = liver.kinetics.arterial * flow
@@ -224,18 +231,10 @@ class Anatomy:
             lean=(0.12, -0.1),
             only=inside,
         )
-        for k, side in ((3, -1), (4, 1)):
-            centre = (side * 64, 44 + back, -62 + (12 if side > 0 else 0))
+        for k, side, centre in self._kidneys():
             organ(k, "kidney cortex", centre, (27, 25, 54), lean=(-side * 0.15, 0), only=inside)
             organ(k, "kidney medulla", centre, (18, 16, 42), lean=(-side * 0.15, 0), only=("kidney cortex",))
             organ(k, "kidney cortex", centre, (17, 16, 5), only=("kidney medulla",))
-            organ(
-                k,
-                "fat",
-                np.add(centre, (-side * 10, -3, 0)),
-                (13, 9, 24),
-                only=("kidney cortex", "kidney medulla"),
-            )
         for k in range(5):
             x, z = -70 + 38 * k + d[5, k % 3] * 2, -88 + d[6, k % 3] * 3
             organ(7, "bowel wall", (x, -42, z), (21, 22, 24), only=("fat",))
@@ -253,7 +252,19 @@ class Anatomy:
             "artery", np.array([(9, spine_y - 28, 130), (6, spine_y - 28, -130.0)]), np.array([11.5, 9.0])
         )
 
-    def _paint_stomach(self, canvas: Canvas, organ) -> None:  # noqa: ANN001
+    def _kidneys(self) -> Iterator[tuple[int, int, tuple[float, float, float]]]:
+        """Organ number, side and nominal centre of both kidneys."""
+        y = 44 + self.half_axes[1] - 98
+        yield 3, -1, (-64, y, -62)
+        yield 4, 1, (64, y, -50)
+
+    def _paint_renal_sinus(self, canvas: Canvas) -> None:
+        for k, side, centre in self._kidneys():
+            middle = np.add(centre, (-side * 10, -3, 0)) + self.organs[k]
+            radii = np.array((13, 9, 24)) * self.plumpness[k]
+            canvas.ellipsoid("fat", middle, radii, only=("kidney cortex", "kidney medulla"))
+
+    def _paint_stomach(self, canvas: Canvas, organ) -> None:
         centre, lean = (66, -34, 34), (0.25, 0.35)
         organ(1, "bowel wall", centre, (40, 32, 46), lean=lean, only=("fat", "lung"))
         wall = ("bowel wall",)

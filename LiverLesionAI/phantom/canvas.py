@@ -84,7 +84,7 @@ class Canvas:
             axis = end - start
             length2 = float(axis @ axis) or 1.0
 
-            def inside(x, y, z, s=start, a=axis, n=length2, r0=r0, r1=r1):  # noqa: ANN001, ANN202
+            def inside(x, y, z, s=start, a=axis, n=length2, r0=r0, r1=r1):
                 dx, dy, dz = x - s[0], y - s[1], z - s[2]
                 t = np.clip((dx * a[0] + dy * a[1] + dz * a[2]) / n, 0, 1)
                 distance2 = (dx - t * a[0]) ** 2 + (dy - t * a[1]) ** 2 + (dz - t * a[2]) ** 2

@@ -1,7 +1,7 @@
 """Regular grids and smooth random fields, both in LPS millimetres.
 
-Every grid of the phantom is axial (direction cosines are the identity), so that a field given on a lattice is evaluated
-on a grid axis by axis: three small matrix products instead of one interpolation per voxel.
+Every grid of the phantom is axial (direction cosines are the identity), so that a field given on a lattice is
+evaluated on a grid axis by axis: three small matrix products instead of one interpolation per voxel.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
 _SPLINE_ENERGY = (151.0 / 315.0) ** 3
-"""Variance that white unit noise keeps on a lattice of cubic B-splines, averaged over positions (three axes)."""
+"""Variance that unit white noise keeps on a lattice of cubic B-splines, averaged over positions."""
 
 
 def stream(seed: int, *name: str | int) -> np.random.Generator:
@@ -40,7 +41,7 @@ class Grid:
 
     @classmethod
     def covering(cls, low: ArrayLike, high: ArrayLike, spacing: ArrayLike) -> Grid:
-        """Smallest grid of the given spacing (mm) whose voxels cover the box from `low` to `high` (LPS mm)."""
+        """Smallest grid of the given spacing (mm) that covers the box from `low` to `high` (LPS mm)."""
         low, high = np.asarray(low, float), np.asarray(high, float)
         step = np.broadcast_to(np.asarray(spacing, float), 3)
         size = np.maximum(np.ceil((high - low) / step - 1e-9).astype(int), 1)
@@ -72,7 +73,7 @@ class Grid:
         return x[None, None, :], y[None, :, None], z[:, None, None]
 
     def window(self, low: ArrayLike, high: ArrayLike) -> tuple[slice, slice, slice]:
-        """Index slices [z, y, x] of the voxels whose centres lie in the box from `low` to `high` (may be empty)."""
+        """Index slices [z, y, x] of the voxel centres in the box from `low` to `high` (may be empty)."""
         slices = []
         for k, (a, b) in enumerate(zip(np.asarray(low, float), np.asarray(high, float), strict=True)):
             first = int(np.clip(np.ceil((a - self.origin[k]) / self.spacing[k] - 1e-9), 0, self.size[k]))
@@ -98,7 +99,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Smooth scalar field: cubic B-splines on a coarse lattice. Outside the lattice the border value continues.
+    """Smooth scalar field: cubic B-splines on a coarse lattice; beyond it the border value continues.
 
     Attributes
     ----------
@@ -127,8 +128,10 @@ class Lattice:
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values at points [n, 3] (LPS mm, xyz)."""
-        x, y, z = (self._basis(k, points[:, k]) for k in range(3))
-        return np.einsum("zyx,nx,ny,nz->n", self.coefficients, x, y, z, optimize=True).astype(np.float64)
+        index = (np.asarray(points, float) - self.grid.origin) / self.grid.spacing
+        index = np.clip(index, 0, np.asarray(self.grid.size) - 1)
+        coefficients = self.coefficients.astype(np.float64)
+        return map_coordinates(coefficients, index.T[::-1], order=3, mode="nearest", prefilter=False)
 
     def _basis(self, k: int, position: NDArray[np.float64]) -> NDArray[np.float32]:
         """Cubic B-spline weights [position, node] along axis `k`."""

@@ -13,7 +13,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import SequenceImage, Study
 
-from .acquisition import Scanner, Scene, percentile_limits
+from .acquisition import Scanner, Scene, draw_shading, percentile_limits
 from .anatomy import LABELS, LIVER_LABELS, Anatomy, Background
 from .fields import Grid, Lattice, stream
 from .lesions import Lesion, Mottle, Painted, Shape, draw_diameter, mixing, paint_lesions
@@ -73,7 +73,7 @@ class _Patient:
     displacements: Mapping[str, Displacement]
 
     def scene(self, grid: Grid, labels: NDArray[np.uint8] | None = None) -> tuple[Scene, Painted]:
-        """Tissues on a grid of the reference frame, lesions included; `labels` of the anatomy if known already."""
+        """Tissues and lesions on a grid of the reference frame; `labels`: the anatomy's, if known."""
         labels = self.anatomy.labels_on(grid) if labels is None else labels.copy()
         texture = 1 + np.float32(0.03) * self.texture.on(grid)
         host = np.isin(labels, [LABELS.index(n) for n in LIVER_LABELS])
@@ -93,8 +93,8 @@ def generate_lesion(
 ) -> PhantomStudy:
     """Phantom of one lesion: every sequence on its native grid, but only a box around the lesion.
 
-    The box holds any crop of the training (rotation by 20°, scaling by 10 %); each sequence carries the 0.5 and 99.5
-    percentile that the whole volume would have, estimated on a coarse whole-body rendering.
+    The box holds any crop of the training (rotation by 20°, scaling by 10 %); each sequence carries the 0.5
+    and 99.5 percentile that the whole volume would have, estimated on a coarse whole-body rendering.
 
     Parameters
     ----------
@@ -140,7 +140,8 @@ def generate_study(
     Parameters
     ----------
     seed : same seed and arguments, same voxels.
-    classes : class of each lesion; None draws one class for the patient and one to six lesions, as in Wang et al.
+    classes : class of each lesion; None draws one class for the patient and one to six lesions, as in Wang
+        et al.
     n_lesions : number of lesions when `classes` is None or holds one class.
     atypical : typical or atypical form of every lesion; None draws each.
     misalign_mm : bounds of the rigid and of the smooth displacement, mm.
@@ -174,12 +175,11 @@ def generate_study(
 def whole_volume_limits(scanner: Scanner, coarse: Scene) -> Mapping[str, tuple[float, float]]:
     """0.5 and 99.5 percentile of each sequence's whole volume, from a coarse scene of the whole body."""
     limits: dict[str, tuple[float, float]] = {}
-    coil = np.exp(scanner.protocol.shading * scanner.shading.on(coarse.grid)).astype(np.float32)
-    modulation = coil * coarse.texture
     for name, acquisition in scanner.protocol.acquisitions.items():
         if name in limits:
             continue
         slices = max(round(acquisition.grid.spacing[2] / coarse.grid.spacing[2]), 1)
+        modulation = np.exp(scanner.shading[name].on(coarse.grid)) * coarse.texture
         volumes = []
         for part, signal in enumerate(scanner.signals(coarse, name)):
             volume = _slab_means(np.take(signal.astype(np.float32), coarse.labels) * modulation, slices)
@@ -209,7 +209,7 @@ def _draw_patient(
     protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
     tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
     table = tuple(tissues[name] for name in LABELS)
-    scanner = Scanner(protocol, Lattice.noise(stream(seed, "shading"), BODY_LOW, BODY_HIGH, 150.0), seed)
+    scanner = Scanner(protocol, draw_shading(stream(seed, "shading"), sequences, BODY_LOW, BODY_HIGH), seed)
     displacements = draw_displacements(
         stream(seed, "motion"), sequences, REFERENCE, misalign_mm, BODY_LOW, BODY_HIGH
     )

@@ -1,6 +1,7 @@
 """Contrast agent over time: arterial and portal input, tissue concentration, hepatocyte uptake.
 
-Times are seconds after the arrival of contrast in the aorta; rates are per minute; concentrations are in mM of tissue.
+Times are seconds after the arrival of contrast in the aorta; rates are per minute; concentrations are in mM
+of tissue.
 
 References
 ----------
@@ -12,7 +13,7 @@ Rohrer M et al. Invest Radiol 2005;40:715 (relaxivities in plasma at 1.5 and 3 T
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +27,7 @@ PARKER_DOSE = 0.1
 
 @dataclass(frozen=True)
 class Kinetics:
-    """Uptake of a tissue: C(t) = b·Ca(t) + ∫ [a·Ca(u) + p·Cp(u)] exp(−k·(t − u)) du + hepatocyte uptake.
+    """Uptake: C(t) = b·Ca(t) + ∫ [a·Ca(u) + p·Cp(u)] exp(−k·(t − u)) du + hepatocyte uptake.
 
     Attributes
     ----------
@@ -56,6 +57,19 @@ class Kinetics:
     ) -> Kinetics:
         """Tissue with a given distribution volume (0–1) and inflow rates (per minute)."""
         return cls(0.0, arterial, portal, (arterial + portal) / volume, delay_s, hepatocytes)
+
+    def varied(self, inflow: float = 1.0, volume: float = 1.0) -> Kinetics:
+        """The same tissue with multiplied inflow and distribution volume."""
+        return replace(
+            self,
+            blood=self.blood * volume,
+            arterial=self.arterial * inflow,
+            portal=self.portal * inflow,
+            washout=self.washout * inflow / volume,
+        )
+
+
+NO_UPTAKE = Kinetics()
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ def arterial_input(time_s: NDArray[np.float64], dose: float = PARKER_DOSE) -> ND
 
 
 def portal_input(time_s: NDArray[np.float64], dose: float = PARKER_DOSE) -> NDArray[np.float64]:
-    """Blood concentration in the portal vein (mM): the arterial one after the delay and dispersion of the gut."""
+    """Blood concentration in the portal vein (mM): the arterial one, delayed and dispersed by the gut."""
     fine, _, portal = _inputs(float(np.max(time_s)) + STEP_S)
     return np.interp(time_s, fine, portal, left=0.0) * (dose / PARKER_DOSE)
 

@@ -121,7 +121,7 @@ class Frame:
         return self._noise[name, scale_mm]
 
     def distance_to(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Distance (mm) to the nearest of some points [n, 3] given relative to the centre in units of the radius."""
+        """Distance (mm) to the nearest of points [n, 3], relative to the centre in units of the radius."""
         x, y, z = self.offset
         nearest = np.full(self.grid.shape, np.inf, np.float32)
         for px, py, pz in (points * self.shape.radius).astype(np.float32):
@@ -162,7 +162,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Mottle:
-    """Patches in which a lesion's bulk is different: haemorrhage, fibrosis, fat, myxoid change, dead or dense tissue.
+    """Patches in which a lesion's bulk differs: haemorrhage, fibrosis, fat, dead or dense tissue.
 
     Such heterogeneity occurs in every class and belongs to none.
 
@@ -190,14 +190,7 @@ class Mottle:
 
     def of(self, tissue: Tissue) -> Tissue:
         """The tissue as it is within the patches."""
-        k = tissue.kinetics
-        kinetics = replace(
-            k,
-            blood=k.blood * self.volume,
-            arterial=k.arterial * self.inflow,
-            portal=k.portal * self.inflow,
-            washout=k.washout * self.inflow / self.volume,
-        )
+        kinetics = tissue.kinetics.varied(self.inflow, self.volume)
         return replace(
             tissue.scaled(t1=self.t1, t2=self.t2), adc=min(tissue.adc * self.adc, 3.2), kinetics=kinetics
         )

@@ -1,8 +1,8 @@
 """Breathing displacement between sequences: a rigid shift plus a smooth deformation, known exactly.
 
-The displacement of a sequence is given where the scanner samples, `e(q)`: the point q of the sequence shows the tissue
-that lies at q − e(q) in the reference frame. Its inverse, the displacement d(p) of a reference point p, solves
-d = e(p + d).
+The displacement of a sequence is given where the scanner samples, `e(q)`: the point q of the sequence shows
+the tissue that lies at q − e(q) in the reference frame. Its inverse, the displacement d(p) of a reference
+point p, solves d = e(p + d).
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def draw_displacements(
 ) -> Mapping[str, Displacement]:
     """Random displacement of each sequence within the box `low`–`high` (LPS mm).
 
-    The rigid and the smooth part each have a magnitude drawn uniformly up to their bound and never exceed it. DWI and
-    ADC move together; the phases of the dynamic series share most of their displacement; the reference stays.
+    The rigid and the smooth part each have a magnitude drawn uniformly up to their bound and never exceed it.
+    DWI and ADC move together; the phases of the dynamic series share most of their displacement; the
+    reference stays.
     """
     draws = {name: _draw(rng, bounds_mm, low, high) for name in ("dynamic", "DWI", *_DYNAMIC)}
     result = {}

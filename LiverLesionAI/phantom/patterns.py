@@ -1,9 +1,9 @@
 """How each class of lesion looks in space and time.
 
-Every class is a list of layers (`Layer`): where in the lesion, which tissue, how it takes up contrast agent. The typical
-form shows the signs of its class (see the table in docs/phantom.md); an atypical form lacks the leading one and keeps
-another. Relaxation, diffusion and enhancement vary so widely within a class that mean values overlap: it is the
-arrangement in space and its change over time that tells the classes apart.
+Every class is a list of layers (`Layer`): where in the lesion, which tissue, how it takes up contrast agent.
+The typical form shows the signs of its class (see the table in docs/phantom.md); an atypical form lacks the
+leading one and keeps another. Relaxation, diffusion and enhancement vary so widely within a class that mean
+values overlap: it is the arrangement in space and its change over time that tells the classes apart.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .kinetics import Kinetics
+from .kinetics import NO_UPTAKE, Kinetics
 from .lesions import Frame, Layer
 from .tissues import Tissue
 
 Interval = tuple[float, float]
 _supplied = Kinetics.supplied
-_NONE = Kinetics()
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Pattern:
 class Setting:
     """What a pattern is drawn from.
 
-    Relaxation times and diffusion have a level of their own in every lesion, drawn from one wide distribution for all
-    solid classes; a pattern says how its regions differ from that level.
+    Relaxation times and diffusion have a level of their own in every lesion, drawn from one wide distribution
+    for all solid classes; a pattern says how its regions differ from that level.
 
     Attributes
     ----------
@@ -111,7 +110,7 @@ class Setting:
 
     def fluid(self, t1_ms: Interval, t2_ms: Interval, adc: Interval) -> Tissue:
         """Fluid that takes up no contrast agent."""
-        return Tissue(0.98, self.uniform(*t1_ms), self.uniform(*t2_ms), self.uniform(*adc), _NONE)
+        return Tissue(0.98, self.uniform(*t1_ms), self.uniform(*t2_ms), self.uniform(*adc), NO_UPTAKE)
 
     def directions(self, count: int) -> NDArray[np.float64]:
         """Unit vectors spread over the sphere, favouring the axial plane, [count, 3]."""
@@ -161,10 +160,10 @@ def wedge(s: Setting, width: float) -> Callable[[Frame], NDArray[np.bool_]]:
 def ducts(s: Setting) -> Callable[[Frame], NDArray[np.bool_]]:
     """Dilated bile ducts that leave the lesion to one side."""
     toward = s.directions(1)[0]
-    spread = toward + s.rng.normal(0, 0.45, (int(s.rng.integers(3, 6)), 3))
+    spread = toward + s.rng.normal(0, 0.45, (int(s.rng.integers(4, 7)), 3))
     length = 1 + s.rng.uniform(10, 20, (len(spread), 1)) / s.radius
     tips = spread / np.linalg.norm(spread, axis=1, keepdims=True) * length
-    calibre = s.uniform(1.3, 2.2)
+    calibre = s.uniform(1.5, 2.4)
     return lambda frame: frame.distance_to_rays(tips) < calibre
 
 
@@ -213,11 +212,11 @@ def cyst(s: Setting, atypical: bool) -> Pattern:
 
 
 def haemangioma(s: Setting, atypical: bool) -> Pattern:
-    """Discontinuous peripheral nodules that fill in; atypical: flash-filling, or sclerosed with slow partial filling."""
+    """Discontinuous peripheral nodules that fill in; atypical: flash-filling, or sclerosed."""
     flash = atypical and s.diameter < 30 and s.chance(0.6)
     sclerosed = atypical and not flash
     base = s.solid(
-        _NONE, t2=s.uniform(0.9, 1.2) if sclerosed else s.uniform(1.1, 1.7), adc=s.uniform(0.95, 1.4)
+        NO_UPTAKE, t2=s.uniform(0.9, 1.2) if sclerosed else s.uniform(1.1, 1.7), adc=s.uniform(0.95, 1.4)
     )
     volume, inflow = s.uniform(1.2, 2.2), s.uniform(1.8, 3.6)
     if flash:
@@ -232,7 +231,7 @@ def haemangioma(s: Setting, atypical: bool) -> Pattern:
         return Pattern("flash-filling", layers, s.uniform(0.04, 0.1), texture=s.grain())
     count = int(s.rng.integers(3, 5) if sclerosed else s.rng.integers(3, 7))
     sites = s.directions(count) * s.rng.uniform(0.8, 0.98, (count, 1))
-    size = max(s.uniform(0.28, 0.5) * s.radius, 2.4)
+    size = max(s.uniform(0.32, 0.58) * s.radius, 2.4)
     duration = s.uniform(420, 1000) if sclerosed else s.uniform(140, 700)
     speed = 1.1 * s.radius / duration
     layers = [Layer("core", base, everywhere)]
@@ -240,7 +239,7 @@ def haemangioma(s: Setting, atypical: bool) -> Pattern:
         tissue = replace(base, kinetics=s.supplied(volume, inflow, delay_s=max(arrival - 2.0, 0.0)))
         layers.append(Layer("core" if arrival else "nodules", tissue, _near(sites, size + speed * arrival)))
     if s.diameter > 50 or sclerosed:
-        cleft = s.solid(_NONE, t1=1.2, t2=0.8 if sclerosed else 2.0, adc=1.2)
+        cleft = s.solid(NO_UPTAKE, t1=1.2, t2=0.8 if sclerosed else 2.0, adc=1.2)
         layers.append(Layer("scar", cleft, centre(s.uniform(0.2, 0.38), "cleft", 0.2)))
     name = "sclerosed" if sclerosed else "classic"
     return Pattern(name, tuple(layers), s.uniform(0.05, 0.12), texture=s.grain())
@@ -255,10 +254,16 @@ def _near(sites: NDArray[np.float64], reached: float) -> Callable[[Frame], NDArr
 
 
 def fnh(s: Setting, atypical: bool) -> Pattern:
-    """Homogeneous strong arterial enhancement, near isointense later, central stellate scar; atypical: no scar."""
-    kinetics = replace(s.supplied(s.uniform(0.75, 1.05), s.uniform(1.3, 2.8)), hepatocytes=1.1)
+    """Homogeneous arterial enhancement, near isointense later, stellate scar; atypical: no scar."""
+    kinetics = replace(s.supplied(s.uniform(0.72, 1.02), s.uniform(1.1, 2.5)), hepatocytes=1.1)
     body = s.solid(kinetics, t1=0.85, t2=s.t2**-0.5, adc=1.05)
-    layers = [Layer("core", body, everywhere)]
+    feeder = replace(body, kinetics=Kinetics(blood=0.8))
+    course = s.directions(1) * (1 + s.uniform(8, 16) / s.radius)
+    calibre = s.uniform(1.4, 2.2)
+    layers = [
+        Layer("feeding artery", feeder, lambda f: f.distance_to_rays(course) < calibre, outside=True),
+        Layer("core", body, everywhere),
+    ]
     scar = s.solid(s.supplied(1.9, 0.28), t1=1.25, t2=1.6 * s.t2**-0.3, adc=1.4)
     if not atypical:
         count = int(s.rng.integers(4, 7))
@@ -279,8 +284,8 @@ def fnh(s: Setting, atypical: bool) -> Pattern:
 
 
 def abscess(s: Setting, atypical: bool) -> Pattern:
-    """Rim with septa around pus of low ADC, oedema and hyperaemia around; atypical: solid-looking, like ICC."""
-    pus = s.solid(_NONE, t1=s.uniform(0.95, 1.3), t2=s.uniform(1.1, 1.8), adc=s.uniform(0.6, 0.85))
+    """Rim and septa around pus of low ADC, oedema and hyperaemia; atypical: solid-looking, like ICC."""
+    pus = s.solid(NO_UPTAKE, t1=s.uniform(0.95, 1.3), t2=s.uniform(1.1, 1.8), adc=s.uniform(0.6, 0.85))
     wall = s.solid(s.supplied(s.uniform(1.3, 1.8), s.uniform(0.7, 2.0)), t2=0.9, adc=s.uniform(1.1, 1.5))
     outer = s.solid(s.supplied(1.5, 0.28), t2=1.2, adc=1.4)
     thickness = float(np.clip(s.uniform(0.10, 0.26) * s.radius, 2.0, 9.0))
@@ -330,7 +335,7 @@ def hcc(s: Setting, atypical: bool) -> Pattern:
         return Pattern("small or early", tuple(layers), s.uniform(0.04, 0.09), texture=s.grain())
     capsule = s.solid(s.supplied(s.uniform(2.2, 3.0), 0.4), t2=0.65, adc=1.1)
     if s.diameter > 25 and s.chance(0.6):
-        dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=1.5)
+        dead = s.solid(NO_UPTAKE, t1=1.3, t2=1.6, adc=1.5)
         layers.append(Layer("necrosis", dead, patches(s.uniform(0.7, 1.4), 0.35, "necrosis", 0.2)))
     if s.diameter > 18:
         layers.append(Layer("septa", capsule, strands(s.uniform(0.05, 0.14), 0.6, "septa")))
@@ -339,7 +344,7 @@ def hcc(s: Setting, atypical: bool) -> Pattern:
 
 
 def icc(s: Setting, atypical: bool) -> Pattern:
-    """Lobulated, targetoid, peripheral rim that gives way to late central enhancement; atypical: hypervascular."""
+    """Lobulated; rim that gives way to late central enhancement; atypical: hypervascular."""
     inflow = s.uniform(0.8, 2.2)
     rim = s.solid(s.supplied(s.uniform(0.7, 1.1), inflow), adc=s.uniform(0.8, 0.95))
     stroma = s.solid(
@@ -350,7 +355,7 @@ def icc(s: Setting, atypical: bool) -> Pattern:
     )
     scar = replace(stroma.scaled(t1=1.1, t2=0.8), kinetics=s.supplied(2.2, 0.12))
     bile = s.fluid((1800, 2600), (250, 500), (2.4, 3.0))
-    biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.75) else ()
+    biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.9) else ()
     if atypical:
         rim = replace(rim, kinetics=s.supplied(s.uniform(1.2, 1.6), inflow * 1.3))
         layers = (
@@ -371,14 +376,14 @@ def icc(s: Setting, atypical: bool) -> Pattern:
 
 def metastasis(s: Setting, atypical: bool) -> Pattern:
     """Continuous rim that washes out around a core that stays dark; atypical: hypervascular, or cystic."""
-    rim = s.solid(s.supplied(s.uniform(0.55, 0.95), s.uniform(1.0, 2.8)), adc=s.uniform(0.8, 1.0))
+    rim = s.solid(s.supplied(s.uniform(0.6, 1.0), s.uniform(1.0, 2.8)), adc=s.uniform(0.8, 1.0))
     core = s.solid(
-        s.supplied(s.uniform(0.5, 1.1), s.uniform(0.12, 0.5)),
+        s.supplied(s.uniform(0.6, 1.2), s.uniform(0.14, 0.5)),
         t1=1.1,
         t2=s.uniform(0.85, 1.2),
         adc=s.uniform(1.0, 1.4),
     )
-    dead = s.solid(_NONE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
+    dead = s.solid(NO_UPTAKE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
     if atypical and s.chance(0.5):
         layers = (
             Layer("core", rim, everywhere),

@@ -1,4 +1,4 @@
-"""Acquisition protocols: Table 1 of Wang et al. 2021 (LAVA, VIBE or eTHRIVE; T2WI; DWI with b = 0 and 800 s/mm²)."""
+"""Acquisition protocols: Table 1 of Wang et al. 2021."""
 
 from __future__ import annotations
 
@@ -56,14 +56,12 @@ class Protocol:
     vendor : one of `VENDORS`.
     agent : contrast agent; gadoxetate when a hepatobiliary phase belongs to the protocol, else gadobenate.
     acquisitions : by sequence; ADC is computed from DWI and shares its acquisition.
-    shading : strength of the coil's sensitivity variation (logarithmic standard deviation).
     """
 
     field_tesla: float
     vendor: str
     agent: ContrastAgent
     acquisitions: Mapping[str, Acquisition]
-    shading: float
 
 
 def draw_protocol(
@@ -109,13 +107,7 @@ def draw_protocol(
     snr = 24 * quality
     acquisitions = {"T2WI": t2, "DWI": dwi, "ADC": dwi}
     acquisitions |= {n: Acquisition(pulse, dynamic_grid, fov / lines, t, snr) for n, t in times.items()}
-    return Protocol(
-        field,
-        vendor or drawn_vendor,
-        agent,
-        {n: acquisitions[n] for n in sequences},
-        float(rng.uniform(0.10, 0.30)),
-    )
+    return Protocol(field, vendor or drawn_vendor, agent, {n: acquisitions[n] for n in sequences})
 
 
 def _grid(fov: float, matrix: int, thickness: float, offset: np.ndarray) -> Grid:

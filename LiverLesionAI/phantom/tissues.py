@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .kinetics import Kinetics
+from .kinetics import NO_UPTAKE, Kinetics
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Tissue:
     t1_ms: float
     t2_ms: float
     adc: float
-    kinetics: Kinetics = Kinetics()
+    kinetics: Kinetics = NO_UPTAKE
     fat: float = 0.0
     flow: float = 0.0
     t2_prime_ms: float = 60.0
@@ -49,14 +49,14 @@ class Tissue:
 _supplied = Kinetics.supplied
 # name: (density, T1 at 1.5 T, T1 at 3 T, T2 at 1.5 T, T2 at 3 T, ADC, fat, flow, kinetics, source)
 _ROWS: dict[str, tuple[float, float, float, float, float, float, float, float, Kinetics, str]] = {
-    "air": (0.0, 1000, 1000, 10, 10, 0.0, 0, 0, Kinetics(), "e"),
+    "air": (0.0, 1000, 1000, 10, 10, 0.0, 0, 0, NO_UPTAKE, "e"),
     "fat": (0.95, 343, 382, 58, 68, 0.1, 1, 0, _supplied(0.02, arterial=0.02), "B"),
     "muscle": (0.72, 856, 898, 27, 29, 1.5, 0, 0, _supplied(0.12, arterial=0.10), "B"),
     "lung": (0.08, 1200, 1300, 25, 20, 1.0, 0, 0, Kinetics(blood=0.10), "e"),
     "marrow": (0.65, 549, 586, 49, 49, 0.5, 0.5, 0, _supplied(0.10, arterial=0.12), "B"),
-    "cortical bone": (0.06, 300, 400, 5, 5, 0.5, 0, 0, Kinetics(), "e"),
-    "cerebrospinal fluid": (1.0, 4300, 4300, 1500, 1500, 3.0, 0, 0.2, Kinetics(), "R"),
-    "spinal cord": (0.8, 745, 993, 74, 78, 1.0, 0, 0, Kinetics(), "S"),
+    "cortical bone": (0.06, 300, 400, 5, 5, 0.5, 0, 0, NO_UPTAKE, "e"),
+    "cerebrospinal fluid": (1.0, 4300, 4300, 1500, 1500, 3.0, 0, 0.2, NO_UPTAKE, "R"),
+    "spinal cord": (0.8, 745, 993, 74, 78, 1.0, 0, 0, NO_UPTAKE, "S"),
     "liver": (
         0.78,
         586,
@@ -76,11 +76,11 @@ _ROWS: dict[str, tuple[float, float, float, float, float, float, float, float, K
     "artery": (0.9, 1441, 1932, 290, 275, 2.5, 0, 0.88, Kinetics(blood=1), "S"),
     "portal vein": (0.9, 1441, 1932, 200, 150, 2.5, 0, 0.80, _supplied(0.92, arterial=0.0, portal=12.0), "S"),
     "hepatic vein": (0.9, 1441, 1932, 200, 150, 2.5, 0, 0.80, _supplied(0.92, arterial=0.4, portal=2.2), "S"),
-    "bile": (1.0, 2200, 2600, 500, 400, 2.9, 0, 0, Kinetics(), "e"),
+    "bile": (1.0, 2200, 2600, 500, 400, 2.9, 0, 0, NO_UPTAKE, "e"),
     "bowel wall": (0.78, 900, 1100, 50, 42, 1.5, 0, 0, _supplied(0.30, arterial=0.7), "e"),
-    "bowel fluid": (1.0, 2200, 2500, 250, 220, 2.6, 0, 0.1, Kinetics(), "e"),
-    "bowel content": (0.85, 900, 1050, 120, 105, 2.0, 0.05, 0.05, Kinetics(), "e"),
-    "ascites": (1.0, 3500, 3500, 900, 800, 2.9, 0, 0.1, Kinetics(), "e"),
+    "bowel fluid": (1.0, 2200, 2500, 250, 220, 2.6, 0, 0.1, NO_UPTAKE, "e"),
+    "bowel content": (0.85, 900, 1050, 120, 105, 2.0, 0.05, 0.05, NO_UPTAKE, "e"),
+    "ascites": (1.0, 3500, 3500, 900, 800, 2.9, 0, 0.1, NO_UPTAKE, "e"),
     "fibrosis": (0.76, 780, 1040, 60, 46, 1.05, 0, 0, _supplied(0.42, arterial=0.25, portal=0.3), "e"),
 }
 

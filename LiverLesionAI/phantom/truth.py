@@ -84,7 +84,7 @@ class Truth:
         return self.painted.region_names
 
     def displacement_field(self, sequence: str, spacing_mm: float = FIELD_SPACING_MM) -> sitk.Image:
-        """Dense displacement (LPS mm, float32 vectors) over the reference frame: a SimpleITK resampling field."""
+        """Dense displacement (LPS mm, float32 vectors) over the reference frame."""
         grid = Grid.covering(self.scene.grid.low, self.scene.grid.high, spacing_mm)
         points = np.stack([a.ravel() for a in np.broadcast_arrays(*grid.axes())], axis=1)
         field = self.displacements[sequence].of(points).astype(np.float32)

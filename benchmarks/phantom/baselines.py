@@ -2,8 +2,8 @@
 
     python benchmarks/phantom/baselines.py --per-class 30 --workers 2
 
-Features are the diameter and, in each sequence, mean and standard deviation within the outline, with grey values
-scaled to the volume's 0.5 and 99.5 percentile. Accuracies are from five-fold cross-validation.
+Features are the diameter and, in each sequence, mean and standard deviation within the outline, with grey
+values scaled to the volume's 0.5 and 99.5 percentile. Accuracies are from five-fold cross-validation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def features(case: tuple[int, str]) -> list[float]:
     return values
 
 
-def accuracy(model, measured: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:  # noqa: ANN001
+def accuracy(model, measured: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
     """Cross-validated accuracy and sensitivity per class."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     predicted = cross_val_predict(model, measured, truth, cv=folds)

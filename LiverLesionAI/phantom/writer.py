@@ -1,0 +1,193 @@
+"""Phantoms on disk: study folders, a cohort table, and the truth in a place of its own.
+
+The layout is that of every study folder and cohort of this program::
+
+    cohort.csv
+    <study>/T2WI.nii.gz … lesions.nii.gz [acquisition.json]
+    truth/<study>/truth.json kinetics.json regions.nii.gz masks/<SEQ>.nii.gz displacement/<SEQ>.nii.gz
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.sequences import W_SEQUENCES
+from LiverLesionAI.writers.output import output_folder
+
+from .fields import stream
+from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
+from .truth import Truth
+
+TRUTH_FOLDER = "truth"
+COHORT_FILE = "cohort.csv"
+KINETICS_TIMES_S = np.arange(0.0, 361.0, 5.0)
+COHORT_COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth", "group_atypical", "group_background")
+
+
+def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: bool = True) -> Path:
+    """Write one phantom into `out_dir`: ``<study>/`` and, apart from it, ``truth/<study>/``.
+
+    Parameters
+    ----------
+    phantom : to write.
+    out_dir : folder of studies; created if needed, may hold other studies.
+    with_truth : whether to write the truth as well.
+
+    Returns
+    -------
+    Path
+        The study folder, named by the study's id.
+
+    Raises
+    ------
+    OutputError
+        If the study's folder holds something already, or cannot be written.
+    """
+    out_dir, name = Path(out_dir), phantom.study.id
+    if with_truth:
+        with output_folder(out_dir / TRUTH_FOLDER / name, ()) as folder:
+            _write_truth(phantom.truth, folder)
+    with output_folder(out_dir / name, ()) as folder:
+        _write_study(phantom, folder)
+    return out_dir / name
+
+
+def write_cohort(
+    out: str | Path,
+    n: int,
+    seed: int = 0,
+    *,
+    classes: Sequence[str] | None = None,
+    misalign_mm: tuple[float, float] = (0.0, 0.0),
+    omit: Sequence[str] = (),
+    vendor: str | None = None,
+    lesion_centred: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write `n` phantom studies of the seeds `seed`, `seed` + 1 … and their cohort table.
+
+    Parameters
+    ----------
+    out : folder that does not exist or is empty; it appears only when everything is written.
+    n : number of studies.
+    seed : of the first study.
+    classes : lesion classes to draw from, one for each patient; all when omitted.
+    misalign_mm : bounds of the rigid and of the smooth displacement between sequences, mm.
+    omit : sequences to leave out.
+    vendor : siemens, ge or philips; drawn for each study when omitted.
+    lesion_centred : only the surroundings of one lesion, much faster.
+    progress : told how far the work is.
+
+    Returns
+    -------
+    Path
+        The cohort table.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something already, or cannot be written.
+    ConfigError
+        If an argument is not known or not possible.
+    """
+    out = Path(out)
+    with output_folder(out, ()) as folder:
+        rows: list[dict[str, object]] = []
+        for index in range(n):
+            progress("make phantoms", index / n)
+            phantom = _make(seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred)
+            write_phantom(phantom, folder)
+            rows += _cohort_rows(phantom)
+        with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COHORT_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        progress("make phantoms", 1.0)
+    return out / COHORT_FILE
+
+
+def _make(
+    seed: int,
+    classes: Sequence[str],
+    misalign_mm: tuple[float, float],
+    omit: Sequence[str],
+    vendor: str | None,
+    lesion_centred: bool,
+) -> PhantomStudy:
+    name = classes[int(stream(seed, "class").integers(len(classes)))]
+    if not lesion_centred:
+        return generate_study(seed, classes=(name,), misalign_mm=misalign_mm, omit=omit, vendor=vendor)
+    if unknown := sorted(set(omit) - set(W_SEQUENCES)):
+        raise ConfigError(f"The phantom has no sequence {', '.join(unknown)} to omit.")
+    sequences = tuple(s for s in W_SEQUENCES if s not in omit)
+    return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
+
+
+def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
+    for lesion in phantom.truth.lesions:
+        name = phantom.study.id
+        values = (name, name, name, lesion.id, lesion.lesion_class, lesion.atypical, phantom.truth.background)
+        yield dict(zip(COHORT_COLUMNS, values, strict=True))
+
+
+def _write_study(phantom: PhantomStudy, folder: Path) -> None:
+    limits = {}
+    for name, image in phantom.study.images.items():
+        _write_image(image.image, folder / f"{name}.nii.gz")
+        if image.intensity_limits:
+            limits[name] = {"intensity_limits": list(image.intensity_limits)}
+    _write_image(phantom.study.lesions, folder / "lesions.nii.gz")
+    if limits:
+        _write_json(limits, folder / "acquisition.json")
+
+
+def _write_truth(truth: Truth, folder: Path) -> None:
+    for part in ("masks", "displacement"):
+        (folder / part).mkdir()
+    for sequence in truth.grids:
+        _write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz")
+        _write_image(truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz")
+    _write_image(truth.regions(), folder / "regions.nii.gz")
+    _write_json(_truth_summary(truth), folder / "truth.json")
+    curves = {name: curve.tolist() for name, curve in truth.concentrations(KINETICS_TIMES_S).items()}
+    _write_json({"time_s": KINETICS_TIMES_S.tolist(), "concentration_mM": curves}, folder / "kinetics.json")
+
+
+def _truth_summary(truth: Truth) -> dict[str, object]:
+    lesions = [
+        {
+            "id": lesion.id,
+            "class": lesion.lesion_class,
+            "atypical": lesion.atypical,
+            "variant": lesion.variant,
+            "centre_lps_mm": list(lesion.centre_lps_mm),
+            "diameter_mm": lesion.diameter_mm,
+            "displacement_mm": {s: list(d) for s, d in lesion.displacement_mm.items()},
+        }
+        for lesion in truth.lesions
+    ]
+    return {
+        "lesions": lesions,
+        "seed": truth.seed,
+        "background": truth.background,
+        "field_tesla": truth.protocol.field_tesla,
+        "vendor": truth.protocol.vendor,
+        "contrast_agent": truth.protocol.agent.name,
+        "regions": {index: name for index, name in enumerate(truth.region_names) if index},
+    }
+
+
+def _write_image(image: sitk.Image, path: Path) -> None:
+    sitk.WriteImage(image, str(path), True, 1)
+
+
+def _write_json(content: object, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
