@@ -100,15 +100,23 @@ def lesion_classes(study: Study, result: StudyResult) -> sitk.Image | None:
 
 
 def registered(study: Study, name: str) -> sitk.Image:
-    """One sequence on the reference image's grid (linear; its lowest intensity outside of it)."""
+    """One sequence on the reference image's grid (linear; its lowest intensity outside of it).
+
+    Its pixel type is kept; whole numbers are rounded, where SimpleITK alone would cut them off.
+    """
     sequence = study.images[name]
-    return sitk.Resample(
+    resampled = sitk.Resample(
         sequence.image,
         study.images[study.reference].image,
         sequence.transform or sitk.Transform(3, sitk.sitkIdentity),
         sitk.sitkLinear,
         float(sitk.GetArrayViewFromImage(sequence.image).min()),
+        sitk.sitkFloat64,
     )
+    pixel_type = sequence.image.GetPixelID()
+    if pixel_type not in (sitk.sitkFloat32, sitk.sitkFloat64):
+        resampled = sitk.Round(resampled)
+    return sitk.Cast(resampled, pixel_type)
 
 
 def smallest_labels(labels: sitk.Image) -> sitk.Image:
