@@ -19,7 +19,7 @@ from .tissues import Tissue
 SHADING_MM = 150.0
 """Scale of the coil's sensitivity variation."""
 _SCALE = 1000.0
-"""Stored value of a signal equal to that of the reference liver times two."""
+"""Twice the stored value of unenhanced liver."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Scanner:
         state = relaxation(scene.tissues, acquisition.time_s, self.protocol)
         precontrast = relaxation(scene.tissues, None, self.protocol)
         gain = _SCALE / (2 * _unweighted(acquisition.pulse).signal(precontrast)[scene.liver])
-        pulses = (acquisition.pulse,)
+        pulses: tuple[PulseSequence, ...] = (acquisition.pulse,)
         if isinstance(acquisition.pulse, DiffusionEcho):
             pulses = (_unweighted(acquisition.pulse), acquisition.pulse)
         return tuple(gain * scene.mixture @ pulse.signal(state) for pulse in pulses)

@@ -6,16 +6,16 @@ where the liver lies; +y is posterior; +z is cranial.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import Canvas
-from .fields import Grid, Lattice
+from .canvas import Canvas, Point
+from .fields import Grid, Lattice, triple
 from .kinetics import Kinetics
 from .tissues import NAMES, Tissue, tissue
 from .vessels import Branch, hepatic_veins, portal_tree
@@ -69,7 +69,7 @@ class Anatomy:
         fat = rng.uniform(18, 34) if fatty else rng.uniform(8, 26)
         return cls(
             background=background,
-            scale=tuple(float(s) for s in rng.uniform(0.93, 1.06, 3)),
+            scale=triple(rng.uniform(0.93, 1.06, 3)),
             half_axes=(float(rng.uniform(142, 152) + fat * 0.8), float(rng.uniform(90, 99) + fat * 0.8)),
             fat_mm=float(fat),
             wall_mm=float(rng.uniform(9, 13)),
@@ -211,18 +211,14 @@ class Anatomy:
         canvas.ellipsoid("marrow", (0, 100 + back, 0), (3, 9, 400))
 
     def _paint_organs(self, canvas: Canvas) -> None:
-        d, size, back = self.organs, self.plumpness, self.half_axes[1] - 98
+        d, back = self.organs, self.half_axes[1] - 98
         inside = ("fat", "lung")
 
-        def organ(
-            k: int, name: str, centre: tuple[float, float, float], radii: NDArray | tuple, **options
-        ) -> None:
-            canvas.ellipsoid(name, np.asarray(centre) + d[k], np.asarray(radii) * size[k], **options)
-
+        organ = partial(self._paint_organ, canvas)
         organ(0, "artery", (22, -38, 118), (50, 42, 46), only=inside)
         organ(0, "muscle", (22, -38, 118), (50, 42, 46), only=("artery",))
         organ(0, "artery", (30, -38, 118), (32, 26, 32))
-        self._paint_stomach(canvas, organ)
+        self._paint_stomach(canvas)
         organ(
             2,
             "spleen",
@@ -252,6 +248,20 @@ class Anatomy:
             "artery", np.array([(9, spine_y - 28, 130), (6, spine_y - 28, -130.0)]), np.array([11.5, 9.0])
         )
 
+    def _paint_organ(
+        self,
+        canvas: Canvas,
+        k: int,
+        name: str,
+        centre: Point,
+        radii: Point,
+        lean: tuple[float, float] = (0.0, 0.0),
+        only: Iterable[str] | None = None,
+    ) -> None:
+        """Paint an ellipsoid with the random place and size of organ `k`."""
+        radii = np.asarray(radii) * self.plumpness[k]
+        canvas.ellipsoid(name, np.asarray(centre) + self.organs[k], radii, lean=lean, only=only)
+
     def _kidneys(self) -> Iterator[tuple[int, int, tuple[float, float, float]]]:
         """Organ number, side and nominal centre of both kidneys."""
         y = 44 + self.half_axes[1] - 98
@@ -264,7 +274,8 @@ class Anatomy:
             radii = np.array((13, 9, 24)) * self.plumpness[k]
             canvas.ellipsoid("fat", middle, radii, only=("kidney cortex", "kidney medulla"))
 
-    def _paint_stomach(self, canvas: Canvas, organ) -> None:
+    def _paint_stomach(self, canvas: Canvas) -> None:
+        organ = partial(self._paint_organ, canvas)
         centre, lean = (66, -34, 34), (0.25, 0.35)
         organ(1, "bowel wall", centre, (40, 32, 46), lean=lean, only=("fat", "lung"))
         wall = ("bowel wall",)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .fields import Grid
 
 Implicit = Callable[[NDArray, NDArray, NDArray], NDArray]
-Point = Sequence[float]
+Point = Sequence[float] | NDArray[np.float64]
 
 
 class Canvas:
@@ -81,14 +81,20 @@ class Canvas:
         if np.any(beyond | before):
             return
         for start, end, r0, r1 in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-            axis = end - start
-            length2 = float(axis @ axis) or 1.0
-
-            def inside(x, y, z, s=start, a=axis, n=length2, r0=r0, r1=r1):
-                dx, dy, dz = x - s[0], y - s[1], z - s[2]
-                t = np.clip((dx * a[0] + dy * a[1] + dz * a[2]) / n, 0, 1)
-                distance2 = (dx - t * a[0]) ** 2 + (dy - t * a[1]) ** 2 + (dz - t * a[2]) ** 2
-                return distance2 < (r0 + (r1 - r0) * t) ** 2
-
+            inside = _cylinder(start, end, float(r0), float(r1))
             reach = max(r0, r1)
             self.shape(name, inside, np.minimum(start, end) - reach, np.maximum(start, end) + reach, only)
+
+
+def _cylinder(start: NDArray, end: NDArray, r0: float, r1: float) -> Implicit:
+    """Cylinder with rounded ends whose radius runs from `r0` to `r1`."""
+    axis = end - start
+    length2 = float(axis @ axis) or 1.0
+
+    def inside(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+        dx, dy, dz = x - start[0], y - start[1], z - start[2]
+        t = np.clip((dx * axis[0] + dy * axis[1] + dz * axis[2]) / length2, 0, 1)
+        distance2 = (dx - t * axis[0]) ** 2 + (dy - t * axis[1]) ** 2 + (dz - t * axis[2]) ** 2
+        return distance2 < (r0 + (r1 - r0) * t) ** 2
+
+    return inside

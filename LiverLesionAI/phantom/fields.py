@@ -46,7 +46,8 @@ class Grid:
         step = np.broadcast_to(np.asarray(spacing, float), 3)
         size = np.maximum(np.ceil((high - low) / step - 1e-9).astype(int), 1)
         origin = (low + high) / 2 - (size - 1) / 2 * step
-        return cls(_triple(origin), _triple(step), tuple(int(n) for n in size))
+        nx, ny, nz = (int(n) for n in size)
+        return cls(triple(origin), triple(step), (nx, ny, nz))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,16 +57,16 @@ class Grid:
     @property
     def low(self) -> NDArray[np.float64]:
         """Lower corner of the first voxel, LPS mm."""
-        return np.asarray(self.origin) - np.asarray(self.spacing) / 2
+        return np.asarray(self.origin, np.float64) - np.asarray(self.spacing, np.float64) / 2
 
     @property
     def high(self) -> NDArray[np.float64]:
         """Upper corner of the last voxel, LPS mm."""
-        return self.low + np.asarray(self.spacing) * np.asarray(self.size)
+        return self.low + np.multiply(self.spacing, self.size).astype(np.float64)
 
     def axis(self, k: int) -> NDArray[np.float64]:
         """Voxel centres along axis `k` (0 = x, 1 = y, 2 = z), LPS mm."""
-        return self.origin[k] + self.spacing[k] * np.arange(self.size[k])
+        return self.origin[k] + self.spacing[k] * np.arange(self.size[k], dtype=np.float64)
 
     def axes(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """x, y and z of the voxel centres, shaped to broadcast to [z, y, x]."""
@@ -87,7 +88,8 @@ class Grid:
         """The part of this grid under index slices [z, y, x]; voxel centres stay where they were."""
         starts = [s.start for s in window[::-1]]
         origin = np.asarray(self.origin) + np.asarray(starts) * np.asarray(self.spacing)
-        return Grid(_triple(origin), self.spacing, tuple(s.stop - s.start for s in window[::-1]))
+        nz, ny, nx = (s.stop - s.start for s in window)
+        return Grid(triple(origin), self.spacing, (nx, ny, nz))
 
     def image(self, array: NDArray) -> sitk.Image:
         """SimpleITK image of an array [z, y, x] (or [z, y, x, component]) on this grid."""
@@ -152,6 +154,7 @@ class Lattice:
         return basis
 
 
-def _triple(values: ArrayLike) -> tuple[float, float, float]:
+def triple(values: ArrayLike) -> tuple[float, float, float]:
+    """Three numbers as a tuple of floats."""
     x, y, z = (float(v) for v in np.asarray(values))
     return x, y, z

@@ -15,11 +15,12 @@ from LiverLesionAI.study import SequenceImage, Study
 
 from .acquisition import Scanner, Scene, draw_shading, percentile_limits
 from .anatomy import LABELS, LIVER_LABELS, Anatomy, Background
-from .fields import Grid, Lattice, stream
+from .fields import Grid, Lattice, stream, triple
 from .lesions import Lesion, Mottle, Painted, Shape, draw_diameter, mixing, paint_lesions
 from .motion import Displacement, draw_displacements
-from .patterns import PATTERNS, Setting
+from .patterns import PATTERNS
 from .protocol import FIELD_OF_VIEW_Z, MR_SEQUENCES, draw_protocol
+from .regions import Setting
 from .tissues import Tissue
 from .truth import LesionTruth, Truth, outline
 
@@ -376,10 +377,7 @@ def _lesion_truth(patient: _Patient, scene: Scene, painted: Painted, number: int
     window = scene.grid.window(*lesion.box)
     geometry = lesion_geometry(scene.grid.cropped(window).image(painted.masks[window]), number)
     centre = lesion.shape.centre
-    moves = {
-        name: tuple(float(v) for v in d.of(np.array([centre]))[0])
-        for name, d in patient.displacements.items()
-    }
+    moves = {name: triple(d.of(np.array([centre]))[0]) for name, d in patient.displacements.items()}
     return LesionTruth(
         number,
         lesion.lesion_class,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .fields import Grid, Lattice
+from .fields import Grid, Lattice, triple
 
 LATTICE_MM = 70.0
 SHARED = 0.7
@@ -95,11 +95,11 @@ def _draw(
     fields = [Lattice.noise(rng, low, high, LATTICE_MM) for _ in range(3)]
     magnitude = rng.uniform(0, bounds[1])
     if not bounds[1]:
-        return Displacement(tuple(float(s) for s in shift))
+        return Displacement(triple(shift))
     vectors = np.stack([f.coefficients * b for f, b in zip(fields, _BREATHING, strict=True)])
     vectors *= magnitude / np.linalg.norm(vectors, axis=0).max()
     smooth = tuple(Lattice(f.grid, v) for f, v in zip(fields, vectors, strict=True))
-    return Displacement(tuple(float(s) for s in shift), smooth)
+    return Displacement(triple(shift), smooth)
 
 
 def _blend(common: Displacement, own: Displacement, share: float) -> Displacement:
@@ -108,4 +108,4 @@ def _blend(common: Displacement, own: Displacement, share: float) -> Displacemen
         Lattice(a.grid, share * a.coefficients + (1 - share) * b.coefficients)
         for a, b in zip(common.smooth, own.smooth, strict=True)
     )
-    return Displacement(tuple(float(s) for s in shift), smooth)
+    return Displacement(triple(shift), smooth)

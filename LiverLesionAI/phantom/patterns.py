@@ -9,179 +9,15 @@ values overlap: it is the arrangement in space and its change over time that tel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .kinetics import NO_UPTAKE, Kinetics
-from .lesions import Frame, Layer
-from .tissues import Tissue
+from .lesions import Layer
+from .regions import Pattern, Setting, centre, ducts, everywhere, halo, near, patches, shell, strands, wedge
 
-Interval = tuple[float, float]
 _supplied = Kinetics.supplied
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Layers of a lesion and what they ask of its shape.
-
-    Attributes
-    ----------
-    variant : name of the form.
-    layers : painted in order.
-    irregularity, coarseness : see `Shape`.
-    texture, mottle : strength of unresolved and of resolved heterogeneity.
-    """
-
-    variant: str
-    layers: tuple[Layer, ...]
-    irregularity: float
-    coarseness: float = 0.8
-    texture: float = 0.04
-    mottle: float = 1.0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a pattern is drawn from.
-
-    Relaxation times and diffusion have a level of their own in every lesion, drawn from one wide distribution
-    for all solid classes; a pattern says how its regions differ from that level.
-
-    Attributes
-    ----------
-    rng : source of every random choice.
-    liver : the patient's parenchyma, to which a lesion's properties are relative.
-    diameter : mm.
-    t1, t2 : the lesion's level relative to the liver.
-    adc : the lesion's level, 10⁻³ mm²/s.
-    """
-
-    rng: np.random.Generator
-    liver: Tissue
-    diameter: float
-    t1: float
-    t2: float
-    adc: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, liver: Tissue, diameter: float) -> Setting:
-        """Setting with a random level."""
-        t1, t2, adc = (
-            rng.uniform(1.1, 1.6),
-            np.exp(rng.uniform(np.log(1.15), np.log(2.0))),
-            rng.uniform(0.75, 1.5),
-        )
-        return cls(rng, liver, diameter, float(t1), float(t2), float(adc))
-
-    @property
-    def radius(self) -> float:
-        """Half the diameter, mm."""
-        return self.diameter / 2
-
-    def uniform(self, low: float, high: float) -> float:
-        """Uniform draw."""
-        return float(self.rng.uniform(low, high))
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return bool(self.rng.random() < probability)
-
-    def solid(self, kinetics: Kinetics, *, t1: float = 1.0, t2: float = 1.0, adc: float = 1.0) -> Tissue:
-        """Soft tissue whose T1, T2 and ADC are multiples of the lesion's level."""
-        return Tissue(
-            density=0.82,
-            t1_ms=self.liver.t1_ms * self.t1 * t1,
-            t2_ms=self.liver.t2_ms * self.t2 * t2,
-            adc=min(self.adc * adc, 3.0),
-            kinetics=kinetics,
-        )
-
-    def supplied(self, volume: float, arterial: float, delay_s: float = 0.0) -> Kinetics:
-        """Arterial supply; the distribution volume is relative to that of the patient's liver."""
-        liver = self.liver.kinetics
-        own = (liver.arterial + liver.portal) / liver.washout
-        return Kinetics.supplied(own * volume, arterial=arterial, delay_s=delay_s)
-
-    def grain(self) -> float:
-        """Amplitude of unresolved heterogeneity."""
-        return self.uniform(0.03, 0.14)
-
-    def fluid(self, t1_ms: Interval, t2_ms: Interval, adc: Interval) -> Tissue:
-        """Fluid that takes up no contrast agent."""
-        return Tissue(0.98, self.uniform(*t1_ms), self.uniform(*t2_ms), self.uniform(*adc), NO_UPTAKE)
-
-    def directions(self, count: int) -> NDArray[np.float64]:
-        """Unit vectors spread over the sphere, favouring the axial plane, [count, 3]."""
-        turn = (
-            self.uniform(0, 2 * np.pi)
-            + 2 * np.pi * np.arange(count) / count
-            + self.rng.normal(0, 0.25, count)
-        )
-        rise = self.rng.uniform(-0.75, 0.75, count)
-        flat = np.sqrt(1 - rise**2)
-        return np.stack([flat * np.cos(turn), flat * np.sin(turn), rise], axis=1)
-
-
-def everywhere(frame: Frame) -> NDArray[np.bool_]:
-    """The whole lesion."""
-    return frame.relative > -np.inf
-
-
-def shell(thickness: float, wobble: float = 0.0, name: str = "shell") -> Callable[[Frame], NDArray[np.bool_]]:
-    """Outermost layer of the given thickness (mm) that varies by the relative amplitude `wobble`."""
-
-    def where(frame: Frame) -> NDArray[np.bool_]:
-        if not wobble:
-            return frame.depth < thickness
-        return frame.depth < thickness * (1 + wobble * frame.noise(name, 0.6 * frame.shape.radius))
-
-    return where
-
-
-def halo(width: float, name: str = "halo") -> Callable[[Frame], NDArray[np.bool_]]:
-    """Liver within about `width` mm around the lesion."""
-    return lambda frame: frame.depth > -width * (1 + 0.35 * frame.noise(name, 10.0))
-
-
-def wedge(s: Setting, width: float) -> Callable[[Frame], NDArray[np.bool_]]:
-    """Liver on one side of the lesion, within about `width` mm of it."""
-    toward = s.directions(1)[0]
-
-    def where(frame: Frame) -> NDArray[np.bool_]:
-        x, y, z = frame.offset
-        along = toward[0] * x + toward[1] * y + toward[2] * z
-        return halo(width, "wedge")(frame) & (along > 0.6 * np.sqrt(x * x + y * y + z * z))
-
-    return where
-
-
-def ducts(s: Setting) -> Callable[[Frame], NDArray[np.bool_]]:
-    """Dilated bile ducts that leave the lesion to one side."""
-    toward = s.directions(1)[0]
-    spread = toward + s.rng.normal(0, 0.45, (int(s.rng.integers(4, 7)), 3))
-    length = 1 + s.rng.uniform(10, 20, (len(spread), 1)) / s.radius
-    tips = spread / np.linalg.norm(spread, axis=1, keepdims=True) * length
-    calibre = s.uniform(1.5, 2.4)
-    return lambda frame: frame.distance_to_rays(tips) < calibre
-
-
-def patches(
-    level: float, scale: float, name: str, core: float = -1.0
-) -> Callable[[Frame], NDArray[np.bool_]]:
-    """Where a random field of `scale` × radius exceeds `level`, only deeper than `core` (relative)."""
-    return lambda frame: (frame.noise(name, scale * frame.shape.radius) > level) & (frame.relative > core)
-
-
-def strands(width: float, scale: float, name: str) -> Callable[[Frame], NDArray[np.bool_]]:
-    """Thin septa: the zero surfaces of a random field."""
-    return lambda frame: np.abs(frame.noise(name, scale * frame.shape.radius)) < width
-
-
-def centre(extent: float, name: str = "centre", wobble: float = 0.08) -> Callable[[Frame], NDArray[np.bool_]]:
-    """Innermost part: relative depth beyond `1 − extent`."""
-    return lambda frame: frame.relative + wobble * frame.noise(name, 0.35 * frame.shape.radius) > 1 - extent
 
 
 def cyst(s: Setting, atypical: bool) -> Pattern:
@@ -223,12 +59,12 @@ def haemangioma(s: Setting, atypical: bool) -> Pattern:
         filled = replace(base, kinetics=s.supplied(volume * 1.2, inflow * 1.2))
         late = replace(base, kinetics=s.supplied(volume * 1.2, inflow, delay_s=14))
         shunt = replace(s.liver, kinetics=_supplied(0.34, arterial=1.4, portal=0.4))
-        layers = (
+        at_once = (
             Layer("hyperaemia", shunt, wedge(s, s.uniform(8, 16)), outside=True),
             Layer("core", late, everywhere),
             Layer("nodules", filled, shell(0.55 * s.radius, 0.5, "flash")),
         )
-        return Pattern("flash-filling", layers, s.uniform(0.04, 0.1), texture=s.grain())
+        return Pattern("flash-filling", at_once, s.uniform(0.04, 0.1), texture=s.grain())
     count = int(s.rng.integers(3, 5) if sclerosed else s.rng.integers(3, 7))
     sites = s.directions(count) * s.rng.uniform(0.8, 0.98, (count, 1))
     size = max(s.uniform(0.32, 0.58) * s.radius, 2.4)
@@ -237,20 +73,12 @@ def haemangioma(s: Setting, atypical: bool) -> Pattern:
     layers = [Layer("core", base, everywhere)]
     for arrival in (600, 420, 300, 230, 170, 120, 85, 60, 42, 28, 16, 0):
         tissue = replace(base, kinetics=s.supplied(volume, inflow, delay_s=max(arrival - 2.0, 0.0)))
-        layers.append(Layer("core" if arrival else "nodules", tissue, _near(sites, size + speed * arrival)))
+        layers.append(Layer("core" if arrival else "nodules", tissue, near(sites, size + speed * arrival)))
     if s.diameter > 50 or sclerosed:
         cleft = s.solid(NO_UPTAKE, t1=1.2, t2=0.8 if sclerosed else 2.0, adc=1.2)
         layers.append(Layer("scar", cleft, centre(s.uniform(0.2, 0.38), "cleft", 0.2)))
     name = "sclerosed" if sclerosed else "classic"
     return Pattern(name, tuple(layers), s.uniform(0.05, 0.12), texture=s.grain())
-
-
-def _near(sites: NDArray[np.float64], reached: float) -> Callable[[Frame], NDArray[np.bool_]]:
-    def where(frame: Frame) -> NDArray[np.bool_]:
-        wobble = 1 + 0.22 * frame.noise("filling", 0.4 * frame.shape.radius)
-        return frame.distance_to(sites) * wobble < reached
-
-    return where
 
 
 def fnh(s: Setting, atypical: bool) -> Pattern:
@@ -299,7 +127,7 @@ def abscess(s: Setting, atypical: bool) -> Pattern:
     )
     if atypical:
         granulation = s.solid(s.supplied(1.6, s.uniform(0.18, 0.35)), t2=0.9)
-        layers = (
+        layers: tuple[Layer, ...] = (
             *around,
             Layer("core", granulation, everywhere),
             Layer("necrosis", pus, patches(0.75, 0.3, "locules", 0.2)),
@@ -358,7 +186,7 @@ def icc(s: Setting, atypical: bool) -> Pattern:
     biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.9) else ()
     if atypical:
         rim = replace(rim, kinetics=s.supplied(s.uniform(1.2, 1.6), inflow * 1.3))
-        layers = (
+        layers: tuple[Layer, ...] = (
             *biliary,
             Layer("core", rim, everywhere),
             Layer("scar", stroma, centre(s.uniform(0.4, 0.55), "core", 0.12)),
@@ -385,7 +213,7 @@ def metastasis(s: Setting, atypical: bool) -> Pattern:
     )
     dead = s.solid(NO_UPTAKE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
     if atypical and s.chance(0.5):
-        layers = (
+        layers: tuple[Layer, ...] = (
             Layer("core", rim, everywhere),
             Layer("necrosis", dead, centre(s.uniform(0.28, 0.42), "dead")),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fields import Grid
+from .fields import Grid, triple
 from .kinetics import GADOBENATE, GADOXETATE, ContrastAgent
 from .signal import DiffusionEcho, PulseSequence, SpinEcho, SpoiledGradientEcho
 
@@ -117,5 +117,5 @@ def _grid(fov: float, matrix: int, thickness: float, offset: np.ndarray) -> Grid
     step = (fov / matrix, fov / matrix, thickness)
     low[2] += (high[2] - low[2]) % thickness / 2
     slices = int((high[2] - low[2]) / thickness + 1e-6)
-    origin = tuple(float(v) for v in low + np.asarray(step) / 2)
+    origin = triple(low + np.asarray(step) / 2)
     return Grid(origin, step, (matrix, matrix, slices))

@@ -108,7 +108,7 @@ def rician(signal: NDArray, sigma: float, rng: np.random.Generator, averages: in
         real = signal + sigma * rng.standard_normal(signal.shape, dtype=np.float32)
         imaginary = sigma * rng.standard_normal(signal.shape, dtype=np.float32)
         total += np.hypot(real, imaginary)
-    return total / averages
+    return (total / averages).astype(np.float32)
 
 
 def _fat_suppression(state: Relaxation, residual: float) -> Array:

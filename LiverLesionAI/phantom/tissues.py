@@ -6,7 +6,6 @@ References
 [S] Stanisz GJ et al. Magn Reson Med 2005;54:507 — T1, T2 of blood.
 [R] Rooney WD et al. Magn Reson Med 2007;57:308 — T1 of cerebrospinal fluid.
 [T] Taouli B, Koh DM. Radiology 2010;254:47 — ADC of liver and focal lesions.
-[F] Farraher SW et al. J Magn Reson Imaging 2006;24:1333 — T2 of cysts, haemangiomas and malignant lesions.
 [e] estimate: water-like fluid, or chosen so that the published appearance results.
 """
 

@@ -75,7 +75,8 @@ class Truth:
     def regions(self) -> sitk.Image:
         """Sub-regions (index into `region_names`) in the reference frame, cropped to the lesions."""
         inside = np.nonzero(self.painted.regions)
-        window = tuple(slice(int(i.min()), int(i.max()) + 1) for i in inside)
+        z, y, x = (slice(int(i.min()), int(i.max()) + 1) for i in inside)
+        window = z, y, x
         return self.scene.grid.cropped(window).image(self.painted.regions[window])
 
     @property

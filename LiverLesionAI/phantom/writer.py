@@ -144,6 +144,7 @@ def _write_study(phantom: PhantomStudy, folder: Path) -> None:
         _write_image(image.image, folder / f"{name}.nii.gz")
         if image.intensity_limits:
             limits[name] = {"intensity_limits": list(image.intensity_limits)}
+    assert phantom.study.lesions is not None
     _write_image(phantom.study.lesions, folder / "lesions.nii.gz")
     if limits:
         _write_json(limits, folder / "acquisition.json")
