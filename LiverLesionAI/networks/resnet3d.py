@@ -122,7 +122,9 @@ class MultitaskResNet3D(nn.Module):
     -----
     An absent sequence is represented by its branch's mean feature over the training lesions
     (`mean_features`, ``[S, F]``), so that its block of the head's input carries no information about the
-    lesion. During training the mean is followed with momentum; :meth:`set_mean_features` fixes it at the end.
+    lesion. During training the mean is followed with momentum, and a sequence that only one lesion of a batch
+    has counts as absent, since batch normalisation needs two; :meth:`set_mean_features` fixes the mean at the
+    end.
     """
 
     mean_features: Tensor
@@ -196,7 +198,7 @@ class MultitaskResNet3D(nn.Module):
 
     def _branch_features(self, index: int, x: Tensor, present: Tensor) -> Tensor:
         mean = self.mean_features[index]
-        if not present.any():
+        if present.sum() < (2 if self.training else 1):
             return mean.expand(len(x), -1)
         branch = self.branches[self.sequences[index]]
         if present.all():

@@ -149,7 +149,7 @@ def _noise_bank() -> Tensor:
 
 
 def _drop_sequences(present: Tensor, probability: float, rng: np.random.Generator) -> None:
-    """Mark sequences as absent, in place; a lesion keeps at least one."""
+    """Mark sequences as absent, in place; a lesion that would keep none keeps all."""
     kept = present & torch.from_numpy(rng.random(len(present)) >= probability)
     if kept.any():
         present.copy_(kept)

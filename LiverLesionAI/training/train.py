@@ -80,6 +80,35 @@ def train(
     return export_bundle(config, cache, out_dir)
 
 
+def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:
+    """Write the bundle of the folds that a run has finished so far, while it goes on or after it stopped.
+
+    Parameters
+    ----------
+    out_dir, cache_dir
+        As given to :func:`train`.
+
+    Returns
+    -------
+    pathlib.Path
+        The bundle; the end of the run replaces it.
+
+    Raises
+    ------
+    OutputError
+        If `out_dir` holds no run or the run has finished no fold.
+    """
+    from LiverLesionAI.training.export import export_bundle
+
+    out_dir = Path(out_dir)
+    if not (out_dir / RUN).exists():
+        raise OutputError(f"{out_dir} holds no training run; give the folder that was given to train.")
+    config = read_config(out_dir / CONFIG)
+    patches = json.loads((out_dir / RUN).read_text(encoding="utf-8"))["patches"]
+    cache = build_cache(config, (Path(cache_dir) if cache_dir else out_dir / "patches") / patches)
+    return export_bundle(config, cache, out_dir)
+
+
 def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
     """Begin a run or go on with it; return the name of its patch cache."""
     record = out_dir / RUN

@@ -119,6 +119,15 @@ def test_dropped_sequences_neither_learn_nor_count_in_training() -> None:
     assert not torch.equal(network.mean_features[4], mean[4])
 
 
+def test_sequence_of_a_single_lesion_counts_as_absent_in_training() -> None:
+    network = small_network().train()
+    network.mean_features.fill_(3.0)
+    present = torch.ones(4, 7, dtype=torch.bool)
+    present[1:, 2] = False
+    assert (network.features(patches(4), present)[:, 2] == 3.0).all()
+    assert not (network.eval().features(patches(4), present)[0, 2] == 3.0).any()
+
+
 def test_evaluation_looks_at_each_lesion_alone() -> None:
     network = small_network().train()
     network(patches(4))

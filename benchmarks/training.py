@@ -1,0 +1,139 @@
+"""What a training step costs: threads, memory, stem and augmentation, each against the obvious way.
+
+    python benchmarks/training.py
+
+Prints seconds of one core for a lesion (seven sequences, width 8, patches of 64 voxels) and ratios; writes
+nothing. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import LiverLesionAI.execution  # noqa: F401  (before torch)
+
+BATCH = 8
+
+
+def step_case(threads: int, keep_memory: bool, plain_stem: bool) -> float:
+    """Core-seconds of a lesion's training step."""
+    import torch
+
+    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+    from LiverLesionAI.sequences import W_SEQUENCES
+    from LiverLesionAI.training.train import reuse_freed_memory
+
+    torch.set_num_threads(threads)
+    if keep_memory:
+        reuse_freed_memory()
+    network = MultitaskResNet3D(W_SEQUENCES, width=8, head_hidden=64)
+    network = network.to(memory_format=torch.channels_last_3d)
+    if plain_stem:
+        for branch in network.branches.values():
+            branch.conv1.forward = lambda x, stem=branch.conv1: stem._conv_forward(x, stem.weight, None)
+    patches = torch.rand(BATCH, 7, 2, 64, 64, 64)
+
+    def step() -> None:
+        sum(logits.sum() for logits in network(patches).values()).backward()
+
+    return wall_time(step) * threads / BATCH
+
+
+def augmentation_case() -> float:
+    """Core-seconds to read, augment and assemble a lesion."""
+    import numpy as np
+    import torch
+
+    from LiverLesionAI.training.batches import training_batches
+    from LiverLesionAI.training.cache import CachedLesion
+    from LiverLesionAI.training.config import Augmentation
+    from LiverLesionAI.training.lesions import TrainingLesion
+    from LiverLesionAI.training.train import reuse_freed_memory
+
+    torch.set_num_threads(1)
+    reuse_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "patches.npy"
+        np.save(file, np.random.default_rng(0).integers(0, 256, (2, 8, 64, 64, 64), dtype=np.uint8))
+        lesions = [
+            CachedLesion(TrainingLesion(str(i), str(i), "HCC", i), file, (True,) * 7) for i in range(BATCH)
+        ]
+        return wall_time(lambda: list(training_batches(lesions, 0, BATCH, Augmentation(), 0))) / BATCH
+
+
+def monai_case() -> float:
+    """The same augmentation by MONAI's dictionary transforms, without reading and assembling."""
+    import torch
+    from monai.transforms import (
+        Compose,
+        RandAdjustContrastd,
+        RandFlipd,
+        RandGaussianNoised,
+        RandScaleIntensityd,
+        RandShiftIntensityd,
+    )
+
+    torch.set_num_threads(1)
+    names = [str(i) for i in range(7)]
+    chain: list[Any] = [RandFlipd(names, 0.5, axis) for axis in range(3)]
+    for name in names:
+        chain += [
+            RandAdjustContrastd([name], 1.0, (0.77, 1.3)),
+            RandScaleIntensityd([name], 0.2, 1.0),
+            RandShiftIntensityd([name], 0.05, prob=1.0),
+            RandGaussianNoised([name], 1.0, std=0.03),
+        ]
+    transform = Compose(chain)
+    lesion = {name: torch.rand(1, 64, 64, 64) for name in names}
+    return wall_time(lambda: transform(lesion))
+
+
+def wall_time(work: Callable[[], Any], repeats: int = 3) -> float:
+    """Shortest time of a few, after one to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+CASES: dict[str, Callable[[], float]] = {
+    "step, one thread": lambda: step_case(1, True, False),
+    "step, one thread, memory given back": lambda: step_case(1, False, False),
+    "step, one thread, plain stem": lambda: step_case(1, True, True),
+    "step, two threads": lambda: step_case(2, True, False),
+    "batch": augmentation_case,
+    "batch, MONAI's transforms": monai_case,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    chosen = parser.parse_args().case
+    if chosen:
+        print(CASES[chosen]())
+        return
+    found: dict[str, float] = {}
+    for case in CASES:
+        output = subprocess.run(
+            [sys.executable, __file__, "--case", case], check=True, capture_output=True, text=True
+        ).stdout
+        found[case] = float(output.splitlines()[-1])
+        reference = found["batch" if case.startswith("batch") else "step, one thread"]
+        print(f"{case:<40}{found[case]:>9.4f} s of a core a lesion{found[case] / reference:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()
