@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 
 GPU_BATCH = 32
-CPU_BATCH = 1
-"""Lesions are run one by one on a processor: no slower than in batches, and a lesion's numbers do not depend
-on which lesions are beside it."""
+CPU_BATCH = 4
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,11 @@ W_HEADS: Mapping[str, Head] = {
 
 
 class Stem(nn.Conv3d):
-    """The 7×7×7 stride-2 convolution, computed as a 4×4×4 convolution over 2×2×2 blocks of voxels.
+    """The 7×7×7 stride-2 convolution, trained as a 4×4×4 convolution over 2×2×2 blocks of voxels.
 
-    The result is the same sum of the same products. Processors work on 16 contiguous channels instead of two
-    strided ones, which makes the stem, a third of a narrow network's work, about a third faster to train.
+    The result is the same sum of the same products. With 16 contiguous channels instead of two strided ones,
+    processors compute the gradient of the kernel twice as fast (``benchmarks/training.py``); the stem is more
+    than half of a narrow network's work.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ class Stem(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, D, H, W]`` to ``[B, out, D/2, H/2, W/2]``, odd sides padded by one zero."""
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return super().forward(x)
         odd = [side % 2 for side in reversed(x.shape[2:])]
         if any(odd):
             x = F.pad(x, [pad for side in odd for pad in (0, side)])

@@ -101,7 +101,7 @@ class EpochPatches(Dataset[Batch]):
         if rng is None:
             images, annotations = np.split(np.array(stored), [len(present)])
         else:
-            flipped = stored[(slice(None), *_random_flips(rng, self.augmentation.flip))]
+            flipped = stored[_random_flips(rng, self.augmentation.flip)]
             tables = _lighting_tables(len(present), self.augmentation, rng)
             images = np.stack([_look_up(image, t) for image, t in zip(flipped, tables, strict=False)])
             annotations = np.array(flipped[len(present) :], order="C")
@@ -116,8 +116,9 @@ class EpochPatches(Dataset[Batch]):
         return F.avg_pool3d(tensor.float(), 2) if self.half_size else tensor
 
 
-def _random_flips(rng: np.random.Generator, probability: float) -> list[slice]:
-    return [slice(None, None, -1 if flip else 1) for flip in rng.random(_AXES) < probability]
+def _random_flips(rng: np.random.Generator, probability: float) -> tuple[slice, ...]:
+    """Index that flips ``[channel, z, y, x]`` along random axes."""
+    return slice(None), *(slice(None, None, -1 if flip else 1) for flip in rng.random(_AXES) < probability)
 
 
 def _lighting_tables(count: int, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:

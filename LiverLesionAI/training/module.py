@@ -50,7 +50,7 @@ class LesionTraining(pl.LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
             network = build_network(config.sequences, self.tasks, config.network)
-        self.network = network.to(memory_format=torch.channels_last_3d)
+        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
         self._seen: list[tuple[Tensor, Tensor, float]] = []
 

@@ -151,7 +151,7 @@ def _train_folds(config: TrainingConfig, cache: PatchCache, folder: Path, progre
     for job in jobs:
         fractions[job.fold] = float(job not in waiting)
     parallel = _parallel_folds(config)
-    progress("training", sum(fractions) / len(jobs))
+    progress("training", float(np.sum(fractions[:])) / len(jobs))
     with ProcessPoolExecutor(parallel, context, _begin_worker, (fractions, stop, os.getpid())) as pool:
         pending = {pool.submit(_work, config, job) for job in waiting}
         try:
@@ -159,7 +159,7 @@ def _train_folds(config: TrainingConfig, cache: PatchCache, folder: Path, progre
                 done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                progress("training", sum(fractions) / len(jobs))
+                progress("training", float(np.sum(fractions[:])) / len(jobs))
         except BaseException:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
