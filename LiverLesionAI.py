@@ -136,11 +136,11 @@ class LiverLesionAILogic(ScriptedLoadableModuleLogic):
 
     def summary(self, result):
         """Return one line about a result: the model, its standing, the warnings."""
-        from LiverLesionAI.writers.scene import NOTICE, is_phantom_trained
+        from LiverLesionAI.results import PHANTOM_NOTICE
 
         parts = [_("Model {name}.").format(name=result.models[0].name)]
-        if is_phantom_trained(result):
-            parts.append(f"{NOTICE}.")
+        if result.is_phantom_trained:
+            parts.append(f"{PHANTOM_NOTICE.capitalize()}.")
         parts += [_("Warning: {text}.").format(text=warning) for warning in result.warnings]
         return " ".join(parts)
 

@@ -176,8 +176,6 @@ def _misalignment(text: str) -> tuple[float, float]:
         rigid, smooth = [*map(float, _list(text)), 0.0][:2]
     except ValueError:
         raise ConfigError(f"--misalign {text!r} is not of the form RIGID_MM or RIGID_MM,SMOOTH_MM.") from None
-    if not (0 <= rigid <= 100 and 0 <= smooth <= 100):
-        raise ConfigError(f"--misalign {text!r} must lie between 0 and 100 mm.")
     return rigid, smooth
 
 

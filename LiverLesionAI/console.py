@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import PHANTOM_NOTICE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from LiverLesionAI.results import LesionResult, StudyResult
-
-PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 
 TABLE_WIDTH = 118
 
@@ -87,7 +86,7 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     for task in dict.fromkeys(name for lesion in result.lesions for name in lesion.tasks):
         _print_table(_task_table(result, task, truth))
     model = result.models[0]
-    notice = f"; {PHANTOM_NOTICE}" if model.intended_use == "phantom" else ""
+    notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
     print(f"Model {model.name} {model.version}, mean of {model.folds} folds{notice}.")
     if files:
         print("Written:")

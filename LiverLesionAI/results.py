@@ -9,6 +9,9 @@ from typing import Any
 
 SCHEMA = "liverlesionai.results.v1"
 
+PHANTOM_NOTICE = "phantom-trained: not for clinical use"
+"""Stands wherever a result of a phantom-trained model is shown."""
+
 
 @dataclass(frozen=True)
 class StudySummary:
@@ -102,6 +105,11 @@ class StudyResult:
     study_tasks: Mapping[str, TaskResult] = field(default_factory=dict)
     registration: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_phantom_trained(self) -> bool:
+        """Whether any of the models was trained on phantoms; :data:`PHANTOM_NOTICE` must then be shown."""
+        return any(model.intended_use == "phantom" for model in self.models)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``results.json``."""

@@ -11,13 +11,11 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.mrml import Node, Segment, attributes
-from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
 from LiverLesionAI.study import Study, lesion_geometry
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
 from LiverLesionAI.writers.volumes import CLASS_TASK, lesion_classes
-
-NOTICE = "Phantom-trained: not for clinical use"
 
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
@@ -122,17 +120,12 @@ def result_text(result: StudyResult) -> str:
     if result.study.missing:
         lines.append(f"Missing: {', '.join(result.study.missing)}")
     lines += [f"Model {model.name} {model.version}, {model.folds} folds" for model in result.models]
-    if is_phantom_trained(result):
-        lines.append(f"{NOTICE}.")
+    if result.is_phantom_trained:
+        lines.append(f"{PHANTOM_NOTICE.capitalize()}.")
     lines += [_lesion_line(lesion) for lesion in result.lesions]
     lines += [f"Warning: {warning}" for warning in result.warnings]
     lines += [f"Warning, {each.name}: {warning}" for each in result.lesions for warning in each.warnings]
     return "\n".join(lines) + "\n"
-
-
-def is_phantom_trained(result: StudyResult) -> bool:
-    """True if any of the models was trained on phantoms."""
-    return any(model.intended_use == "phantom" for model in result.models)
 
 
 def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
@@ -218,7 +211,7 @@ def _lesion_line(lesion: LesionResult) -> str:
 
 def _title(result: StudyResult) -> str:
     """Name of the text node; short and plain, for it names a file too."""
-    notice = " (not for clinical use)" if is_phantom_trained(result) else ""
+    notice = " (not for clinical use)" if result.is_phantom_trained else ""
     return f"{result.study.id} summary{notice}"
 
 

@@ -18,8 +18,9 @@ from made_studies import (
 from LiverLesionAI import mrml
 from LiverLesionAI.mrml import attributes
 from LiverLesionAI.readers.scene import study_from_scene
+from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.taxonomy import TAXONOMIES, taxonomy_named
-from LiverLesionAI.writers.scene import NOTICE, arrange_views, show_study
+from LiverLesionAI.writers.scene import arrange_views, show_study
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
@@ -72,7 +73,7 @@ def test_table_and_text_say_what_came_out():
     text = nodes.text.GetText()
     assert f"lesion 1, {result.lesions[0].diameter_mm:.0f} mm: malignant (0.90), HCC (0.70)" in text
     assert "Warning, lesion 2: The lesion lies at the edge." in text
-    assert NOTICE in text
+    assert PHANTOM_NOTICE in text.lower()
     assert nodes.text.GetName() == "S1 summary (not for clinical use)"
 
 
