@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 
 GPU_BATCH = 32
-CPU_BATCH = 4
+CPU_BATCH = 1
+"""On a processor lesions are run one by one: a lesion's numbers then do not depend on which lesions are beside
+it, and batches would gain a fifth at most."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class Classifier:
         self.execution = resolve_execution(device, precision)
         self._keep_loaded = keep_loaded
         self._loaded: dict[int, MultitaskResNet3D] = {}
+        self._shell: MultitaskResNet3D | None = None
 
     def predict(self, inputs: Sequence[LesionInput], *, progress: Progress = silent) -> Predictions:
         """Classify lesions; see :func:`predict`."""
@@ -166,11 +170,15 @@ class Classifier:
         return Predictions(lesions, self.execution)
 
     def _network(self, fold: int) -> MultitaskResNet3D:
+        """Return a fold; unless folds are kept, one network takes the weights of each in turn."""
         if fold in self._loaded:
             return self._loaded[fold]
-        network = load_fold(self.bundle, fold, self.execution.device)
+        shell = self._shell.to_empty(device="meta") if self._shell else None
+        network = load_fold(self.bundle, fold, self.execution.device, shell)
         if self._keep_loaded:
             self._loaded[fold] = network
+        else:
+            self._shell = network
         return network
 
     def _run(self, network: MultitaskResNet3D, inputs: Sequence[LesionInput]) -> Mapping[str, np.ndarray]:
@@ -207,8 +215,21 @@ class Classifier:
         return LesionPrediction(lesion.lesion_id, tasks, warnings)
 
 
-def load_fold(bundle: Bundle, fold: int, device: str = "cpu") -> MultitaskResNet3D:
-    """Load one fold's network, in evaluation mode, after comparing its file with the bundle's hash.
+def load_fold(
+    bundle: Bundle, fold: int, device: str = "cpu", shell: MultitaskResNet3D | None = None
+) -> MultitaskResNet3D:
+    """Load one fold's network, in evaluation mode; its file is compared with the bundle's hash.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    fold
+        Position of the fold.
+    device
+        Where to.
+    shell
+        A network of this bundle on device ``"meta"`` that takes the weights; a new one by default.
 
     Raises
     ------
@@ -219,9 +240,11 @@ def load_fold(bundle: Bundle, fold: int, device: str = "cpu") -> MultitaskResNet
     from LiverLesionAI.networks.weights import load_weights
 
     spec = bundle.spec
-    check_file(bundle, spec.folds[fold])
-    network = build_network(spec.sequences, spec.tasks, spec.network, device="meta")
-    load_weights(network, bundle.fold_paths[fold], device)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        check = beside.submit(check_file, bundle, spec.folds[fold])
+        network = shell or build_network(spec.sequences, spec.tasks, spec.network, device="meta")
+        load_weights(network, bundle.fold_paths[fold], device)
+        check.result()
     return network
 
 

@@ -59,6 +59,17 @@ def test_stem_is_the_strided_convolution(size: tuple[int, int, int]) -> None:
     torch.testing.assert_close(gradient, plain_gradient, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_fast_way_of_inference_gives_the_same(batch: int) -> None:
+    network = small_network().eval()
+    x = patches(batch)
+    with torch.inference_mode():
+        fast = network(x)["type"]
+    slow = network(x)["type"]
+    assert slow.requires_grad
+    torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("task", "blocks"),
     [("malignancy", ("T2WI", "DWI", "ADC", *W_SEQUENCES)), ("type", ("LAP", "PVP", "DP", *W_SEQUENCES))],
