@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 32
 CPU_BATCH = 1
-"""On a processor lesions are run one by one: a lesion's numbers then do not depend on which lesions are beside
-it, and batches would gain a fifth at most."""
+"""On a processor lesions are run one by one: a lesion's numbers then do not depend on which lesions are
+beside it, and batches would gain a fifth at most."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ W_HEADS: Mapping[str, Head] = {
 
 
 class Convolution(nn.Conv3d):
-    """A 3D convolution that takes the fast way on processors for a single lesion too.
+    """A 3D convolution, padded by half its kernel, that is fast on processors for a single lesion too.
 
     For a batch of one and small kernels PyTorch leaves oneDNN for a convolution of its own, which takes about
     twice as long (``benchmarks/inference.py``).
@@ -55,8 +55,9 @@ class Convolution(nn.Conv3d):
             and not torch.is_grad_enabled()
             and torch.backends.mkldnn.is_available()
         ):
+            padding = [size // 2 for size in self.kernel_size]
             return torch.mkldnn_convolution(
-                x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+                x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
             )
         return super().forward(x)
 

@@ -44,8 +44,9 @@ def train_fold(
 ) -> None:
     """Train one fold, going on from its last finished epoch if there is one.
 
-    The weights of the epoch with the best validation score are kept; the stand-ins for absent sequences are
-    then computed over the training lesions, and the held-out lesions predicted with the weights as stored.
+    The weights of the epoch with the best validation score are kept. Over the training lesions as inference
+    sees them, the statistics of batch normalisation and the stand-ins for absent sequences are then computed
+    anew, and the held-out lesions predicted with the weights as stored.
 
     Parameters
     ----------
@@ -72,9 +73,11 @@ def train_fold(
         filename="best",
         monitor="val_score",
         mode="max",
-        save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
+    )
+    latest = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     execution = resolve_execution("auto", settings.precision)
     trainer = pl.Trainer(
@@ -82,7 +85,7 @@ def train_fold(
         devices=1,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
-        callbacks=[stopping, _EpochLog(folder / EPOCHS, settings, steps, stopping, report), best],
+        callbacks=[stopping, _EpochLog(folder / EPOCHS, settings, steps, stopping, report), best, latest],
         gradient_clip_val=5.0,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -153,11 +156,12 @@ def _finish(
     held_out: Sequence[CachedLesion],
     folder: Path,
 ) -> None:
-    """Fix the stand-ins for absent sequences, store the weights, predict the held-out lesions with them."""
+    """Settle the statistics, store the weights, predict the held-out lesions with them."""
     device = torch.device(resolve_execution().device)
-    network.to(device).eval()
+    network.to(device)
     size = config.optimisation.batch_size
-    with torch.inference_mode():
+    with torch.no_grad():
+        _settle_normalisation(network, training, size, device)
         network.set_mean_features(*_features(network, training, size, device))
     save_weights(network, folder / WEIGHTS)
     load_weights(network, folder / WEIGHTS, device.type)
@@ -175,6 +179,27 @@ def _finish(
     temporary = folder / f".{PREDICTIONS}.{os.getpid()}"
     temporary.write_text(json.dumps(content), encoding="utf-8")
     os.replace(temporary, folder / PREDICTIONS)
+
+
+def _settle_normalisation(
+    network: MultitaskResNet3D, lesions: Sequence[CachedLesion], batch_size: int, device: torch.device
+) -> None:
+    """Average the statistics of batch normalisation over all lesions instead of the last few batches.
+
+    What a fold learns with is a moving average over small, augmented batches, which lags behind the weights.
+    """
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm3d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+    network.train()
+    for batch in validation_batches(lesions, batch_size):
+        batch = batch.to(device)
+        network.features(batch.patches, batch.present)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
 
 
 def _features(
