@@ -28,7 +28,6 @@ MONAI_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
 BUNDLE_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-PHANTOM_WARNING = "phantom-trained: not for clinical use"
 
 
 def _known_parameters(value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from LiverLesionAI.bundle_metadata import PHANTOM_WARNING, BundleMetadata
+from LiverLesionAI.bundle_metadata import BundleMetadata
+from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 
@@ -28,7 +29,7 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
     spec, cohort = metadata.liver_lesion, metadata.liver_lesion.training_cohort
     yield f"# {metadata.name} {metadata.version}"
     if spec.intended_use == "phantom":
-        warning = PHANTOM_WARNING.capitalize()
+        warning = PHANTOM_NOTICE.capitalize()
         yield f"> **{warning}.** Its figures were measured on phantoms and say nothing about patients."
     yield metadata.description
     yield "## Use"

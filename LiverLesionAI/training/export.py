@@ -27,6 +27,7 @@ from LiverLesionAI.bundles import (
     INFERENCE,
     LICENCE,
     METADATA,
+    Bundle,
     bundle_files,
     inference_config,
     sha256_of,
@@ -134,6 +135,31 @@ def write_bundle(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
+    """Write measured figures into a bundle's metadata and model card.
+
+    Parameters
+    ----------
+    bundle
+        The bundle; it is replaced as a whole.
+    metrics
+        New figures; earlier ones of the same cohorts are dropped.
+
+    Returns
+    -------
+    Path
+        The bundle's folder.
+    """
+    cohorts = {metric.cohort for metric in metrics}
+    kept = (metric for metric in bundle.spec.metrics if metric.cohort not in cohorts)
+    spec = bundle.spec.model_copy(update={"metrics": (*kept, *metrics)})
+    metadata = bundle.metadata.model_copy(update={"liver_lesion": spec})
+    weights = {fold: bundle.path / fold for fold in spec.folds}
+    config = bundle.path / TRAINING_CONFIG
+    texts = {TRAINING_CONFIG: config.read_text(encoding="utf-8")} if config.exists() else {}
+    return write_bundle(metadata, weights, bundle.path, texts)
 
 
 def untrained_bundle(config: TrainingConfig, target: Path) -> Path:

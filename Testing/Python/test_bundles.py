@@ -19,6 +19,7 @@ from tiny_bundles import tiny_bundle
 
 from LiverLesionAI import bundle_install
 from LiverLesionAI.bundle_install import add_bundle
+from LiverLesionAI.bundle_metadata import Metric
 from LiverLesionAI.bundles import (
     ENVIRONMENT_VARIABLE,
     METADATA,
@@ -29,6 +30,7 @@ from LiverLesionAI.bundles import (
     verify_bundle,
 )
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.training.export import record_metrics
 
 FOLD = "models/fold_0.safetensors"
 CARD = "docs/README.md"
@@ -313,3 +315,17 @@ def test_opening_a_bundle_imports_no_torch(bundle: Path) -> None:
         [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "False"
+
+
+def test_recorded_figures_stand_in_metadata_and_card(bundle: Path) -> None:
+    first, second = (
+        Metric(
+            name="type_accuracy", value=v, lower=0.1, upper=0.9, n=20, method="Wilson", cohort="test cohort"
+        )
+        for v in (0.25, 0.75)
+    )
+    for metric in (first, second):
+        record_metrics(load_bundle(bundle), [metric])
+    assert verify_bundle(bundle).spec.metrics == (second,)
+    card = (bundle / CARD).read_text(encoding="utf-8")
+    assert "test cohort" in card and "0.750" in card and "0.250" not in card

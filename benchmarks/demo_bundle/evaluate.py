@@ -1,6 +1,6 @@
 """Measure the demo bundle on the 700 reserved phantoms, beside two baselines that only know simple features.
 
-    python benchmarks/demo_bundle/evaluate.py --phantoms runs/evaluation [--model NAME|DIR] [--json FILE]
+    python benchmarks/demo_bundle/evaluate.py --phantoms runs/evaluation [--model NAME|DIR] [--record]
 
 The phantoms (100 a class, seeds 900000 to 900699, every fourth atypical, misaligned by up to 3 mm) are
 written as study folders, then read, cropped and classified as `liverlesionai classify` does. The written
@@ -12,7 +12,6 @@ classifiers on the diameter alone.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,17 +23,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from LiverLesionAI.bundle_metadata import Metric
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.patches import LesionInput, extract_patches
 from LiverLesionAI.pipeline import DEFAULT_MODEL
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import RESERVED_SEEDS
+from LiverLesionAI.training.export import record_metrics
+from LiverLesionAI.training.metrics import validation_metrics, wilson_interval
 
 W7 = TAXONOMIES["W7"]
 MISALIGN_MM = (2.0, 1.0)
+COHORT = "reserved phantoms (seeds 900000–900699, misaligned by up to 3 mm)"
 ATYPICAL_EVERY = 4
 CHUNK = 20
-BOOTSTRAP_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -131,42 +133,27 @@ def classify_cases(cases: list[Case], folder: Path, bundle: Bundle) -> Answers:
     return Answers(kinds, malignancies, features)
 
 
-def proportion(hits: np.ndarray) -> dict[str, float]:
-    """A proportion with its 95 % Wilson interval."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    lower, upper = proportion_confint(int(hits.sum()), len(hits), method="wilson")
-    return {"value": float(hits.mean()), "ci_low": float(lower), "ci_high": float(upper), "n": len(hits)}
-
-
-def auc(truth: np.ndarray, score: np.ndarray) -> dict[str, float]:
-    """Area under the ROC curve with its 95 % bootstrap percentile interval (seeded, 2000 samples)."""
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(0)
-    groups = [np.flatnonzero(truth == value) for value in (0, 1)]
-    samples = []
-    for _ in range(BOOTSTRAP_SAMPLES):
-        drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        samples.append(roc_auc_score(truth[drawn], score[drawn]))
-    lower, upper = np.percentile(samples, [2.5, 97.5])
-    return {
-        "value": float(roc_auc_score(truth, score)),
-        "ci_low": float(lower),
-        "ci_high": float(upper),
-        "n": len(truth),
-    }
-
-
-def cross_validated_accuracy(classifier: object, features: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Ten-fold cross-validated accuracy, stratified and seeded."""
+def cross_validated_accuracy(
+    name: str, classifier: object, features: np.ndarray, truth: np.ndarray
+) -> Metric:
+    """Ten-fold cross-validated accuracy, stratified and seeded, with its Wilson interval."""
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     folds = StratifiedKFold(10, shuffle=True, random_state=0)
-    return proportion(cross_val_predict(classifier, features, truth, cv=folds) == truth)
+    hits = cross_val_predict(classifier, features, truth, cv=folds) == truth
+    lower, upper = wilson_interval(int(hits.sum()), len(hits))
+    return Metric(
+        name=name,
+        value=float(hits.mean()),
+        lower=lower,
+        upper=upper,
+        n=len(hits),
+        method="Wilson",
+        cohort=f"{COHORT}: baselines, type_accuracy",
+    )
 
 
-def baselines(features: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
+def baselines(features: np.ndarray, truth: np.ndarray) -> list[Metric]:
     """Accuracy of what only knows simple features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -177,55 +164,45 @@ def baselines(features: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, fl
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
     diameter = np.log(features[:, :1])
     alone = [
-        cross_validated_accuracy(classifier, diameter, truth)
-        for classifier in (
-            regression,
-            KNeighborsClassifier(25),
-            DecisionTreeClassifier(max_leaf_nodes=8, random_state=0),
+        cross_validated_accuracy(f"diameter, {name}", classifier, diameter, truth)
+        for name, classifier in (
+            ("logistic regression", regression),
+            ("nearest neighbours", KNeighborsClassifier(25)),
+            ("decision tree", DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)),
         )
     ]
-    return {
-        "logistic_regression": cross_validated_accuracy(regression, features, truth),
-        "diameter_alone": max(alone, key=lambda found: found["value"]),
-    }
+    name = "diameter, means and SDs, logistic regression"
+    return [cross_validated_accuracy(name, regression, features, truth), *alone]
 
 
-def measure(cases: list[Case], answers: Answers) -> dict[str, object]:
-    """Every figure of the model card."""
-    truth = np.array([W7.index(case.lesion_class) for case in cases])
-    malignant = np.array([int(bool(W7.classes[index].malignant)) for index in truth])
+def measure(cases: list[Case], answers: Answers) -> list[Metric]:
+    """Every figure of the model card: all cases, typical and atypical ones apart, and the baselines."""
+    kinds = np.array([W7.index(case.lesion_class) for case in cases])
+    malignant = np.array([int(bool(W7.classes[index].malignant)) for index in kinds])
     atypical = np.array([case.atypical for case in cases])
-    hits = answers.type.argmax(axis=1) == truth
-    score = answers.malignancy[:, 1]
-    groups = {"all": np.ones_like(atypical), "typical": ~atypical, "atypical": atypical}
-    confusion = np.zeros((len(W7), len(W7)), int)
-    np.add.at(confusion, (truth, answers.type.argmax(axis=1)), 1)
-    return {
-        "phantoms": f"seeds {cases[0].seed}-{cases[-1].seed}, misaligned by up to {sum(MISALIGN_MM):g} mm",
-        "accuracy": {name: proportion(hits[group]) for name, group in groups.items()},
-        "malignancy_auc": {name: auc(malignant[group], score[group]) for name, group in groups.items()},
-        "malignancy_accuracy": proportion((score > 0.5) == malignant),
-        "sensitivity": {name: proportion(hits[truth == i]) for i, name in enumerate(W7.names)},
-        "sensitivity_atypical": {
-            name: proportion(hits[(truth == i) & atypical]) for i, name in enumerate(W7.names)
-        },
-        "confusion": confusion.tolist(),
-        "baselines": baselines(answers.features, truth),
-    }
+    metrics: list[Metric] = []
+    for group, members in {"all": atypical | ~atypical, "typical": ~atypical, "atypical": atypical}.items():
+        labels = {"malignancy": malignant[members], "type": kinds[members]}
+        probabilities = {"malignancy": answers.malignancy[members], "type": answers.type[members]}
+        metrics += validation_metrics(labels, probabilities, f"{COHORT}: {group}")
+    return metrics + baselines(answers.features, kinds)
 
 
-def show(metrics: dict[str, object]) -> None:
-    """Print the figures as a table."""
-    table = Table(title=str(metrics["phantoms"]), title_justify="left")
-    for column in ("figure", "value", "95 % CI", "n"):
-        table.add_column(column)
-    for figure in ("accuracy", "malignancy_auc", "sensitivity", "sensitivity_atypical", "baselines"):
-        for name, found in metrics[figure].items():  # type: ignore[attr-defined]
-            interval = f"{found['ci_low']:.3f}–{found['ci_high']:.3f}"
-            table.add_row(f"{figure}: {name}", f"{found['value']:.3f}", interval, str(found["n"]))
-    console = Console(width=100)
+def show(metrics: list[Metric], cases: list[Case], answers: Answers) -> None:
+    """Print the figures as a table, and the confusion matrix."""
+    table = Table("cohort", "figure", "value", "95 % interval", "n", title=COHORT, title_justify="left")
+    for metric in metrics:
+        interval = f"{metric.lower:.3f}–{metric.upper:.3f}"
+        group = metric.cohort.rpartition(": ")[2]
+        table.add_row(group, metric.name, f"{metric.value:.3f}", interval, str(metric.n))
+    confusion = Table("truth", *W7.names, title="Confusion", title_justify="left")
+    kinds = np.array([W7.index(case.lesion_class) for case in cases])
+    for index, name in enumerate(W7.names):
+        found = np.bincount(answers.type[kinds == index].argmax(axis=1), minlength=len(W7))
+        confusion.add_row(name, *map(str, found))
+    console = Console(width=118)
     console.print(table)
-    console.print("confusion (rows: truth)", *metrics["confusion"], sep="\n")  # type: ignore[misc]
+    console.print(confusion)
 
 
 def main() -> None:
@@ -235,7 +212,7 @@ def main() -> None:
     )
     parser.add_argument("--phantoms", type=Path, required=True, help="folder for the phantoms")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or folder of the bundle")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--record", action="store_true", help="write the figures into the bundle")
     parser.add_argument("--only-phantoms", action="store_true", help="make the phantoms and stop")
     arguments = parser.parse_args()
     cases = reserved_cases()
@@ -244,11 +221,12 @@ def main() -> None:
         with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _one_thread) as pool:
             list(pool.map(write_case, cases, [arguments.phantoms] * len(cases), chunksize=4))
         return
-    answers = classify_cases(cases, arguments.phantoms, load_bundle(arguments.model))
+    bundle = load_bundle(arguments.model)
+    answers = classify_cases(cases, arguments.phantoms, bundle)
     metrics = measure(cases, answers)
-    show(metrics)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    show(metrics, cases, answers)
+    if arguments.record:
+        print(f"Recorded in {record_metrics(bundle, metrics)}")
 
 
 if __name__ == "__main__":
