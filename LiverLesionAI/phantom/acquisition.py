@@ -124,7 +124,7 @@ def draw_shading(
     their own to each of them. DWI and ADC are one acquisition.
     """
     fields = {name: Lattice.noise(rng, low, high, SHADING_MM) for name in ("coil", *MR_SEQUENCES)}
-    common, own = rng.uniform(0.08, 0.25), rng.uniform(0.06, 0.2)
+    common, own = rng.uniform(0.08, 0.25), rng.uniform(0.12, 0.3)
     coil = fields["coil"]
     return {
         name: Lattice(

@@ -270,8 +270,8 @@ def _draw_lesions(
                 layers=pattern.layers,
                 texture=pattern.texture,
                 mottle=Mottle.draw(rng, pattern.mottle),
-                purity=1.0 if name == "cyst" else float(rng.uniform(0.4, 0.95)),
-                infiltration=0.0 if name == "cyst" else float(rng.uniform(0.0, 0.35)),
+                purity=1.0 if name == "cyst" else float(rng.uniform(0.5, 1.0)),
+                infiltration=0.0 if name == "cyst" else float(rng.uniform(0.0, 0.3)),
             )
         )
     return tuple(lesions)

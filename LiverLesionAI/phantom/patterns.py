@@ -85,9 +85,9 @@ def fnh(s: Setting, atypical: bool) -> Pattern:
     """Homogeneous arterial enhancement, near isointense later, stellate scar; atypical: no scar."""
     kinetics = replace(s.supplied(s.uniform(0.72, 1.02), s.uniform(1.1, 2.5)), hepatocytes=1.1)
     body = s.solid(kinetics, t1=0.85, t2=s.t2**-0.5, adc=1.05)
-    feeder = replace(body, kinetics=Kinetics(blood=0.8))
-    course = s.directions(1) * (1 + s.uniform(8, 16) / s.radius)
-    calibre = s.uniform(1.4, 2.2)
+    feeder = replace(body, kinetics=Kinetics(blood=0.9))
+    course = s.directions(2) * (1 + s.uniform(10, 18) / s.radius)
+    calibre = s.uniform(1.7, 2.6)
     layers = [
         Layer("feeding artery", feeder, lambda f: f.distance_to_rays(course) < calibre, outside=True),
         Layer("core", body, everywhere),
@@ -107,7 +107,7 @@ def fnh(s: Setting, atypical: bool) -> Pattern:
         layers.append(Layer("septa", septum, strands(0.07, 0.7, "septa")))
     name = "without scar" if atypical else "classic"
     return Pattern(
-        name, tuple(layers), s.uniform(0.08, 0.13), 0.55, texture=s.uniform(0.02, 0.09), mottle=0.8
+        name, tuple(layers), s.uniform(0.08, 0.13), 0.55, texture=s.uniform(0.02, 0.09), mottle=0.6
     )
 
 
@@ -146,16 +146,16 @@ def abscess(s: Setting, atypical: bool) -> Pattern:
 
 def hcc(s: Setting, atypical: bool) -> Pattern:
     """Non-rim arterial enhancement, washout, capsule, mosaic; atypical: neither capsule nor clear washout."""
-    arterial = s.uniform(1.3, 2.8)
+    arterial = s.uniform(1.7, 3.2)
     volume = s.uniform(0.75, 0.9) if atypical else s.uniform(0.5, 0.8)
     body = s.solid(s.supplied(volume, arterial), t1=0.9, adc=s.uniform(0.8, 1.2))
     nodule = replace(
         body.scaled(t1=s.uniform(0.75, 0.95), t2=s.uniform(1.2, 1.5)),
         kinetics=s.supplied(volume * 0.85, arterial * s.uniform(0.3, 0.6)),
     )
-    drained = replace(s.liver, kinetics=_supplied(0.5, arterial=s.uniform(0.5, 0.9), portal=0.9, delay_s=6))
+    drained = replace(s.liver, kinetics=_supplied(0.5, arterial=s.uniform(0.6, 1.0), portal=0.9, delay_s=6))
     layers = [
-        Layer("corona", drained, halo(s.uniform(3, 6), "corona"), outside=True),
+        Layer("corona", drained, halo(s.uniform(3.5, 6), "corona"), outside=True),
         Layer("core", body, everywhere),
         Layer("nodules", nodule, patches(s.uniform(0.3, 1.0), 0.45, "mosaic")),
     ]
@@ -183,7 +183,7 @@ def icc(s: Setting, atypical: bool) -> Pattern:
     )
     scar = replace(stroma.scaled(t1=1.1, t2=0.8), kinetics=s.supplied(2.2, 0.12))
     bile = s.fluid((1800, 2600), (250, 500), (2.4, 3.0))
-    biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.9) else ()
+    biliary = (Layer("bile ducts", bile, ducts(s), outside=True),) if s.chance(0.95) else ()
     if atypical:
         rim = replace(rim, kinetics=s.supplied(s.uniform(1.2, 1.6), inflow * 1.3))
         layers: tuple[Layer, ...] = (
@@ -212,17 +212,23 @@ def metastasis(s: Setting, atypical: bool) -> Pattern:
         adc=s.uniform(1.0, 1.4),
     )
     dead = s.solid(NO_UPTAKE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
+    own = s.liver.kinetics
+    congested = replace(own.varied(inflow=0.8), arterial=own.arterial + s.uniform(0.6, 1.0))
+    blush = replace(s.liver, kinetics=congested)
+    around = Layer("hyperaemia", blush, halo(s.uniform(2.5, 4.5), "hyperaemia"), outside=True)
     if atypical and s.chance(0.5):
         layers: tuple[Layer, ...] = (
+            around,
             Layer("core", rim, everywhere),
             Layer("necrosis", dead, centre(s.uniform(0.28, 0.42), "dead")),
         )
         return Pattern("hypervascular", layers, s.uniform(0.03, 0.08), texture=s.grain())
     thickness = float(np.clip(s.uniform(0.14, 0.4) * s.radius, 2.4, 9.0))
     if atypical:
-        layers = (Layer("necrosis", dead, everywhere), Layer("rim", rim, shell(thickness, 0.3)))
+        layers = (around, Layer("necrosis", dead, everywhere), Layer("rim", rim, shell(thickness, 0.3)))
         return Pattern("cystic", layers, s.uniform(0.04, 0.09), texture=s.grain())
     layers = (
+        around,
         Layer("core", core, everywhere),
         Layer("necrosis", dead, centre(s.uniform(0.15, 0.5), "dead", 0.15)),
         Layer("rim", rim, shell(thickness, 0.2)),

@@ -154,10 +154,10 @@ def wedge(s: Setting, width: float) -> Where:
 def ducts(s: Setting) -> Where:
     """Dilated bile ducts that leave the lesion to one side."""
     toward = s.directions(1)[0]
-    spread = toward + s.rng.normal(0, 0.45, (int(s.rng.integers(4, 7)), 3))
+    spread = toward * (1, 1, 0.3) + s.rng.normal(0, 0.4, (int(s.rng.integers(4, 8)), 3))
     length = 1 + s.rng.uniform(10, 20, (len(spread), 1)) / s.radius
     tips = spread / np.linalg.norm(spread, axis=1, keepdims=True) * length
-    calibre = s.uniform(1.5, 2.4)
+    calibre = s.uniform(1.8, 2.8)
     return lambda frame: frame.distance_to_rays(tips) < calibre
 
 
