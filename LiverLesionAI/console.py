@@ -87,7 +87,8 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
         _print_table(_task_table(result, task, truth))
     model = result.models[0]
     notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
-    print(f"Model {model.name} {model.version}, mean of {model.folds} folds{notice}.")
+    folds = "one fold" if model.folds == 1 else f"mean of {model.folds} folds"
+    print(f"Model {model.name} {model.version}, {folds}{notice}.")
     if files:
         print("Written:")
         for file in files:

@@ -213,9 +213,9 @@ def metastasis(s: Setting, atypical: bool) -> Pattern:
     )
     dead = s.solid(NO_UPTAKE, t1=1.3, t2=1.6, adc=s.uniform(1.2, 1.9))
     own = s.liver.kinetics
-    congested = replace(own.varied(inflow=0.8), arterial=own.arterial + s.uniform(0.6, 1.0))
-    blush = replace(s.liver, kinetics=congested)
-    around = Layer("hyperaemia", blush, halo(s.uniform(2.5, 4.5), "hyperaemia"), outside=True)
+    shift = own.portal * s.uniform(0.7, 0.95)
+    blush = replace(s.liver, kinetics=replace(own, arterial=own.arterial + shift, portal=own.portal - shift))
+    around = Layer("hyperaemia", blush, halo(s.uniform(3.0, 5.0), "hyperaemia"), outside=True)
     if atypical and s.chance(0.5):
         layers: tuple[Layer, ...] = (
             around,

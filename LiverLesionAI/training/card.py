@@ -46,7 +46,12 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
         ("task", "classes"),
         [(name, ", ".join(TAXONOMIES[task.taxonomy].names)) for name, task in spec.tasks.items()],
     )
-    yield f"The answer is the mean of {len(spec.folds)} folds; their spread is reported with it."
+    folds = len(spec.folds)
+    yield (
+        f"The answer is the mean of {folds} folds; their spread is reported with it."
+        if folds > 1
+        else "The answer is that of one fold; there is no spread to report."
+    )
     yield "## Training"
     yield f"{cohort.lesions} lesions of {cohort.patients} patients: {cohort.description}. Seed {spec.seed}."
     yield _table(("class", "lesions"), [(name, str(count)) for name, count in cohort.classes.items()])
