@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from LiverLesionAI.patches import PatchParameters
+from LiverLesionAI.patch_grid import PatchParameters
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import LiverLesionAI
 from LiverLesionAI.errors import PatchError
-from LiverLesionAI.patches import LesionInput, PatchParameters, extract_patches, with_intensity_limits
+from LiverLesionAI.patch_grid import PatchParameters
+from LiverLesionAI.patches import LesionInput, extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import (
     LesionResult,

@@ -30,7 +30,7 @@ FOLDS = 5
 def random_lesions(bundle: Bundle, count: int) -> list[LesionInput]:
     import numpy as np
 
-    from LiverLesionAI.patches import PatchGrid
+    from LiverLesionAI.patch_grid import PatchGrid
     from LiverLesionAI.study import LesionGeometry
 
     rng = np.random.default_rng(0)

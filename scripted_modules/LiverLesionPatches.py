@@ -79,7 +79,7 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic):
             If the scene is no study or has no outlined lesions.
         """
         from LiverLesionAI import mrml
-        from LiverLesionAI.patches import PatchParameters
+        from LiverLesionAI.patch_grid import PatchParameters
         from LiverLesionAI.pipeline import crop_lesions
         from LiverLesionAI.readers.scene import study_from_scene
 

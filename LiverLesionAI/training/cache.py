@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.patches import PatchParameters, PatchPose, extract_patches, with_intensity_limits
+from LiverLesionAI.patch_grid import PatchParameters, PatchPose
+from LiverLesionAI.patches import extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.config import TrainingConfig, Variants
 from LiverLesionAI.training.lesions import TrainingLesion, by_study, open_study, training_lesions

@@ -20,7 +20,7 @@ from pydantic import (
 
 from LiverLesionAI.bundle_metadata import BUNDLE_NAME, Network, Part, Patches
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.patches import PatchParameters
+from LiverLesionAI.patch_grid import PatchParameters
 from LiverLesionAI.sequences import SEQUENCES, W_SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 

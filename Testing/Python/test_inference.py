@@ -20,7 +20,8 @@ from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.errors import BundleError, ConfigError
 from LiverLesionAI.execution import Execution, resolve_execution
 from LiverLesionAI.inference import Classifier, Predictions, load_fold, predict
-from LiverLesionAI.patches import LesionInput, PatchGrid
+from LiverLesionAI.patch_grid import PatchGrid
+from LiverLesionAI.patches import LesionInput
 from LiverLesionAI.study import LesionGeometry
 
 SEQUENCES = ("T2WI", "DWI", "LAP")

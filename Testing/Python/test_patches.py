@@ -12,14 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.patches import (
-    PatchParameters,
-    PatchPose,
-    crop_side_mm,
-    extract_patches,
-    intensity_limits,
-    with_intensity_limits,
-)
+from LiverLesionAI.patch_grid import PatchParameters, PatchPose, crop_side_mm
+from LiverLesionAI.patches import extract_patches, intensity_limits, with_intensity_limits
 from LiverLesionAI.study import LesionGeometry, SequenceImage, Study
 
 W = PatchParameters()
