@@ -23,17 +23,28 @@ from LiverLesionAI.phantom import CLASSES, generate_lesion
 from LiverLesionAI.study import lesion_geometry
 
 
+def _nearest_voxel(image: sitk.Image, point_lps_mm: tuple[float, float, float]) -> np.ndarray:
+    """Mask of the voxel next to a point, for a lesion that lies between a sequence's voxels."""
+    x, y, z = image.TransformPhysicalPointToIndex(point_lps_mm)
+    mask = np.zeros(image.GetSize()[::-1], bool)
+    mask[z, y, x] = True
+    return mask
+
+
 def features(case: tuple[int, str]) -> list[float]:
     """Diameter, then mean and standard deviation within the outline for each sequence."""
     seed, name = case
     study = generate_lesion(seed, name, misalign_mm=(3.0, 1.0)).study
-    values = [lesion_geometry(study.lesions, 1).diameter_mm]
+    lesion = lesion_geometry(study.lesions, 1)
+    values = [lesion.diameter_mm]
     for image in study.images.values():
         mask = sitk.Resample(
             study.lesions, image.image, sitk.Transform(), sitk.sitkLinear, 0, sitk.sitkFloat32
         )
         weight = sitk.GetArrayViewFromImage(mask)
         inside = weight > min(0.5, float(weight.max()) * 0.99)
+        if not inside.any():
+            inside = _nearest_voxel(image.image, lesion.centroid_lps_mm)
         low, high = image.intensity_limits
         grey = (sitk.GetArrayViewFromImage(image.image)[inside] - low) / (high - low)
         values += [float(grey.mean()), float(grey.std())]
