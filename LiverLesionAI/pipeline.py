@@ -69,11 +69,10 @@ def read_study(path: str | Path, mask: str | Path | None = None) -> Study:
         If there is nothing usable at `path`.
     """
     from LiverLesionAI.readers import folder
+    from LiverLesionAI.readers.scene import SCENE_SUFFIXES, read_scene
 
     path = Path(path)
-    if path.suffix.lower() in (".mrml", ".mrb"):
-        from LiverLesionAI.readers.scene import read_scene
-
+    if path.suffix.lower() in SCENE_SUFFIXES:
         study = read_scene(path)
         return study if mask is None else folder.with_mask(study, mask)
     return folder.read_study(path, mask)

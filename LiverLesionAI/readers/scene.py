@@ -20,11 +20,6 @@ from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
 SCENE_SUFFIXES = (".mrml", ".mrb")
 
 
-def is_scene(path: Path) -> bool:
-    """True for the file of a Slicer scene, by its name."""
-    return path.suffix.lower() in SCENE_SUFFIXES and path.is_file()
-
-
 def read_scene(path: str | Path, reference: str | None = None) -> Study:
     """Read a scene file as a study.
 
