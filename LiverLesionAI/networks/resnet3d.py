@@ -242,6 +242,16 @@ class MultitaskResNet3D(nn.Module):
         return result
 
 
+def share_kernels(network: MultitaskResNet3D) -> None:
+    """Let all branches use the kernels of the first, in place; each keeps its own normalisation."""
+    first, *others = network.branches.values()
+    kernels = dict(first.named_modules())
+    for branch in others:
+        for name, module in branch.named_modules():
+            if isinstance(module, nn.Conv3d):
+                module.weight = kernels[name].weight
+
+
 def _head_name(task: str) -> str:
     """Module name of a task's head (a module cannot be called ``type``)."""
     return f"{task}_head"

@@ -25,9 +25,10 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
     half
         Store kernels and matrices as float16. Vectors (normalisation, biases) and buffers stay float32.
     """
-    kernels = {name for name, parameter in network.named_parameters() if parameter.ndim > 1}
+    parameters = network.named_parameters(remove_duplicate=False)
+    kernels = {name for name, parameter in parameters if parameter.ndim > 1}
     tensors = {
-        name: tensor.detach().to("cpu", torch.float16 if half and name in kernels else None).contiguous()
+        name: _copy(tensor.detach(), torch.float16 if half and name in kernels else tensor.dtype)
         for name, tensor in network.state_dict().items()
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -59,6 +60,11 @@ def load_weights(network: nn.Module, path: Path, device: str = "cpu") -> nn.Modu
             raise BundleError(f"{path}: {name} has another shape than in its network; get the bundle again.")
     network.load_state_dict(tensors, assign=True)
     return network.requires_grad_(False).eval()
+
+
+def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of its own, since safetensors refuses tensors that share memory."""
+    return tensor.to("cpu", dtype, copy=True).contiguous()
 
 
 def _ready(tensor: Tensor, device: str) -> Tensor:

@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from LiverLesionAI.training.cache import CachedLesion
@@ -63,8 +62,8 @@ class EpochPatches(Dataset[Batch]):
     seed
         With the epoch and a lesion's position it determines every random draw, so that a resumed run sees
         exactly what an uninterrupted one sees.
-    half_size
-        Average blocks of 2×2×2 voxels.
+    central
+        Take only the central cube, three quarters of the patch's side.
     """
 
     def __init__(
@@ -73,20 +72,20 @@ class EpochPatches(Dataset[Batch]):
         epoch: int | None,
         augmentation: Augmentation,
         seed: int,
-        half_size: bool,
+        central: bool,
     ) -> None:
         self.lesions = lesions
         self.epoch = epoch
         self.augmentation = augmentation
         self.seed = seed
-        self.half_size = half_size
+        self.central = central
 
     def __len__(self) -> int:
         return len(self.lesions)
 
     def __getitem__(self, positions: Sequence[int]) -> Batch:
         chosen = [self.lesions[position] for position in positions]
-        sequences, size = len(chosen[0].present), chosen[0].patches.shape[-1] // (2 if self.half_size else 1)
+        sequences, size = len(chosen[0].present), len(range(chosen[0].patches.shape[-1])[self._window])
         patches = torch.empty(len(chosen), sequences, 2, size, size, size)
         present = torch.tensor([lesion.present for lesion in chosen])
         for i, (position, lesion) in enumerate(zip(positions, chosen, strict=True)):
@@ -97,7 +96,8 @@ class EpochPatches(Dataset[Batch]):
     def _fill(self, patches: Tensor, present: Tensor, lesion: CachedLesion, position: int) -> None:
         rng = None if self.epoch is None else np.random.default_rng([self.seed, self.epoch, position])
         variants = len(lesion.patches) - 1
-        stored = lesion.patches[0 if self.epoch is None else 1 + self.epoch % variants]
+        variant = lesion.patches[0 if self.epoch is None else 1 + self.epoch % variants]
+        stored = variant[:, self._window, self._window, self._window]
         if rng is None:
             images, annotations = np.split(np.array(stored), [len(present)])
         else:
@@ -105,15 +105,16 @@ class EpochPatches(Dataset[Batch]):
             tables = _lighting_tables(len(present), self.augmentation, rng)
             images = np.stack([_look_up(image, t) for image, t in zip(flipped, tables, strict=False)])
             annotations = np.array(flipped[len(present) :], order="C")
-        torch.mul(self._sized(images), 1 / 255, out=patches[:, 0])
-        torch.mul(self._sized(annotations).expand_as(patches[:, 1]), 1 / 255, out=patches[:, 1])
+        torch.mul(torch.from_numpy(images), 1 / 255, out=patches[:, 0])
+        torch.mul(torch.from_numpy(annotations).expand_as(patches[:, 1]), 1 / 255, out=patches[:, 1])
         if rng is not None:
             _add_noise(patches[:, 0], self.augmentation.noise, rng)
             _drop_sequences(present, self.augmentation.sequence_dropout, rng)
 
-    def _sized(self, voxels: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(voxels)
-        return F.avg_pool3d(tensor.float(), 2) if self.half_size else tensor
+    @property
+    def _window(self) -> slice:
+        side = self.lesions[0].patches.shape[-1]
+        return slice(side // 8, side - side // 8) if self.central else slice(None)
 
 
 def _random_flips(rng: np.random.Generator, probability: float) -> tuple[slice, ...]:
@@ -162,20 +163,20 @@ def training_batches(
     batch_size: int,
     augmentation: Augmentation,
     seed: int,
-    half_size: bool = False,
+    central: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of a training epoch, shuffled; sizes differ by one at most, none is left out."""
     order = np.random.default_rng([seed, epoch]).permutation(len(lesions))
     batches = np.array_split(order, -(-len(lesions) // batch_size))
-    return _loader(EpochPatches(lesions, epoch, augmentation, seed, half_size), batches)
+    return _loader(EpochPatches(lesions, epoch, augmentation, seed, central), batches)
 
 
 def validation_batches(
-    lesions: Sequence[CachedLesion], batch_size: int, half_size: bool = False
+    lesions: Sequence[CachedLesion], batch_size: int, central: bool = False
 ) -> DataLoader[Batch]:
     """Return the unvaried patches in their order."""
     batches = np.array_split(np.arange(len(lesions)), -(-len(lesions) // batch_size))
-    return _loader(EpochPatches(lesions, None, Augmentation(), 0, half_size), batches)
+    return _loader(EpochPatches(lesions, None, Augmentation(), 0, central), batches)
 
 
 def _loader(dataset: EpochPatches, batches: Sequence[np.ndarray]) -> DataLoader[Batch]:

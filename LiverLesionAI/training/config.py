@@ -115,19 +115,22 @@ class Optimisation(Part):
     ----------
     epochs, batch_size, learning_rate, weight_decay, schedule, label_smoothing
         As usual.
-    small_epochs
-        How many of the epochs, the first ones, see the patches at half their size, which costs an eighth
-        (progressive resizing, arXiv:2104.00298). Only later epochs are candidates for the best one.
+    central_epochs
+        How many of the epochs, the first ones, see only the central cube of the patches, three quarters of
+        their side, for less than half the cost. Only later epochs are candidates for the best one.
     class_weights
         ``"balanced"`` weighs classes by the inverse of their frequency.
     patience
         Epochs without a better validation score after which a fold stops.
+    shared_kernels
+        Train all branches with the same kernels, each with its own normalisation. What one sequence teaches
+        about edges and rims then serves all; a start for a run in which they part (``start_from``).
     precision
         ``"auto"`` takes bfloat16 where the hardware multiplies it.
     """
 
     epochs: PositiveInt = 12
-    small_epochs: NonNegativeInt = 0
+    central_epochs: NonNegativeInt = 0
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
@@ -135,12 +138,13 @@ class Optimisation(Part):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["balanced"] | None = None
     patience: PositiveInt = 6
+    shared_kernels: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @model_validator(mode="after")
-    def _end_at_full_size(self) -> Optimisation:
-        if self.small_epochs >= self.epochs:
-            raise ValueError("small_epochs must be fewer than epochs")
+    def _end_with_whole_patches(self) -> Optimisation:
+        if self.central_epochs >= self.epochs:
+            raise ValueError("central_epochs must be fewer than epochs")
         return self
 
 
@@ -148,9 +152,11 @@ class TrainingConfig(Part):
     """Everything that determines a trained bundle.
 
     Exactly one of ``phantom`` and ``cohort`` names the lesions; ``cohort`` is a CSV with the columns
-    ``study_id,path,lesion,truth`` and optionally ``patient_id``, paths relative to the CSV. ``folds`` selects
-    folds to train (all by default). ``parallel_folds`` trains that many at once, sharing the cores; by
-    default as many as there are cores without a GPU, one with a GPU.
+    ``study_id,path,lesion,truth`` and optionally ``patient_id``, paths relative to the CSV. ``start_from`` is
+    the folder, relative to the configuration, or the name of a bundle of the same sequences and network:
+    fold k starts with the weights of its fold k, modulo their number; it should have seen no lesion of this
+    run. ``folds`` selects folds to train (all by default). ``parallel_folds`` trains that many at once,
+    sharing the cores; by default as many as there are cores without a GPU, one with a GPU.
     """
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
@@ -162,6 +168,7 @@ class TrainingConfig(Part):
     patches: Patches = PatchParameters()
     phantom: PhantomSource | None = None
     cohort: Path | None = None
+    start_from: str | None = None
     variants: Variants = Variants()
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
@@ -206,7 +213,11 @@ class TrainingConfig(Part):
         parts = {"seed", "sequences", "patches", "phantom", "cohort", "variants"}
         content = self.model_dump(mode="json", include=parts, exclude={"phantom": {"lesions"}})
         package = Path(__file__).resolve().parents[1]
-        sources = sorted([package / "patches.py", *(package / "phantom").glob("*.py")])
+        sources = [
+            package / "patch_grid.py",
+            package / "patches.py",
+            *sorted((package / "phantom").glob("*.py")),
+        ]
         code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
         return _digest({"content": content, "code": code})
 
@@ -221,7 +232,7 @@ def read_config(path: Path) -> TrainingConfig:
     Parameters
     ----------
     path
-        YAML file; a relative ``cohort`` is taken relative to it.
+        YAML file; a relative ``cohort`` or ``start_from`` is taken relative to it.
 
     Raises
     ------
@@ -247,6 +258,13 @@ def read_config(path: Path) -> TrainingConfig:
         where = ".".join(str(part) for part in first["loc"]) or "the configuration"
         reason = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}: {where}: {reason}.") from None
+    return _with_absolute_paths(config, path.parent)
+
+
+def _with_absolute_paths(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    changes: dict[str, Path | str] = {}
     if config.cohort is not None:
-        config = config.model_copy(update={"cohort": (path.parent / config.cohort).resolve()})
-    return config
+        changes["cohort"] = (folder / config.cohort).resolve()
+    if config.start_from is not None and (folder / config.start_from).exists():
+        changes["start_from"] = str((folder / config.start_from).resolve())
+    return config.model_copy(update=changes)

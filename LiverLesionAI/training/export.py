@@ -41,6 +41,7 @@ from LiverLesionAI.training.card import model_card
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, fold_is_finished
 from LiverLesionAI.training.metrics import validation_metrics
+from LiverLesionAI.training.start import starting_bundle
 
 TRAINING_CONFIG = "configs/training.yaml"
 NOT_INTENDED_FOR = (
@@ -187,7 +188,8 @@ def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
 
 def _without_paths(config: TrainingConfig) -> TrainingConfig:
     cohort = config.cohort and Path(config.cohort.name)
-    return config.model_copy(update={"cohort": cohort})
+    start = config.start_from and Path(config.start_from).name
+    return config.model_copy(update={"cohort": cohort, "start_from": start})
 
 
 def bundle_metadata(
@@ -278,6 +280,7 @@ def _choices(config: TrainingConfig) -> dict[str, str]:
         else "percentiles {} and {} of the whole volume".format(*patches.percentiles)
     )
     hidden = config.network.head_hidden
+    start = starting_bundle(config)
     return {
         "intensity to [0, 1]": limits,
         "Gaussian of the annotation channel": f"σ = {patches.annotation_sigma:g} voxels of the patch",
@@ -286,6 +289,12 @@ def _choices(config: TrainingConfig) -> dict[str, str]:
         ),
         "width of the network": f"{config.network.width} channels in the first stage (the paper: 64)",
         "heads": f"one hidden layer of {hidden} units" if hidden else "one linear layer",
+        "first weights": (
+            "random"
+            if start is None
+            else f"those of {start.name} {start.metadata.version}, trained on "
+            f"{start.spec.training_cohort.description}"
+        ),
         "loss": "cross-entropy of both tasks, 1:1, "
         + ("classes weighted by the inverse of their frequency" if settings.class_weights else "unweighted"),
         "optimiser": (

@@ -144,9 +144,10 @@ class _EpochLog(Callback):
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
-    """A step at half the size is an eighth of the work."""
-    small, done = settings.small_epochs, share_of_steps * settings.epochs
-    return (min(done, small) / 8 + max(done - small, 0)) / (small / 8 + settings.epochs - small)
+    """A step on the centre of the patches costs as much less as they have fewer voxels."""
+    cost = (3 / 4) ** 3
+    central, done = settings.central_epochs, share_of_steps * settings.epochs
+    return (min(done, central) * cost + max(done - central, 0)) / (central * cost + settings.epochs - central)
 
 
 def _finish(

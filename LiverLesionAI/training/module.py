@@ -16,10 +16,13 @@ from torch.nn import functional as F
 
 from LiverLesionAI.bundle_metadata import wang_tasks
 from LiverLesionAI.networks.build import build_network
+from LiverLesionAI.networks.resnet3d import share_kernels
+from LiverLesionAI.networks.weights import load_weights
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import Batch, training_batches, validation_batches
 from LiverLesionAI.training.cache import CachedLesion
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
+from LiverLesionAI.training.start import starting_weights
 
 LOSS_WEIGHT_IN_SCORE = 1e-5
 """So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
@@ -33,7 +36,7 @@ class LesionTraining(pl.LightningModule):
     config
         The training run.
     fold
-        Index of the fold; with the run's seed it determines the first weights.
+        Index of the fold; it determines the first weights, with the run's seed or with ``start_from``.
     class_weights
         For each task the weight of each class in its loss, None for equal weights.
     steps
@@ -50,7 +53,12 @@ class LesionTraining(pl.LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
             network = build_network(config.sequences, self.tasks, config.network)
+        start = starting_weights(config, fold)
+        if start is not None:
+            load_weights(network, start).requires_grad_().train()
         self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if config.optimisation.shared_kernels:
+            share_kernels(self.network)
         self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
         self._seen: list[tuple[Tensor, Tensor, float]] = []
 
@@ -126,24 +134,24 @@ class FoldData(pl.LightningDataModule):
         seed = int(np.random.SeedSequence([self.config.seed, self.fold]).generate_state(1)[0])
         batch_size = self.config.optimisation.batch_size
         epoch = self.trainer.current_epoch
-        half_size = epoch < self.config.optimisation.small_epochs
-        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed, half_size)
+        central = epoch < self.config.optimisation.central_epochs
+        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed, central)
 
     def val_dataloader(self) -> Any:
         """The held-out lesions as inference sees them."""
         assert self.trainer is not None
         settings = self.config.optimisation
-        half_size = self.trainer.current_epoch < settings.small_epochs
-        return validation_batches(self.held_out, settings.batch_size, half_size)
+        central = self.trainer.current_epoch < settings.central_epochs
+        return validation_batches(self.held_out, settings.batch_size, central)
 
 
 def validation_score(type_accuracy: float, loss: float, epoch: int, settings: Optimisation) -> float:
     """Score by which the best epoch is chosen.
 
-    At full size the accuracy of the lesion type; the lower loss is better where it is the same. At half size
-    a number below all of those that rises from epoch to epoch.
+    On whole patches the accuracy of the lesion type; the lower loss is better where it is the same. On their
+    centre a number below all of those that rises from epoch to epoch.
     """
-    if epoch < settings.small_epochs:
+    if epoch < settings.central_epochs:
         return float(epoch - settings.epochs)
     return type_accuracy - LOSS_WEIGHT_IN_SCORE * min(loss, 10.0)
 

@@ -23,6 +23,7 @@ from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.lesions import validation_fold
+from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"
 
@@ -72,6 +73,7 @@ def train(
 
     config_path, out_dir = Path(config_path), Path(out_dir)
     config = read_config(config_path)
+    starting_bundle(config)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
     if not cache.lesions:

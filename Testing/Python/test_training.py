@@ -29,6 +29,7 @@ from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import training_batches, validation_batches
 from LiverLesionAI.training.cache import PatchCache, build_cache, random_poses
 from LiverLesionAI.training.config import Augmentation, Optimisation, TrainingConfig, read_config
+from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
 from LiverLesionAI.training.lesions import open_study, training_lesions, validation_fold
 from LiverLesionAI.training.metrics import delong_auc, wilson_interval
@@ -81,7 +82,7 @@ def settings(cohort: Path, **changes: Any) -> dict[str, Any]:
         "patches": {"size": 32},
         "cohort": str(cohort),
         "variants": {"count": 2},
-        "optimisation": {"epochs": 4, "batch_size": 7, "learning_rate": 0.01, "small_epochs": 1},
+        "optimisation": {"epochs": 4, "batch_size": 7, "learning_rate": 0.01, "central_epochs": 1},
         "fold_count": 3,
         "folds": [0],
         "parallel_folds": 1,
@@ -116,7 +117,7 @@ def write_config(path: Path, content: dict[str, Any]) -> Path:
         ({"sequences": ["T2WI", "FLAIR"]}, "sequences"),
         ({"required_sequences": ["HBP"]}, "required_sequences"),
         ({"patches": {"sise": 64}}, "patch parameter sise"),
-        ({"optimisation": {"epochs": 3, "small_epochs": 3}}, "small_epochs"),
+        ({"optimisation": {"epochs": 3, "central_epochs": 3}}, "central_epochs"),
         ({"optimisation": {"epoch": 3}}, "optimisation.epoch"),
         ({"folds": [5]}, "folds"),
         ({"name": "../escape"}, "name"),
@@ -252,8 +253,8 @@ def test_batches_hold_every_lesion_once(cache: PatchCache) -> None:
     assert counts == dict.fromkeys(range(7), 3)
     plain = torch.cat([batch.patches for batch in validation_batches(cache.lesions, 8)])
     np.testing.assert_allclose(plain[0, :, 0], cache.lesions[0].patches[0, :3] / 255, atol=1e-6)
-    half = torch.cat([batch.patches for batch in validation_batches(cache.lesions, 8, half_size=True)])
-    torch.testing.assert_close(half, torch.nn.functional.avg_pool3d(plain.flatten(1, 2), 2).view_as(half))
+    centre = torch.cat([batch.patches for batch in validation_batches(cache.lesions, 8, central=True)])
+    assert torch.equal(centre, plain[..., 4:28, 4:28, 4:28])
 
 
 def test_augmentation_follows_seed_and_epoch(cache: PatchCache) -> None:
@@ -408,13 +409,46 @@ def test_schedules_end_at_nothing() -> None:
     assert all(0 <= learning_rate_factor(step, 3, "one_cycle") <= 1 for step in range(4))
 
 
-def test_score_prefers_accuracy_then_loss_then_full_size() -> None:
-    plan = Optimisation(epochs=10, small_epochs=2)
-    small = [validation_score(1.0, 0.0, epoch, plan) for epoch in (0, 1)]
-    full = [
+def test_score_prefers_accuracy_then_loss_then_whole_patches() -> None:
+    plan = Optimisation(epochs=10, central_epochs=2)
+    central = [validation_score(1.0, 0.0, epoch, plan) for epoch in (0, 1)]
+    whole = [
         validation_score(*values, 5, plan) for values in ((0.0, 99.0), (0.5, 2.0), (0.5, 1.0), (0.51, 3.0))
     ]
-    assert [*small, *full] == sorted([*small, *full])
+    assert [*central, *whole] == sorted([*central, *whole])
+
+
+def test_a_run_starts_from_a_bundle(cohort: Path, tmp_path: Path) -> None:
+    content = settings(cohort, name="first", optimisation={"epochs": 1, "shared_kernels": True}, folds=[0, 1])
+    first = train(write_config(tmp_path / "first.yaml", content), tmp_path / "first")
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}
+    changes = {"start_from": "first/first", "name": "second", "optimisation": still, "folds": [0, 1, 2]}
+    config = write_config(tmp_path / "second.yaml", settings(cohort, **changes))
+    second = train(config, tmp_path / "second")
+    for fold in range(3):
+        with safe_open(first / f"models/fold_{fold % 2}.safetensors", "pt") as file:
+            kernels = [file.get_tensor(f"branches.{name}.conv1.weight") for name in SEQUENCES]
+            head = file.get_tensor("heads.type_head.0.weight")
+        assert all(torch.equal(kernel, kernels[0]) for kernel in kernels)
+        with safe_open(second / f"models/fold_{fold}.safetensors", "pt") as file:
+            for name, kernel in zip(SEQUENCES, kernels, strict=True):
+                assert torch.equal(file.get_tensor(f"branches.{name}.conv1.weight"), kernel)
+            assert torch.equal(file.get_tensor("heads.type_head.0.weight"), head)
+    assert "those of first" in verify_bundle(second).spec.choices["first weights"]
+    assert str(tmp_path) not in (second / "configs" / "training.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"start_from": "absent"}, "absent"), ({"start_from": "first", "network": {"width": 4}}, "network")],
+)
+def test_a_bundle_to_start_from_must_fit(
+    cohort: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    untrained_bundle(TrainingConfig.model_validate(settings(cohort)), tmp_path / "first")
+    with pytest.raises(ConfigError, match=said):
+        train(write_config(tmp_path / "config.yaml", settings(cohort, **change)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_balanced_weights_are_inverse_to_frequency(cache: PatchCache) -> None:
