@@ -8,12 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+
+
+@dataclass(frozen=True)
+class DicomSource:
+    """Where the slices of a sequence stand in DICOM.
+
+    Attributes
+    ----------
+    series_uid
+        SeriesInstanceUID.
+    files
+        The file of each slice, in the order of the image's z index; a multi-frame file is repeated.
+    frames
+        Number of each slice's frame in its file, counted from 1 as in DICOM.
+    """
+
+    series_uid: str
+    files: tuple[Path, ...]
+    frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,11 +50,14 @@ class SequenceImage:
     intensity_limits
         Lower and upper intensity of the whole volume, where `image` is only a part of it. None where the
         image itself is the whole volume.
+    dicom
+        Where it came from, for images read from DICOM; None also for maps computed from several series.
     """
 
     image: sitk.Image
     transform: sitk.Transform | None = None
     intensity_limits: tuple[float, float] | None = None
+    dicom: DicomSource | None = None
 
 
 @dataclass(frozen=True)
