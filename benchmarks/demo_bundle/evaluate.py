@@ -102,7 +102,8 @@ def cropped_chunks(cases: list[Case], folder: Path, bundle: Bundle) -> Iterator[
 
 def simple_features(lesion: LesionInput) -> np.ndarray:
     """Diameter, and mean and standard deviation of each sequence inside the mask."""
-    inside = lesion.patches[0, 1] > 0.5
+    annotation = lesion.patches[0, 1]
+    inside = annotation >= min(0.5, float(annotation.max()))
     voxels = lesion.patches[:, 0][:, inside]
     return np.concatenate([[lesion.geometry.diameter_mm], voxels.mean(axis=1), voxels.std(axis=1)])
 
