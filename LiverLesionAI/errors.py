@@ -11,6 +11,10 @@ class StudyError(LiverLesionError):
     """A study, one of its images or its lesion mask cannot be used."""
 
 
+class DicomError(StudyError):
+    """A DICOM folder or file cannot be read, or it is not clear what it holds."""
+
+
 class BundleError(LiverLesionError):
     """A model bundle is incomplete, damaged, unsafe, or does not fit the study."""
 

@@ -1,0 +1,380 @@
+"""What the header of one image (a file, or one frame of a multi-frame file) says."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LiverLesionAI.readers.dicom.bvalues import b_value
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+DIRECTORY = "1.2.840.10008.1.3.10"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+IMAGE_MODALITIES = ("MR", "CT")
+
+_FRAME_ALIASES = {
+    "EchoTime": ("EffectiveEchoTime",),
+    "ImageType": ("FrameType",),
+    "InversionTime": ("InversionTimes",),
+    "TemporalPositionIdentifier": ("TemporalPositionIndex",),
+    "TriggerTime": ("TemporalPositionTimeOffset", "NominalCardiacTriggerDelayTime"),
+    "AcquisitionTime": ("FrameAcquisitionDateTime", "AcquisitionDateTime"),
+    "SequenceName": ("PulseSequenceName",),
+    "AcquisitionNumber": ("FrameAcquisitionNumber",),
+    "EchoTrainLength": ("RFEchoTrainLength", "GradientEchoTrainLength"),
+}
+"""Names that enhanced multi-frame objects give to what classic objects say (DICOM PS3.3 C.7.6.16, C.8.13)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice and what is said about it. None or empty where nothing is said.
+
+    Attributes
+    ----------
+    file, number
+        The file, and the frame in it counted from 1.
+    patient
+        A digest that tells patients apart; the identity itself is never kept.
+    position, row, column
+        ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
+    spacing
+        Between rows and between columns, mm (PixelSpacing).
+    te, tr, ti
+        Echo, repetition and inversion time, ms.
+    b, b_source
+        Diffusion b-value in s/mm² and where it was found.
+    directional
+        Whether this is diffusion along one direction; traces and means are not.
+    temporal_position, acquisition_number, trigger_ms
+        As in DICOM; the trigger time holds the phase's delay in dynamic series of some vendors.
+    acquired_s, injected_s
+        Second of the day at which the slice was acquired and the contrast agent injected.
+    rescale
+        Slope and intercept of stored values.
+    """
+
+    file: Path
+    number: int
+    patient: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    sop_class: str
+    modality: str
+    manufacturer: str = ""
+    series_number: int | None = None
+    instance: int | None = None
+    description: str = ""
+    protocol: str = ""
+    sequence_name: str = ""
+    study_description: str = ""
+    image_type: tuple[str, ...] = ()
+    component: str = ""
+    scanning_sequence: tuple[str, ...] = ()
+    sequence_variant: tuple[str, ...] = ()
+    scan_options: tuple[str, ...] = ()
+    fat_suppressed: bool = False
+    acquisition_type: str = ""
+    te: float | None = None
+    tr: float | None = None
+    ti: float | None = None
+    flip: float | None = None
+    echo_train: int | None = None
+    field_t: float | None = None
+    b: float | None = None
+    b_source: str = ""
+    directional: bool = False
+    agent: str = ""
+    contrast_phase: str = ""
+    temporal_position: int | None = None
+    acquisition_number: int | None = None
+    trigger_ms: float | None = None
+    acquired_s: float | None = None
+    injected_s: float | None = None
+    position: tuple[float, float, float] | None = None
+    row: tuple[float, float, float] | None = None
+    column: tuple[float, float, float] | None = None
+    rows: int | None = None
+    columns: int | None = None
+    spacing: tuple[float, float] | None = None
+    thickness: float | None = None
+    frame_of_reference: str = ""
+    samples: int = 1
+    rescale: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether this is a slice of MR or CT, and not a report, a mask or a picture of the screen."""
+        captured = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is None
+        return self.modality in IMAGE_MODALITIES and self.rows is not None and not captured
+
+    @property
+    def normal(self) -> tuple[float, float, float] | None:
+        """Unit vector across the slice; None where the orientation is missing or no orientation."""
+        if self.row is None or self.column is None:
+            return None
+        (a, b, c), (d, e, f) = self.row, self.column
+        cross = (b * f - c * e, c * d - a * f, a * e - b * d)
+        length = math.sqrt(sum(x * x for x in cross))
+        return (cross[0] / length, cross[1] / length, cross[2] / length) if length > 0.5 else None
+
+    @property
+    def plane(self) -> str:
+        """``"axial"``, ``"coronal"``, ``"sagittal"``, or empty where the orientation is not known."""
+        normal = self.normal
+        if normal is None:
+            return ""
+        largest = max(range(3), key=lambda axis: abs(normal[axis]))
+        return ("sagittal", "coronal", "axial")[largest]
+
+    @property
+    def along(self) -> float | None:
+        """Position along the normal, mm; None where the geometry is missing."""
+        normal = self.normal
+        if normal is None or self.position is None:
+            return None
+        return sum(n * p for n, p in zip(normal, self.position, strict=True))
+
+
+def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
+    """Read every frame of one DICOM object.
+
+    Parameters
+    ----------
+    dataset
+        The header; pixel data are not looked at.
+    file
+        Where it lies.
+
+    Returns
+    -------
+    tuple of Frame
+        One for a classic object, one a frame for enhanced objects (their functional groups are flattened, the
+        frame's own before the shared ones). Unreadable values count as missing.
+    """
+    top = _lookup(dataset)
+    per_frame = top("PerFrameFunctionalGroupsSequence")
+    if not per_frame or text(top("SOPClassUID")) == SEGMENTATION:
+        return (_frame(dataset, top, file, 1),)
+    shared = _flattened(next(iter(top("SharedFunctionalGroupsSequence") or ()), None))
+    return tuple(
+        _frame(dataset, _frame_lookup(_flattened(item), shared, top), file, number)
+        for number, item in enumerate(per_frame, start=1)
+    )
+
+
+def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int) -> Frame:
+    name = text(get("SequenceName"))
+    b, source = b_value(real(get("DiffusionBValue")), dataset, name)
+    orientation = reals(get("ImageOrientationPatient"))
+    position = reals(get("ImagePositionPatient"))
+    spacing = reals(get("PixelSpacing"))
+    options = words(get("ScanOptions"))
+    oriented = len(orientation) == 6
+    return Frame(
+        file=file,
+        number=number,
+        patient=_patient(get),
+        study_uid=text(get("StudyInstanceUID")),
+        series_uid=text(get("SeriesInstanceUID")),
+        sop_uid=text(get("SOPInstanceUID")),
+        sop_class=text(get("SOPClassUID")),
+        modality=text(get("Modality")).upper(),
+        manufacturer=text(get("Manufacturer")),
+        series_number=whole(get("SeriesNumber")),
+        instance=whole(get("InstanceNumber")),
+        description=text(get("SeriesDescription")),
+        protocol=text(get("ProtocolName")),
+        sequence_name=name,
+        study_description=text(get("StudyDescription")),
+        image_type=words(get("ImageType")),
+        component=text(get("ComplexImageComponent")).upper(),
+        scanning_sequence=words(get("ScanningSequence")) or _echo_kind(get),
+        sequence_variant=words(get("SequenceVariant")),
+        scan_options=options,
+        fat_suppressed=_fat_suppressed(get, options),
+        acquisition_type=text(get("MRAcquisitionType")).upper(),
+        te=_positive(get("EchoTime")),
+        tr=_positive(get("RepetitionTime")),
+        ti=_positive(get("InversionTime")),
+        flip=_positive(get("FlipAngle")),
+        echo_train=whole(get("EchoTrainLength")),
+        field_t=_field_strength(get),
+        b=b,
+        b_source=source,
+        directional=_is_directional(get),
+        agent=_agent(get),
+        contrast_phase=text(get("ContrastBolusAgentPhase")),
+        temporal_position=whole(get("TemporalPositionIdentifier")),
+        acquisition_number=whole(get("AcquisitionNumber")),
+        trigger_ms=real(get("TriggerTime")),
+        acquired_s=second_of_day(get("AcquisitionTime")),
+        injected_s=second_of_day(get("ContrastBolusStartTime")),
+        position=(position[0], position[1], position[2]) if len(position) == 3 else None,
+        row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
+        column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
+        rows=whole(get("Rows")),
+        columns=whole(get("Columns")),
+        spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        thickness=_positive(get("SliceThickness")),
+        frame_of_reference=text(get("FrameOfReferenceUID")),
+        samples=whole(get("SamplesPerPixel")) or 1,
+        rescale=_rescale(get),
+    )
+
+
+def _lookup(dataset: Dataset) -> Callable[[str], Any]:
+    def get(keyword: str) -> Any:
+        try:
+            return dataset.get(keyword)
+        except Exception:
+            return None
+
+    return get
+
+
+def _frame_lookup(
+    own: Mapping[str, Any], shared: Mapping[str, Any], top: Callable[[str], Any]
+) -> Callable[[str], Any]:
+    def get(keyword: str) -> Any:
+        for name in (*_FRAME_ALIASES.get(keyword, ()), keyword):
+            for group in (own, shared):
+                if group.get(name) not in (None, ""):
+                    return group[name]
+        value = top(keyword)
+        if value in (None, ""):
+            value = next((found for n in _FRAME_ALIASES.get(keyword, ()) if (found := top(n))), value)
+        return value
+
+    return get
+
+
+def _flattened(groups: Dataset | None) -> dict[str, Any]:
+    """Attributes of all functional groups of a frame, by keyword."""
+    flat: dict[str, Any] = {}
+    for sequence in groups or ():
+        if sequence.VR != "SQ" or not sequence.value:
+            continue
+        for element in sequence.value[0]:
+            if element.keyword:
+                flat.setdefault(element.keyword, element.value)
+    return flat
+
+
+def text(value: Any) -> str:
+    """Text of an attribute, on one line."""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """Values of a multi-valued text attribute in capitals, without empty ones."""
+    if value is None or isinstance(value, (int, float)):
+        return ()
+    values = (value,) if isinstance(value, str) else tuple(value)
+    return tuple(word for v in values if (word := text(v).upper()))
+
+
+def real(value: Any) -> float | None:
+    """Number of an attribute (the first of several); None where it is none or not finite."""
+    try:
+        first = value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value
+        number = float(first)
+    except (TypeError, ValueError, IndexError, KeyError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def reals(value: Any) -> tuple[float, ...]:
+    """All numbers of an attribute; empty where one of them is none."""
+    if value is None or isinstance(value, (str, int, float)):
+        return ()
+    numbers = [real(v) for v in value]
+    return tuple(n for n in numbers if n is not None) if None not in numbers else ()
+
+
+def whole(value: Any) -> int | None:
+    """Integer of an attribute."""
+    number = real(value)
+    return None if number is None else int(number)
+
+
+def _positive(value: Any) -> float | None:
+    number = real(value)
+    return number if number is not None and number > 0 else None
+
+
+def second_of_day(value: Any) -> float | None:
+    """Second of the day of a DICOM time (``HHMMSS.FFFFFF``) or date and time (``YYYYMMDDHHMMSS.FFFFFF``)."""
+    digits = text(value).replace(":", "")
+    match = re.fullmatch(r"(?:\d{8})?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)(?:[+-]\d{4})?", digits)
+    if match is None:
+        return None
+    hours, minutes, seconds = (float(part) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds if hours < 24 and minutes < 60 and seconds < 61 else None
+
+
+def _patient(get: Callable[[str], Any]) -> str:
+    identity = [text(get(k)) for k in ("PatientID", "IssuerOfPatientID")]
+    if not identity[0]:
+        identity = [text(get(k)) for k in ("PatientName", "PatientBirthDate")]
+    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16] if any(identity) else ""
+
+
+def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:
+    """What enhanced objects say instead of ScanningSequence."""
+    kinds = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
+    kind = list(kinds.get(text(get("EchoPulseSequence")).upper(), ()))
+    if text(get("EchoPlanarPulseSequence")).upper() == "YES":
+        kind.insert(0, "EP")
+    if text(get("InversionRecovery")).upper() == "YES":
+        kind.append("IR")
+    return tuple(kind)
+
+
+def _fat_suppressed(get: Callable[[str], Any], options: tuple[str, ...]) -> bool:
+    fat_options = {
+        "FS",
+        "SFS",
+        "FATSAT",
+        "FAT_SAT",
+        "SPIR",
+        "SPAIR",
+        "WE",
+        "FSS",
+        "FATSAT_GEMS",
+        "SPECIR_GEMS",
+    }
+    spectral = text(get("SpectrallySelectedSuppression")).upper()
+    return bool(fat_options & set(options)) or spectral in ("FAT", "FAT_AND_WATER", "SILICON_AND_FAT")
+
+
+def _field_strength(get: Callable[[str], Any]) -> float | None:
+    """In tesla; a few scanners write gauss."""
+    field = _positive(get("MagneticFieldStrength"))
+    return field / 10_000 if field is not None and field > 100 else field
+
+
+def _is_directional(get: Callable[[str], Any]) -> bool:
+    return text(get("DiffusionDirectionality")).upper() in ("DIRECTIONAL", "BMATRIX")
+
+
+def _agent(get: Callable[[str], Any]) -> str:
+    agents = [text(get("ContrastBolusAgent"))]
+    for item in get("ContrastBolusAgentSequence") or ():
+        agents.append(text(item.get("CodeMeaning")))
+    said = " ".join(agent for agent in agents if agent)
+    return "" if said.casefold() in ("none", "no", "no contrast", "without", "ohne", "non", "keine") else said
+
+
+def _rescale(get: Callable[[str], Any]) -> tuple[float, float]:
+    slope, intercept = real(get("RescaleSlope")), real(get("RescaleIntercept"))
+    return (1.0 if slope in (None, 0.0) else float(slope or 1.0), intercept or 0.0)

@@ -1,0 +1,222 @@
+"""Find DICOM files under a path and read their headers, whatever they are called and however nested."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from LiverLesionAI.errors import DicomError
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAX_FILES = 200_000
+MAX_DEPTH = 32
+SNIFFED_FILES = 2_000
+"""How many files are looked at to tell whether a folder holds DICOM at all."""
+
+_PROGRESS_EVERY = 25
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found.
+
+    Attributes
+    ----------
+    path
+        Where it was looked for.
+    frames
+        Every slice and every other object (reports, masks: one each), without second copies of the same one.
+    files
+        How many files were looked at.
+    unreadable
+        Files that are DICOM but damaged.
+    copies
+        How many objects were found a second time.
+    directories
+        DICOMDIR files.
+    """
+
+    path: Path
+    frames: tuple[Frame, ...]
+    files: int
+    unreadable: tuple[Path, ...] = ()
+    copies: int = 0
+    directories: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Frame, ...]:
+        """The slices of MR and CT."""
+        return tuple(frame for frame in self.frames if frame.is_image)
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, or a folder has a DICOM file among the first that are met."""
+    if path.is_file():
+        return is_dicom(path)
+    files = _files_below(path)
+    return any(is_dicom(file) for file, _ in zip(files, range(SNIFFED_FILES), strict=False))
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file looks like DICOM: by its mark, or, without a preamble, by its first attribute."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(132)
+    except OSError:
+        return False
+    if start[128:132] == b"DICM":
+        return True
+    return start[:2] in _FIRST_GROUPS and len(start) > 8 and _is_plausible_element(start)
+
+
+def _is_plausible_element(start: bytes) -> bool:
+    """Whether the file starts with an attribute of group 2 or 8, with or without its VR."""
+    element, kind = int.from_bytes(start[2:4], "little"), start[4:6]
+    explicit = kind.isalpha() and kind.isupper()
+    implicit_length = int.from_bytes(start[4:8], "little")
+    return element <= 0x0100 and (explicit or implicit_length <= 64)
+
+
+def scan(path: str | Path, progress: Progress = silent) -> Scan:
+    """Read the headers of all DICOM files at a path.
+
+    Parameters
+    ----------
+    path
+        A folder, a DICOM file, or a DICOMDIR (then its folder is read).
+    progress
+        Told how far the work is; may cancel by raising.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    DicomError
+        If there is nothing at `path`, no DICOM file is there, or there are too many files.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DicomError(f"{path} does not exist; give a folder of DICOM files.")
+    if path.is_file() and not is_dicom(path):
+        raise DicomError(f"{path} is no DICOM file; give a folder of DICOM files.")
+    single = path.is_file() and not _is_directory_file(path)
+    files = [path] if single else _listed(path if path.is_dir() else path.parent)
+    return _read_all(path, files, progress)
+
+
+def _listed(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for file in _files_below(folder):
+        files.append(file)
+        if len(files) > MAX_FILES:
+            raise DicomError(f"{folder} holds more than {MAX_FILES} files; give the folder of one study.")
+    return files
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files of a folder tree in a stable order; links are followed, but no folder or file is met twice."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        try:
+            with os.scandir(here) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        folders = []
+        for entry in entries:
+            try:
+                status = entry.stat()
+                is_folder = entry.is_dir()
+                is_file = entry.is_file()
+            except OSError:
+                continue
+            key = (status.st_dev, status.st_ino)
+            if (key in seen and status.st_ino != 0) or entry.name.startswith("._"):
+                continue
+            seen.add(key)
+            if is_folder and depth < MAX_DEPTH:
+                folders.append((Path(entry.path), depth + 1))
+            elif is_file:
+                yield Path(entry.path)
+        waiting.extend(reversed(folders))
+
+
+def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
+    frames: list[Frame] = []
+    unreadable: list[Path] = []
+    directories: list[Path] = []
+    seen: set[tuple[str, int]] = set()
+    copies = 0
+    for done, file in enumerate(files):
+        if done % _PROGRESS_EVERY == 0:
+            progress("scan", done / len(files))
+        if not is_dicom(file):
+            continue
+        dataset = read_header(file)
+        if dataset is None:
+            unreadable.append(file)
+            continue
+        if _class_of(dataset) == DIRECTORY:
+            directories.append(file)
+            continue
+        for frame in frames_of(dataset, file):
+            key = (frame.sop_uid or str(file), frame.number)
+            if key in seen:
+                copies += 1
+                continue
+            seen.add(key)
+            frames.append(frame)
+    progress("scan", 1.0)
+    _check_found(path, len(files), frames, unreadable, directories)
+    return Scan(path, tuple(frames), len(files), tuple(unreadable), copies, tuple(directories))
+
+
+def read_header(file: Path) -> Dataset | None:
+    """Read a file's header without its pixels; None where it is damaged or says nothing of a series."""
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = dcmread(file, stop_before_pixels=True, force=True)
+            useful = "SeriesInstanceUID" in dataset or _class_of(dataset) == DIRECTORY
+        except Exception:
+            return None
+    return dataset if useful else None
+
+
+def _class_of(dataset: Dataset) -> str:
+    stated = str(dataset.get("SOPClassUID") or "")
+    meta = getattr(dataset, "file_meta", None)
+    return stated or str((meta.get("MediaStorageSOPClassUID") if meta is not None else "") or "")
+
+
+def _is_directory_file(file: Path) -> bool:
+    dataset = read_header(file)
+    return dataset is not None and _class_of(dataset) == DIRECTORY
+
+
+def _check_found(
+    path: Path, files: int, frames: list[Frame], unreadable: list[Path], directories: list[Path]
+) -> None:
+    if frames:
+        return
+    if directories:
+        index = directories[0]
+        raise DicomError(f"{index} is only an index, its images are not beside it; copy the whole disc.")
+    if unreadable:
+        raise DicomError(f"{unreadable[0]} is damaged and {path} holds no other DICOM file; export it again.")
+    raise DicomError(f"{path} holds no DICOM file ({files} files looked at); give the folder of a study.")
