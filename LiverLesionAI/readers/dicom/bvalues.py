@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ _GE_BIAS = 1_000_000_000
 _SIEMENS_SEQUENCE_NAME = re.compile(r"b(\d+)")
 
 
-def b_value(standard: float | None, dataset: Dataset, sequence_name: str) -> tuple[float | None, str]:
+def b_value(
+    standard: float | None, dataset: Dataset, manufacturer: str, sequence_name: str
+) -> tuple[float | None, str]:
     """Return the b-value and where it stood.
 
     Parameters
@@ -28,6 +31,8 @@ def b_value(standard: float | None, dataset: Dataset, sequence_name: str) -> tup
         The value of DiffusionBValue (0018,9087), where the image has one.
     dataset
         The header, for the vendors' private attributes.
+    manufacturer
+        Manufacturer (0008,0070): only its own places are looked at; all where it is empty.
     sequence_name
         SequenceName (0018,0024); Siemens writes ``*ep_b800t`` there.
 
@@ -38,23 +43,15 @@ def b_value(standard: float | None, dataset: Dataset, sequence_name: str) -> tup
     source : str
         In words; empty where there is none.
     """
-    candidates = (
-        (lambda: standard, "DiffusionBValue"),
-        (lambda: _number(_private(dataset, 0x0019, "SIEMENS MR HEADER", 0x0C)), "Siemens (0019,xx0C)"),
-        (lambda: _number(_private(dataset, 0x2001, "Philips Imaging DD 001", 0x03)), "Philips (2001,xx03)"),
-        (lambda: _ge(dataset), "GE (0043,xx39)"),
-        (
-            lambda: _number(_private(dataset, 0x0065, "Image Private Header", 0x09)),
-            "United Imaging (0065,xx09)",
-        ),
-        (lambda: _csa(dataset), "Siemens CSA header"),
-        (lambda: _in_sequence_name(sequence_name), "SequenceName"),
-    )
-    for find, source in candidates:
-        value = find()
-        if value is not None and 0 <= value <= HIGHEST_B:
-            return float(value), source
-    return None, ""
+    if standard is not None and 0 <= standard <= HIGHEST_B:
+        return standard, "DiffusionBValue"
+    for vendor, find, source in _VENDOR_PLACES:
+        if not manufacturer or manufacturer.upper().startswith(vendor):
+            value = find(dataset)
+            if value is not None and 0 <= value <= HIGHEST_B:
+                return value, source
+    value = _in_sequence_name(sequence_name)
+    return value, "SequenceName" if value is not None else ""
 
 
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> Any:
@@ -138,3 +135,24 @@ def _in_sequence_name(name: str) -> float | None:
         return None
     match = _SIEMENS_SEQUENCE_NAME.search(name)
     return float(match.group(1)) if match else None
+
+
+_VENDOR_PLACES: tuple[tuple[str, Callable[[Dataset], float | None], str], ...] = (
+    (
+        "SIEMENS",
+        lambda dataset: _number(_private(dataset, 0x0019, "SIEMENS MR HEADER", 0x0C)),
+        "Siemens (0019,xx0C)",
+    ),
+    ("SIEMENS", _csa, "Siemens CSA header"),
+    (
+        "PHILIPS",
+        lambda dataset: _number(_private(dataset, 0x2001, "Philips Imaging DD 001", 0x03)),
+        "Philips (2001,xx03)",
+    ),
+    ("GE", _ge, "GE (0043,xx39)"),
+    (
+        "UIH",
+        lambda dataset: _number(_private(dataset, 0x0065, "Image Private Header", 0x09)),
+        "United Imaging (0065,xx09)",
+    ),
+)

@@ -174,7 +174,7 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
 
 def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int) -> Frame:
     name = text(get("SequenceName"))
-    b, source = b_value(real(get("DiffusionBValue")), dataset, name)
+    b, source = b_value(real(get("DiffusionBValue")), dataset, text(get("Manufacturer")), name)
     orientation = reals(get("ImageOrientationPatient"))
     position = reals(get("ImagePositionPatient"))
     spacing = reals(get("PixelSpacing"))

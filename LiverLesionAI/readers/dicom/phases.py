@@ -312,16 +312,16 @@ def _phases_after(
     after = times[unenhanced:]
     if len(after) < 2:
         return None
+    before: list[str | None] = ["T1WI"] * unenhanced
     if None in times or len(set(times)) < len(times):
-        named: list[str | None] = ["LAP", "PVP", "DP"]
-        return ["T1WI"] * unenhanced + named if unenhanced and len(after) == 3 else None
+        return [*before, "LAP", "PVP", "DP"] if unenhanced and len(after) == 3 else None
     known = [time for time in after if time is not None]
     gaps = [b - a for a, b in pairwise(known)]
     if min(gaps) < FASTEST_PHASE_S:
         return None
     phases = [window(TYPICAL_S["LAP"] + time - known[0], gadoxetic) for time in known]
     needed = {"LAP", "PVP", "DP"} if len(known) > 2 else {"LAP", "PVP"}
-    return ["T1WI"] * unenhanced + phases if needed <= set(phases) else None
+    return [*before, *phases] if needed <= set(phases) else None
 
 
 def _checked_order(images: list[_Image]) -> list[_Image]:

@@ -17,6 +17,9 @@ from LiverLesionAI.readers.dicom.vocabulary import KIND_TITLES, kind_of_image_ty
 SAME_POSITION_MM = 0.05
 SAME_DIRECTION_COSINE = 0.9994
 """Cosine of 2°."""
+FEWEST_OF_A_REPEAT = 1.25
+"""Slices per position from which repeats are time points; a few slices stored twice are none."""
+
 MAX_STACKS_OF_A_SERIES = 200
 
 
@@ -173,7 +176,7 @@ def _split_by_time(frames: list[Frame], titles: tuple[str, ...]) -> list[Stack]:
 def _phases(frames: list[Frame]) -> list[list[Frame]]:
     """Time points in order, each with every position at most once."""
     repeats = _repeats(frames)
-    if not repeats:
+    if not repeats or len(frames) < FEWEST_OF_A_REPEAT * len(set(_levels(frames))):
         return [frames]
     for value in _TIMES:
         groups = _grouped(frames, value)

@@ -118,7 +118,8 @@ WORDS: tuple[Word, ...] = (
     )),
     Word("opposed phase", (
         r"(out|opp(osed?|osing)?|op) ?(of)? ?phase", r"outphase", r"oop", r"op", r"opp\d?", r"out",
-        r"opposed", r"opp ?osition( de phase)?", r"gegenphase", r"hors ?phase", r"反相位?", r"去相位", r"逆位相",
+        r"opposed", r"opp ?osition( de phase)?", r"gegenphase", r"hors ?phase", r"反相位?", r"去相位",
+        r"逆位相",
     )),
     Word("both phases", (
         r"in ?(and|&|/|-|und|et)? ?(out|opp|op)( ?phase)?",
@@ -133,7 +134,8 @@ WORDS: tuple[Word, ...] = (
     )),
     Word("fat suppressed", (
         r"fs", r"fat ?sat\w*", r"fatsat", r"spair\w*", r"spir\w*", r"stir\w*", r"fat ?sup\w*", r"we",
-        r"sfs", r"tirm", r"proset", r"fettges\w*", r"fetts\w*", r"sat ?graisse", r"压脂", r"抑脂", r"脂肪抑制",
+        r"sfs", r"tirm", r"proset", r"fettges\w*", r"fetts\w*", r"sat ?graisse", r"压脂", r"抑脂",
+        r"脂肪抑制",
         r"aspir", r"special",
     )),
     # contrast agent
@@ -166,7 +168,8 @@ WORDS: tuple[Word, ...] = (
     )),
     Word("DP", (
         r"del(ay\w*)?", r"dela[iy]\w*", r"eq(uil\w*)?", r"late(?! ?art)", r"tardi\w*", r"spät(?! ?art)\w*",
-        r"gleichgewicht\w*", r"transit\w*", r"interstitial\w*", r"延迟\w*", r"延時\w*", r"平衡\w*", r"後期\w*",
+        r"gleichgewicht\w*", r"transit\w*", r"interstitial\w*", r"延迟\w*", r"延時\w*", r"平衡\w*",
+        r"後期\w*",
         r"遅延\w*", r"移行\w*", r"ce ?d", r"c ?\+ ?delay", r"d ?phase",
     )),
     Word("HBP", (

@@ -1,0 +1,123 @@
+"""Choose one stack for each sequence, by rules that are said; the others stay listed.
+
+The rules, in order: the plane (axial before others) → full coverage (at least three quarters of the longest
+candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: an acquired trace with b closest to
+800 s/mm²; ADC: made by the scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) →
+confidence → latest repetition.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from LiverLesionAI.readers.dicom.identify import Identified
+from LiverLesionAI.readers.dicom.rules import reading_of
+from LiverLesionAI.sequences import SEQUENCES
+
+BEST_B = 800.0
+"""The b-value of the DWI that the model of Wang et al. 2021 was made for, s/mm²."""
+
+FULL_COVERAGE = 0.75
+FEWEST_SLICES = 3
+LEAST_CONFIDENCE = 0.5
+
+_FAT_SUPPRESSED_FIRST = ("T2WI", "T1WI", "LAP", "PVP", "DP", "HBP")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidates of one sequence.
+
+    Attributes
+    ----------
+    sequence
+        Its name.
+    candidates
+        The best first.
+    """
+
+    sequence: str
+    candidates: tuple[Identified, ...]
+
+    @property
+    def best(self) -> Identified:
+        """The chosen one."""
+        return self.candidates[0]
+
+    @property
+    def others(self) -> tuple[Identified, ...]:
+        """The candidates that were not chosen."""
+        return self.candidates[1:]
+
+
+def choose(identified: Iterable[Identified]) -> tuple[Choice, ...]:
+    """Rank the candidates of each sequence.
+
+    Parameters
+    ----------
+    identified
+        The stacks of one study.
+
+    Returns
+    -------
+    tuple of Choice
+        In the order of :data:`LiverLesionAI.sequences.SEQUENCES`; stacks of fewer than three slices and
+        doubtful ones (confidence below 0.5) are no candidates.
+    """
+    candidates: dict[str, list[Identified]] = defaultdict(list)
+    for item in identified:
+        if item.sequence in SEQUENCES and _is_usable(item):
+            candidates[item.sequence].append(item)
+    return tuple(Choice(name, _ranked(name, candidates[name])) for name in SEQUENCES if name in candidates)
+
+
+def extent_mm(item: Identified) -> float:
+    """Extent across the slices, from the first slice's centre to the last one's; 0 where it is not known."""
+    along = [frame.along for frame in item.stack.frames]
+    known = [at for at in along if at is not None]
+    return max(known) - min(known) if known else 0.0
+
+
+def _is_usable(item: Identified) -> bool:
+    return len(item.stack.frames) >= FEWEST_SLICES and item.confidence >= LEAST_CONFIDENCE
+
+
+def _ranked(name: str, items: Sequence[Identified]) -> tuple[Identified, ...]:
+    longest = max(extent_mm(item) for item in items)
+
+    def rank(item: Identified) -> tuple[float, ...]:
+        covers = extent_mm(item) >= FULL_COVERAGE * longest
+        axial = item.stack.first.plane in ("axial", "")
+        latest = item.stack.acquired_s or 0.0
+        return (not axial, not covers, *_asked_for(name, item), -item.confidence, -latest, -item.stack.phase)
+
+    return tuple(sorted(items, key=rank))
+
+
+def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
+    """What a sequence asks for; less is better."""
+    first = item.stack.first
+    if name in _FAT_SUPPRESSED_FIRST:
+        return (not is_fat_suppressed(item),)
+    if name == "DWI":
+        b = first.b if first.b is not None else _named_b(item)
+        away = abs(b - BEST_B) if b is not None else BEST_B + 1
+        return (item.stack.kind == "computed b", first.directional, away)
+    if name in ("INPHASE", "OUTPHASE"):
+        return (bool(first.agent), item.stack.acquired_s or 0.0)
+    return ()
+
+
+def _named_b(item: Identified) -> float | None:
+    named = reading_of(item.stack.first).b_values
+    return float(named[0]) if len(named) == 1 else None
+
+
+def is_fat_suppressed(item: Identified) -> bool:
+    """Whether header or words say that fat is suppressed, or this is a Dixon series' water image."""
+    said = reading_of(item.stack.first)
+    return (
+        item.stack.first.fat_suppressed or item.stack.kind == "water" or said.says("fat suppressed", "water")
+    )
