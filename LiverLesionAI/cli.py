@@ -39,7 +39,7 @@ models = typer.Typer(no_args_is_help=True, help="List, show, check and add model
 app.add_typer(models, name="models")
 
 StudyPath = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="Study folder, or a Slicer scene (.mrml, .mrb).")
+    Path, typer.Argument(metavar="STUDY", help="Study folder, DICOM folder, or Slicer scene (.mrml, .mrb).")
 ]
 OutDir = Annotated[Path, typer.Option("--out", help="Output folder; appears complete or not at all.")]
 Model = Annotated[str, typer.Option("--model", metavar="NAME|DIR", help="Name or folder of a model bundle.")]
@@ -116,6 +116,9 @@ def classify(
     model: Model = "wang2021-phantom",
     device: Device = "auto",
     precision: Precision = "auto",
+    no_saliency: Annotated[
+        bool, typer.Option("--no-saliency", help="Do not explain: no maps, no sequence weights.")
+    ] = False,
     as_json: Json = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
@@ -124,12 +127,38 @@ def classify(
 
     with shown_progress(progress) as show:
         result, files = classify_path(
-            study, out, mask=mask, model=model, device=device, precision=precision, progress=show
+            study,
+            out,
+            mask=mask,
+            model=model,
+            device=device,
+            precision=precision,
+            saliency=not no_saliency,
+            progress=show,
         )
     if as_json:
         print(result.to_json(), end="")
     else:
         show_result(result, files)
+
+
+@app.command()
+@_reporting_errors
+def identify(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of DICOM files, a file, or a DICOMDIR.")],
+    as_json: Json = False,
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Say of each DICOM series which sequence it is, why, and how sure that is."""
+    from LiverLesionAI.identify_table import show_identified
+    from LiverLesionAI.readers.dicom.identify import identify as identify_series
+
+    with shown_progress(progress) as show:
+        found = identify_series(path, show)
+    if as_json:
+        print(json.dumps([item.row() for item in found], indent=1, ensure_ascii=False))
+    else:
+        show_identified(found)
 
 
 @app.command()
@@ -148,13 +177,19 @@ def phantom(
     lesion_centred: Annotated[
         bool, typer.Option("--lesion-centred", help="Only the surroundings of one lesion, much faster.")
     ] = False,
+    file_format: Annotated[
+        Literal["nifti", "dicom"],
+        typer.Option("--format", help="dicom: folders as a scanner's archive delivers them."),
+    ] = "nifti",
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Write phantom studies whose truth is known."""
     from LiverLesionAI.phantom import write_cohort
+    from LiverLesionAI.phantom.dicom.cohort import write_dicom_cohort
 
+    write = write_dicom_cohort if file_format == "dicom" else write_cohort
     with shown_progress(progress) as show:
-        cohort = write_cohort(
+        cohort = write(
             out,
             studies,
             seed,

@@ -14,7 +14,6 @@ from .attributes import (
     NOTICE,
     WEIGHT_KG,
     common,
-    contrast,
     date,
     decimal,
     frequency_mhz,
@@ -61,7 +60,6 @@ def multi_frame(examination: Examination, series: Series) -> Dataset:
         _evidence(ds, examination, series)
     else:
         _pulse_sequence(ds, examination, first)
-    contrast(ds, examination, series.volumes[-1])
     if series.volumes[-1].enhanced:
         _enhanced_contrast(ds, examination)
     _dimensions(ds, examination, series)
@@ -107,7 +105,6 @@ def _image_attributes(ds: Dataset, examination: Examination, series: Series, vol
     ds.MagneticFieldStrength = float(examination.field_tesla)
     ds.ApplicableSafetyStandardAgency = "IEC"
     ds.ImageComments = NOTICE
-    ds.QualityControlImage = "YES"
     ds.AcquisitionContextSequence = []
     ds.BurnedInAnnotation = "NO"
     ds.LossyImageCompression = "00"

@@ -1,0 +1,119 @@
+"""A cohort of phantoms as DICOM, with the truth in a place of its own.
+
+The layout is that of :mod:`LiverLesionAI.phantom.writer`, but for the studies themselves::
+
+    cohort.csv
+    <study>/dicom/…  <study>/lesions.nii.gz
+    truth/<study>/…
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.phantom.fields import stream
+from LiverLesionAI.phantom.generate import CLASSES, PhantomStudy
+from LiverLesionAI.phantom.writer import (
+    COHORT_COLUMNS,
+    COHORT_FILE,
+    TRUTH_FOLDER,
+    _cohort_rows,
+    _make,
+    _write_image,
+    _write_truth,
+)
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.writers.output import output_folder
+
+from .plan import LAYOUTS
+from .writer import write_dicom_study
+
+DICOM_FOLDER, MASK_FILE = "dicom", "lesions.nii.gz"
+DICOM_COHORT_COLUMNS = (*COHORT_COLUMNS, "mask")
+
+
+def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | None = None) -> Path:
+    """Write one phantom as DICOM into `out_dir`, its outline beside it and its truth apart.
+
+    Parameters
+    ----------
+    phantom
+        To write; the scanner's vendor is that of its protocol.
+    out_dir
+        Folder of studies; created if needed, may hold other studies.
+    layout
+        One of :data:`plan.LAYOUTS`; drawn from the phantom's seed when omitted.
+
+    Returns
+    -------
+    Path
+        The DICOM folder, ``<study>/dicom``.
+
+    Raises
+    ------
+    OutputError
+        If the study's folder holds something already, or cannot be written.
+    """
+    truth, name = phantom.truth, phantom.study.id
+    if layout is None:
+        layout = LAYOUTS[int(stream(truth.seed, "DICOM layout").integers(len(LAYOUTS)))]
+    with output_folder(out_dir / TRUTH_FOLDER / name, ()) as folder:
+        _write_truth(truth, folder)
+    with output_folder(out_dir / name, ()) as folder:
+        write_dicom_study(phantom, folder / DICOM_FOLDER, vendor=truth.protocol.vendor, layout=layout)
+        _write_image(phantom.study.outlined_lesions, folder / MASK_FILE)
+    return out_dir / name / DICOM_FOLDER
+
+
+def write_dicom_cohort(
+    out: str | Path,
+    n: int,
+    seed: int = 0,
+    *,
+    classes: Sequence[str] | None = None,
+    misalign_mm: tuple[float, float] = (0.0, 0.0),
+    omit: Sequence[str] = (),
+    vendor: str | None = None,
+    lesion_centred: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write `n` phantom studies as DICOM, in layouts drawn from their seeds, and their cohort table.
+
+    Parameters and return value are those of :func:`LiverLesionAI.phantom.writer.write_cohort`; the table has
+    a column for the mask as well.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something already, or cannot be written.
+    ConfigError
+        If an argument is not known or not possible; among them `lesion_centred`, because DICOM has no place
+        for the intensity limits of the whole volume that such a study carries.
+    """
+    if lesion_centred:
+        raise ConfigError("Lesion-centred phantoms cannot be written as DICOM; write whole studies or NIfTI.")
+    out = Path(out)
+    with output_folder(out, ()) as folder:
+        rows: list[dict[str, object]] = []
+        for index in range(n):
+            progress("make phantoms", index / n)
+            phantom = _make(seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred)
+            write_dicom_phantom(phantom, folder)
+            rows += _rows(phantom)
+        with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, DICOM_COHORT_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        progress("make phantoms", 1.0)
+    return out / COHORT_FILE
+
+
+def _rows(phantom: PhantomStudy) -> list[dict[str, object]]:
+    name = phantom.study.id
+    return [
+        {**row, "path": f"{name}/{DICOM_FOLDER}", "mask": f"{name}/{MASK_FILE}"}
+        for row in _cohort_rows(phantom)
+    ]
