@@ -163,16 +163,22 @@ class Classifier:
         folds = len(self.bundle.spec.folds)
         probabilities: list[Mapping[str, np.ndarray]] = []
         for fold in range(folds if inputs else 0):
-            network = self._network(fold)
+            network = self.network(fold)
             probabilities.append(self._run(network, inputs))
             progress("classify", (fold + 1) / folds)
         lesions = tuple(self._prediction(i, lesion, probabilities) for i, lesion in enumerate(inputs))
         return Predictions(lesions, self.execution)
 
-    def _network(self, fold: int) -> MultitaskResNet3D:
-        """Return a fold; unless folds are kept, one network takes the weights of each in turn."""
+    def network(self, fold: int) -> MultitaskResNet3D:
+        """Return a fold's network; unless folds are kept, one network takes the weights of each in turn.
+
+        Raises
+        ------
+        BundleError
+            If the weights are missing or damaged.
+        """
         if fold in self._loaded:
-            return self._loaded[fold]
+            return self._loaded[fold].to(self.execution.device)
         shell = self._shell.to_empty(device="meta") if self._shell else None
         network = load_fold(self.bundle, fold, self.execution.device, shell)
         if self._keep_loaded:
@@ -180,6 +186,10 @@ class Classifier:
         else:
             self._shell = network
         return network
+
+    def autocast(self) -> torch.autocast:
+        """The precision in which the branches run, as a context."""
+        return _autocast(self.execution)
 
     def _run(self, network: MultitaskResNet3D, inputs: Sequence[LesionInput]) -> Mapping[str, np.ndarray]:
         """Run one fold; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
@@ -306,8 +316,7 @@ def _run_batches(
 ) -> Mapping[str, np.ndarray]:
     import torch
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[execution.precision]
-    autocast = torch.autocast(execution.device, dtype, enabled=dtype is not torch.float32)
+    autocast = _autocast(execution)
     found: dict[str, list[np.ndarray]] = {}
     with torch.inference_mode():
         for patches, present in _batches(inputs, batch_size, execution.device):
@@ -316,6 +325,13 @@ def _run_batches(
             for task, logits in network.logits(features).items():
                 found.setdefault(task, []).append(logits.double().softmax(dim=1).cpu().numpy())
     return {task: np.concatenate(parts) for task, parts in found.items()}
+
+
+def _autocast(execution: Execution) -> torch.autocast:
+    import torch
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[execution.precision]
+    return torch.autocast(execution.device, dtype, enabled=dtype is not torch.float32)
 
 
 def _batches(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import LiverLesionAI
 from LiverLesionAI.errors import PatchError
+from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.patch_grid import PatchParameters
 from LiverLesionAI.patches import LesionInput, extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
@@ -25,7 +26,9 @@ from LiverLesionAI.study import Study, labels_in, lesion_geometry
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.inference import LesionPrediction, Predictions
+    from LiverLesionAI.explanation.explain import Settings
+    from LiverLesionAI.explanation.lesion import LesionExplanation
+    from LiverLesionAI.inference import Classifier, LesionPrediction, Predictions
 
 DEFAULT_MODEL = "wang2021-phantom"
 
@@ -33,6 +36,22 @@ NOT_REGISTERED = (
     "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
     "them is not corrected"
 )
+
+
+NO_REPORT = (
+    "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
+)
+
+KEPT_WEIGHTS_BYTES = 2**28
+"""Folds that together are no larger on disk stay in memory between classifying and explaining."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A study's result, and the explanations of its lesions where they were asked for."""
+
+    result: StudyResult
+    explanations: tuple[LesionExplanation, ...] = ()
 
 
 @dataclass
@@ -53,15 +72,20 @@ class Stopwatch:
             self.seconds[step] = round(self.seconds[step] + time.perf_counter() - start, 3)
 
 
-def read_study(path: str | Path, mask: str | Path | None = None) -> Study:
-    """Read a study from a study folder or a Slicer scene.
+def read_study(
+    path: str | Path, mask: str | Path | None = None, progress: Progress = silent
+) -> Study:
+    """Read a study from a study folder, a DICOM folder or a Slicer scene.
 
     Parameters
     ----------
     path
-        A study folder (:mod:`LiverLesionAI.readers.folder`) or an ``.mrml`` or ``.mrb`` scene.
+        A study folder (:mod:`LiverLesionAI.readers.folder`), an ``.mrml`` or ``.mrb`` scene, a folder of DICOM
+        files in any nesting, one DICOM file, or a DICOMDIR (:mod:`LiverLesionAI.readers.dicom.study`).
     mask
-        Lesion mask to use instead of the study's own.
+        Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
+    progress
+        Told how far the reading of DICOM is; may cancel by raising.
 
     Raises
     ------
@@ -69,13 +93,18 @@ def read_study(path: str | Path, mask: str | Path | None = None) -> Study:
         If there is nothing usable at `path`.
     """
     from LiverLesionAI.readers import folder
+    from LiverLesionAI.readers.dicom.scan import holds_dicom
+    from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
     from LiverLesionAI.readers.scene import SCENE_SUFFIXES, read_scene
 
     path = Path(path)
     if path.suffix.lower() in SCENE_SUFFIXES:
         study = read_scene(path)
-        return study if mask is None else folder.with_mask(study, mask)
-    return folder.read_study(path, mask)
+    elif not folder.is_study_folder(path) and holds_dicom(path):
+        return read_dicom_study(path, mask, progress=progress)
+    else:
+        study = folder.read_study(path)
+    return study if mask is None else with_mask(study, mask)
 
 
 def crop_lesions(
@@ -122,7 +151,7 @@ def classify_study(
     progress: Progress = silent,
     stopwatch: Stopwatch | None = None,
 ) -> StudyResult:
-    """Classify every lesion of a study.
+    """Classify every lesion of a study, without explaining; see :func:`analyse_study`.
 
     Parameters
     ----------
@@ -161,14 +190,96 @@ def classify_study(
     >>> result.lesions[0].tasks["type"].predicted  # doctest: +SKIP
     'HCC'
     """
-    from LiverLesionAI.inference import predict
+    return analyse_study(
+        study,
+        bundle,
+        device=device,
+        precision=precision,
+        saliency=False,
+        progress=progress,
+        stopwatch=stopwatch,
+    ).result
+
+
+def analyse_study(
+    study: Study,
+    bundle: Bundle,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    saliency: bool = True,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+    stopwatch: Stopwatch | None = None,
+) -> Outcome:
+    """Classify every lesion of a study and explain the answers.
+
+    Parameters
+    ----------
+    study, bundle, device, precision, progress, stopwatch
+        See :func:`classify_study`.
+    saliency
+        Whether to explain: saliency maps, sequence weights, interactions.
+    settings
+        What to explain and how; by default the predicted classes.
+
+    Returns
+    -------
+    Outcome
+        An explanation for each lesion that was classified.
+
+    Raises
+    ------
+    StudyError, PatchError, BundleError
+        As :func:`classify_study`.
+    ConfigError
+        If the settings do not fit the model.
+    """
+    from LiverLesionAI.inference import Classifier
 
     stopwatch = stopwatch or Stopwatch()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
         inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
-        predictions = predict(bundle, inputs, device=device, precision=precision, progress=progress)
-    return _study_result(study, bundle, inputs, failures, predictions, started, stopwatch)
+        keep = saliency and sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
+        classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=keep)
+        predictions = classifier.predict(inputs, progress=progress)
+    result = _study_result(study, bundle, inputs, failures, predictions, started, stopwatch)
+    if not saliency:
+        return Outcome(result)
+    return _explained(result, classifier, inputs, predictions, settings, progress, stopwatch)
+
+
+def _explained(
+    result: StudyResult,
+    classifier: Classifier,
+    inputs: Sequence[LesionInput],
+    predictions: Predictions,
+    settings: Settings | None,
+    progress: Progress,
+    stopwatch: Stopwatch,
+) -> Outcome:
+    from LiverLesionAI.explanation.explain import Settings, explain
+
+    settings = settings or Settings()
+    with stopwatch.time("explain"):
+        explanations = explain(classifier, inputs, predictions, settings, progress)
+    answers = {each.lesion.lesion_id: each for each in explanations}
+    lesions = tuple(_with_weights(lesion, answers.get(lesion.id)) for lesion in result.lesions)
+    parameters = {**result.provenance.parameters, "saliency": asdict(settings)}
+    provenance = replace(result.provenance, parameters=parameters, seconds=dict(stopwatch.seconds))
+    return Outcome(replace(result, lesions=lesions, provenance=provenance), explanations)
+
+
+def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -> LesionResult:
+    if explanation is None:
+        return lesion
+    weights = explanation.weights
+    return replace(
+        lesion,
+        sequence_weights={task: each.to_dict() for task, each in weights.items()},
+        sequence_interactions={task: each.pairs() for task, each in weights.items()},
+    )
 
 
 def _study_result(
@@ -208,6 +319,7 @@ def _study_result(
             device=predictions.execution.device,
             precision=predictions.execution.precision,
             parameters={"patches": asdict(bundle.spec.patches)},
+            inputs=input_fingerprints(study),
         ),
         warnings=tuple(warnings),
     )
@@ -266,6 +378,7 @@ def classify_path(
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
+    saliency: bool = True,
     progress: Progress = silent,
 ) -> tuple[StudyResult, tuple[Path, ...]]:
     """Read a study, classify its lesions and write the output folder.
@@ -278,8 +391,8 @@ def classify_path(
         Output folder; it appears complete or not at all.
     model
         Name or folder of a bundle.
-    device, precision, progress
-        See :func:`classify_study`.
+    device, precision, saliency, progress
+        See :func:`analyse_study`.
 
     Returns
     -------
@@ -297,7 +410,14 @@ def classify_path(
 
     with output_folder(out) as folder:
         result = classify_into(
-            folder, path, load_bundle(model), mask=mask, device=device, precision=precision, progress=progress
+            folder,
+            path,
+            load_bundle(model),
+            mask=mask,
+            device=device,
+            precision=precision,
+            saliency=saliency,
+            progress=progress,
         )
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
@@ -311,6 +431,7 @@ def classify_into(
     mask: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    saliency: bool = True,
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
@@ -319,10 +440,16 @@ def classify_into(
         progress("read", 0.0)
         study = read_study(path, mask)
         progress("read", 1.0)
-    result = classify_study(
-        study, bundle, device=device, precision=precision, progress=progress, stopwatch=stopwatch
+    outcome = analyse_study(
+        study,
+        bundle,
+        device=device,
+        precision=precision,
+        saliency=saliency,
+        progress=progress,
+        stopwatch=stopwatch,
     )
-    return write_result(study, result, folder, stopwatch, progress)
+    return write_result(study, outcome.result, folder, stopwatch, progress, outcome.explanations)
 
 
 def write_result(
@@ -331,19 +458,35 @@ def write_result(
     folder: Path,
     stopwatch: Stopwatch,
     progress: Progress = silent,
+    explanations: Sequence[LesionExplanation] = (),
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took."""
+    from LiverLesionAI.writers.figures import write_figures
+    from LiverLesionAI.writers.report import missing_packages, write_report
+    from LiverLesionAI.writers.saliency import write_saliency
     from LiverLesionAI.writers.scene import write_scene
     from LiverLesionAI.writers.tables import write_results
     from LiverLesionAI.writers.volumes import write_volumes
 
+    missing = missing_packages()
+    if missing:
+        warning = NO_REPORT.format(packages=" and ".join(missing))
+        result = replace(result, warnings=(*result.warnings, warning))
+    figures = {}
     with stopwatch.time("write"):
         progress("write", 0.0)
         write_volumes(study, result, folder)
-        progress("write", 0.4)
-        write_scene(study, result, folder / "scene.mrb")
+        progress("write", 0.3)
+        if explanations:
+            write_saliency(explanations, folder / "saliency")
+        if explanations and not missing:
+            figures = write_figures(explanations, result, folder / "figures")
+        progress("write", 0.6)
+        write_scene(study, result, folder / "scene.mrb", explanations)
     result = replace(result, provenance=replace(result.provenance, seconds=dict(stopwatch.seconds)))
     write_results(result, folder)
+    if not missing:
+        write_report(result, folder / "report.html", figures)
     progress("write", 1.0)
     return result
 

@@ -67,7 +67,9 @@ class LesionResult:
 
     ``tasks`` is empty where the lesion could not be classified; ``warnings`` then says why. ``diameter_mm``
     is the longest axial diameter; ``centroid_lps_mm`` lies in the reference frame; ``crop_mm`` is the side of
-    the cube that the network saw.
+    the cube that the network saw. Where the answer was explained, ``sequence_weights`` gives for each task
+    each sequence's ``shapley`` value and, with linear heads, its ``share`` for the predicted class, and
+    ``sequence_interactions`` the interaction of each pair of sequences (:mod:`LiverLesionAI.saliency`).
     """
 
     id: int
@@ -83,8 +85,47 @@ class LesionResult:
 
 
 @dataclass(frozen=True)
+class SequenceRegistration:
+    """How one sequence was registered to the reference.
+
+    Attributes
+    ----------
+    transform
+        The last stage that was kept: ``"translation"``, ``"rigid"``, ``"affine"`` or ``"bspline"``;
+        ``"none"`` where the scanner's positions stay, ``"given"`` where the sequence brought a transform along.
+    metric_before, metric_after
+        Normalised mutual information with the reference around the lesions, 1 (independent) to 2; None where
+        nothing was measured.
+    warnings
+        Stages that were refused, and why.
+    """
+
+    transform: str
+    metric_before: float | None
+    metric_after: float | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Provenance:
-    """How the result came about: software and versions, start (ISO 8601, UTC), seconds per step, settings."""
+    """How the result came about.
+
+    Attributes
+    ----------
+    software
+        This program and its version.
+    started
+        ISO 8601, UTC.
+    seconds
+        Step to the time it took.
+    device, precision
+        What the network ran on.
+    parameters
+        Settings of each step.
+    inputs
+        Sequence, or ``lesions``, to what identifies it: ``{"series_uid": …}`` for DICOM, else
+        ``{"sha256": …}`` of voxels and geometry (:mod:`LiverLesionAI.fingerprint`).
+    """
 
     software: str
     started: str
@@ -92,6 +133,7 @@ class Provenance:
     device: str
     precision: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +145,7 @@ class StudyResult:
     lesions: tuple[LesionResult, ...]
     provenance: Provenance
     study_tasks: Mapping[str, TaskResult] = field(default_factory=dict)
-    registration: Mapping[str, Any] = field(default_factory=dict)
+    registration: Mapping[str, SequenceRegistration] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property

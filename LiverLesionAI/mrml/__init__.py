@@ -6,6 +6,8 @@ only one that imports ``slicer``. It runs inside Slicer and, without the desktop
 """
 
 from LiverLesionAI.mrml.colours import LESION, add_colour_table, terminology_entry
+from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, show_as_overlay
+from LiverLesionAI.mrml.plots import add_bar_chart
 from LiverLesionAI.mrml.scene import (
     Node,
     add_node,
@@ -22,13 +24,16 @@ from LiverLesionAI.mrml.scene import (
 from LiverLesionAI.mrml.segments import Segment, add_segmentation, labels_from_segmentation, reference_volume
 from LiverLesionAI.mrml.tables import add_table, add_text
 from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
-from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views
+from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views, subfolder_item
 from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window
 
 __all__ = [
     "LESION",
     "Node",
     "Segment",
+    "add_bar_chart",
+    "add_colour_legend",
+    "add_colour_scale",
     "add_colour_table",
     "add_node",
     "add_segmentation",
@@ -51,7 +56,9 @@ __all__ = [
     "remove_nodes",
     "save_scene",
     "set_window",
+    "show_as_overlay",
     "show_in_slice_views",
+    "subfolder_item",
     "terminology_entry",
     "transform_between",
     "vtk_messages_logged",

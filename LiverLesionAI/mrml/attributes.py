@@ -15,6 +15,13 @@ REFERENCE = "reference"
 LESIONS = "lesions"
 OUTLINE = "outline"
 CLASSES = "classes"
+SALIENCY = "saliency"
+
+LESION = "LiverLesionAI.lesion"
+"""Label of the lesion that a map, table or chart is about."""
+
+MAP = "LiverLesionAI.map"
+"""The sequence that a saliency map lies over, followed by ``weighted`` where it is scaled by the weights."""
 
 INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
 """Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""

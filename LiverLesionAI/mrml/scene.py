@@ -52,6 +52,7 @@ def new_scene() -> Node:
     application.GetColorLogic().SetMRMLScene(scene)
     application.GetColorLogic().AddDefaultColorNodes()
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     return scene
 
 

@@ -32,6 +32,12 @@ def folder_item(scene: Node, study_id: str, beside: Node | None = None) -> int:
     return folder
 
 
+def subfolder_item(scene: Node, folder: int, name: str) -> int:
+    """Find a folder by name directly inside a subject-hierarchy folder, or make it."""
+    hierarchy = _hierarchy(scene)
+    return hierarchy.GetItemChildWithName(folder, name) or hierarchy.CreateFolderItem(folder, name)
+
+
 def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:
     """Put nodes into a subject-hierarchy folder."""
     hierarchy = _hierarchy(scene)
@@ -44,7 +50,12 @@ def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:
 
 
 def show_in_slice_views(
-    scene: Node, background: Node, centre_lps_mm: Sequence[float], field_of_view_mm: float
+    scene: Node,
+    background: Node,
+    centre_lps_mm: Sequence[float],
+    field_of_view_mm: float,
+    foreground: Node | None = None,
+    opacity: float = 0.0,
 ) -> None:
     """Show a volume in the three slice views, centred on a point.
 
@@ -53,16 +64,20 @@ def show_in_slice_views(
     scene
         The scene.
     background
-        Volume node for the background layer; the other layers are emptied.
+        Volume node for the background layer.
     centre_lps_mm
         Point of the world, LPS mm.
     field_of_view_mm
         Width of what each view shows.
+    foreground, opacity
+        Volume node for the foreground layer, if any, and how much it covers, in [0, 1]. The label layer is
+        emptied.
     """
     for view, orientation in SLICE_VIEWS.items():
         composite = _view_node(scene, "vtkMRMLSliceCompositeNode", view)
         composite.SetBackgroundVolumeID(background.GetID())
-        composite.SetForegroundVolumeID(None)
+        composite.SetForegroundVolumeID(foreground.GetID() if foreground else None)
+        composite.SetForegroundOpacity(opacity)
         composite.SetLabelVolumeID(None)
         plane = _view_node(scene, "vtkMRMLSliceNode", view)
         plane.SetOrientation(orientation)

@@ -150,7 +150,7 @@ def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
     unknown = []
     nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
     for node in sorted(nodes, key=lambda node: node.GetAttribute(attributes.SEQUENCE) is None):
-        if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(attributes.ROLE) == attributes.SALIENCY:
             continue
         marked = node.GetAttribute(attributes.SEQUENCE)
         sequence = marked if marked in SEQUENCES else sequence_named(node.GetName())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,9 +18,14 @@ from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
 from LiverLesionAI.writers.volumes import CLASS_TASK, lesion_classes
 
+if TYPE_CHECKING:
+    from LiverLesionAI.explanation.lesion import LesionExplanation
+    from LiverLesionAI.writers.scene_saliency import SaliencyNodes
+
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
 _FIELD_OF_VIEW_MM = 250.0
+_SALIENCY_OPACITY = 0.5
 _WINDOW_PERCENTILES = (0.5, 99.5)
 
 
@@ -27,7 +33,8 @@ _WINDOW_PERCENTILES = (0.5, 99.5)
 class StudyNodes:
     """Where a study's nodes are in a scene; None where the study has no such part.
 
-    ``folder`` is the study's item in the subject hierarchy, ``volumes`` maps sequences to volume nodes.
+    ``folder`` is the study's item in the subject hierarchy, ``volumes`` maps sequences to volume nodes,
+    ``saliency`` lesions to the nodes of their explanations.
     """
 
     folder: int
@@ -37,9 +44,12 @@ class StudyNodes:
     colours: Node | None = None
     table: Node | None = None
     text: Node | None = None
+    saliency: Mapping[int, SaliencyNodes] = field(default_factory=dict)
 
 
-def write_scene(study: Study, result: StudyResult, path: Path) -> Path:
+def write_scene(
+    study: Study, result: StudyResult, path: Path, explanations: Sequence[LesionExplanation] = ()
+) -> Path:
     """Write a study and its result as ``.mrb``, to be opened in Slicer.
 
     Raises
@@ -51,14 +61,18 @@ def write_scene(study: Study, result: StudyResult, path: Path) -> Path:
     """
     scene = mrml.new_scene()
     with mrml.vtk_messages_logged():
-        nodes = show_study(scene, study, result)
+        nodes = show_study(scene, study, result, explanations=explanations)
         arrange_views(scene, study, nodes)
     mrml.save_scene(scene, path)
     return path
 
 
 def show_study(
-    scene: Node, study: Study, result: StudyResult | None = None, volumes: Mapping[str, Node] | None = None
+    scene: Node,
+    study: Study,
+    result: StudyResult | None = None,
+    volumes: Mapping[str, Node] | None = None,
+    explanations: Sequence[LesionExplanation] = (),
 ) -> StudyNodes:
     """Put a study and its result into a scene, in the place of what was shown of it before.
 
@@ -73,6 +87,8 @@ def show_study(
     volumes
         Sequence to volume node, where the sequences are in the scene already: they stay as and where they
         are, and the result goes beside them in the subject hierarchy.
+    explanations
+        Of the study's lesions: saliency maps and sequence weights.
 
     Returns
     -------
@@ -89,9 +105,13 @@ def show_study(
         lesions = lesion_table(result)
         table = _mark(mrml.add_table(scene, f"{study.id} lesions", lesions.columns, lesions.rows), study)
         text = _mark(mrml.add_text(scene, _title(result), result_text(result)), study)
+    saliency = _add_saliency(scene, study, explanations, reference)
     folder = mrml.folder_item(scene, study.id, beside=reference)
     mrml.file_under(scene, folder, study_nodes(scene, study.id))
-    return StudyNodes(folder, volumes, segmentation, classes, colours, table, text)
+    for lesion_id, nodes in saliency.items():
+        title = f"{study.lesion_name(lesion_id)}: why"
+        mrml.file_under(scene, mrml.subfolder_item(scene, folder, title), nodes.nodes)
+    return StudyNodes(folder, volumes, segmentation, classes, colours, table, text, saliency)
 
 
 def study_nodes(scene: Node, study_id: str) -> list[Node]:
@@ -107,9 +127,24 @@ def clear_study(scene: Node, study_id: str, keep: Collection[Node] = ()) -> None
 
 
 def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
-    """Show the arterial phase, else the reference, in the slice views, centred on the first lesion."""
-    first_look = next((name for name in _FIRST_LOOK if name in nodes.volumes), study.reference)
+    """Show the first lesion in the slice views.
+
+    An explained lesion is shown in the sequence that counted most, its saliency map in the foreground, in the
+    slice of the lesion's largest area; any other in the arterial phase, else in the reference.
+    """
     reference = nodes.volumes[study.reference]
+    for first in nodes.saliency.values():
+        why = first.explanation
+        mrml.show_in_slice_views(
+            scene,
+            nodes.volumes[why.strongest],
+            mrml.point_in_world(reference, why.slice_centre_lps_mm(why.largest_slice)),
+            _FIELD_OF_VIEW_MM,
+            foreground=first.strongest,
+            opacity=_SALIENCY_OPACITY,
+        )
+        return
+    first_look = next((name for name in _FIRST_LOOK if name in nodes.volumes), study.reference)
     centre = mrml.point_in_world(reference, _centre(study))
     mrml.show_in_slice_views(scene, nodes.volumes[first_look], centre, _FIELD_OF_VIEW_MM)
 
@@ -182,6 +217,16 @@ def _add_classes(
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
     node.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
     return node, colours
+
+
+def _add_saliency(
+    scene: Node, study: Study, explanations: Sequence[LesionExplanation], reference: Node
+) -> Mapping[int, SaliencyNodes]:
+    if not explanations:
+        return {}
+    from LiverLesionAI.writers.scene_saliency import add_saliency
+
+    return add_saliency(scene, study, explanations, reference)
 
 
 def _segment(study: Study, lesion_id: int, answer: LesionResult | None) -> Segment:

@@ -54,17 +54,17 @@ def write_lesions(study: Study, result: StudyResult, folder: Path) -> tuple[Path
     """Write ``lesions.nii.gz`` and ``lesion_classes.nii.gz`` on the grid of the mask that was given."""
     if study.lesions is None:
         return ()
-    paths = [_write_image(smallest_labels(study.lesions), folder / "lesions.nii.gz")]
+    paths = [write_image(smallest_labels(study.lesions), folder / "lesions.nii.gz")]
     classes = lesion_classes(study, result)
     if classes is not None:
-        paths.append(_write_image(classes, folder / "lesion_classes.nii.gz"))
+        paths.append(write_image(classes, folder / "lesion_classes.nii.gz"))
     return tuple(paths)
 
 
 def write_registered(study: Study, folder: Path) -> tuple[Path, ...]:
     """Write every sequence as ``<SEQ>.nii.gz`` on the reference image's grid, for looking."""
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(_write_image(registered(study, name), folder / f"{name}.nii.gz") for name in study.images)
+    return tuple(write_image(registered(study, name), folder / f"{name}.nii.gz") for name in study.images)
 
 
 def write_transforms(study: Study, folder: Path) -> tuple[Path, ...]:
@@ -125,7 +125,14 @@ def smallest_labels(labels: sitk.Image) -> sitk.Image:
     return sitk.Cast(labels, sitk.sitkUInt8 if highest < 256 else sitk.sitkUInt16)
 
 
-def _write_image(image: sitk.Image, path: Path) -> Path:
+def write_image(image: sitk.Image, path: Path) -> Path:
+    """Write an image, compressed.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:

@@ -1,0 +1,225 @@
+"""Explaining lesions, fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.explanation.branches import STAGES
+from LiverLesionAI.explanation.gradcam import INTEGRATION_STEPS as CAM_STEPS
+from LiverLesionAI.explanation.gradcam import activation_maps
+from LiverLesionAI.explanation.gradients import (
+    INTEGRATION_STEPS,
+    NOISY_COPIES,
+    integrated_gradients,
+    smoothed_gradients,
+)
+from LiverLesionAI.explanation.lesion import LesionExplanation
+from LiverLesionAI.explanation.weights import FoldGame, play, sequence_weights
+from LiverLesionAI.patches import LesionInput
+from LiverLesionAI.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from LiverLesionAI.inference import Classifier, LesionPrediction
+    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+
+Method = Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"]
+METHODS: tuple[Method, ...] = get_args(Method)
+DEFAULT_METHOD: Method = "integrated-grad-cam"
+DEFAULT_STAGE = "layer1"
+MAP_TASK = "type"
+"""The task whose class the maps explain, where a model has it; else its first task."""
+
+_GRADIENT_PERCENTILE = 99.9
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to explain, and how.
+
+    Attributes
+    ----------
+    method
+        ``"integrated-grad-cam"`` or plain ``"grad-cam"`` (:mod:`LiverLesionAI.explanation.gradcam`), at
+        `stage`; the finer and far slower ``"integrated-gradients"`` or ``"smoothed-gradients"``
+        (:mod:`LiverLesionAI.explanation.gradients`).
+    stage
+        Stage of the activation maps.
+    task
+        Task whose class the maps explain; by default ``type``, else the model's first.
+    classes
+        Task to the class to be explained; by default each lesion's predicted one.
+    seed
+        Of the noise of smoothed gradients.
+    """
+
+    method: Method = DEFAULT_METHOD
+    stage: str = DEFAULT_STAGE
+    task: str | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass
+class _Gathered:
+    """What the folds said so far about one lesion."""
+
+    signed: NDArray[np.float64]
+    games: list[FoldGame] = field(default_factory=list)
+
+
+def explain(
+    classifier: Classifier,
+    inputs: Sequence[LesionInput],
+    predictions: Sequence[LesionPrediction],
+    settings: Settings | None = None,
+    progress: Progress = silent,
+) -> tuple[LesionExplanation, ...]:
+    """Explain what a model said about lesions.
+
+    Parameters
+    ----------
+    classifier
+        The classifier that made the predictions; with ``keep_loaded`` its weights are not read again.
+    inputs, predictions
+        The lesions and what was predicted for them, in the same order.
+    settings
+        What to explain; by default the predicted classes, by integrated Grad-CAM.
+    progress
+        Told the fraction of the work that is done.
+
+    Returns
+    -------
+    tuple of LesionExplanation
+        In the order of the inputs.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a method, stage, task or class that there is not.
+    BundleError
+        If weights are missing or damaged.
+
+    Examples
+    --------
+    >>> classifier = Classifier(bundle, keep_loaded=True)  # doctest: +SKIP
+    >>> lesions = explain(classifier, inputs, classifier.predict(inputs))  # doctest: +SKIP
+    >>> lesions[0].strongest, lesions[0].weights["type"].shapley.sum()  # doctest: +SKIP
+    ('LAP', 9.82)
+    """
+    settings = settings or Settings()
+    taxonomies = classifier.bundle.taxonomies
+    task = _checked_task(settings, tuple(taxonomies))
+    targets = [_targets(settings, each) for each in predictions]
+    indices = [{name: taxonomies[name].index(target) for name, target in each.items()} for each in targets]
+    gathered = [_Gathered(np.zeros(lesion.patches[:, 0].shape)) for lesion in inputs]
+    folds = classifier.bundle.fold_count
+    ticks = _Ticks(progress, folds * len(inputs), _steps(settings.method))
+    for fold in range(folds if inputs else 0):
+        network = classifier.network(fold)
+        for lesion, index, found in zip(inputs, indices, gathered, strict=True):
+            signed, game = _one_fold(network, lesion, task, index[task], settings, classifier, ticks)
+            found.signed += signed / folds
+            found.games.append(game)
+            ticks.lesion_done()
+    return tuple(
+        _explanation(lesion, found, task, target, index, settings)
+        for lesion, found, target, index in zip(inputs, gathered, targets, indices, strict=True)
+    )
+
+
+def _one_fold(
+    network: MultitaskResNet3D,
+    lesion: LesionInput,
+    task: str,
+    index: int,
+    settings: Settings,
+    classifier: Classifier,
+    ticks: _Ticks,
+) -> tuple[NDArray[np.float64], FoldGame]:
+    import torch
+
+    patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
+    arguments = network, patches, lesion.present, task, index
+    steps = 0 if settings.method == "grad-cam" else CAM_STEPS
+    maps, features = activation_maps(
+        *arguments, stage=settings.stage, autocast=classifier.autocast(), steps=steps
+    )
+    if settings.method == "integrated-gradients":
+        maps = integrated_gradients(*arguments, ticks.step_done)
+    elif settings.method == "smoothed-gradients":
+        maps = smoothed_gradients(*arguments, ticks.step_done, settings.seed)
+    return maps, play(network, features, lesion.present)
+
+
+def _explanation(
+    lesion: LesionInput,
+    found: _Gathered,
+    task: str,
+    target: Mapping[str, str],
+    index: Mapping[str, int],
+    settings: Settings,
+) -> LesionExplanation:
+    sequences = tuple(name for name, there in zip(lesion.sequences, lesion.present, strict=True) if there)
+    weights = {
+        name: sequence_weights(found.games, name, target[name], index[name], sequences) for name in target
+    }
+    percentile = _GRADIENT_PERCENTILE if _steps(settings.method) else 100.0
+    maps = unit_maps(found.signed, percentile)
+    return LesionExplanation(lesion, task, target[task], settings.method, maps, weights)
+
+
+def unit_maps(signed: NDArray[np.float64], percentile: float = 100.0) -> NDArray[np.float32]:
+    """Keep what speaks for the class and bring each sequence to [0, 1].
+
+    Parameters
+    ----------
+    signed
+        ``[sequence, z, y, x]``.
+    percentile
+        This percentile of a sequence's map, or its maximum (100), becomes 1; what lies above is clipped.
+    """
+    positive = np.maximum(signed, 0.0)
+    largest = np.percentile(positive, percentile, axis=(1, 2, 3), keepdims=True)
+    scaled = np.divide(positive, largest, out=np.zeros_like(positive), where=largest > 0)
+    return np.minimum(scaled, 1.0).astype(np.float32)
+
+
+class _Ticks:
+    """Tells progress as lesions, and steps within them, are done."""
+
+    def __init__(self, progress: Progress, lesions: int, steps: int) -> None:
+        self._progress, self._lesions, self._steps = progress, lesions, steps
+        self._done, self._step = 0, 0
+
+    def step_done(self) -> None:
+        self._step += 1
+        self._progress("explain", (self._done + self._step / (self._steps + 1)) / self._lesions)
+
+    def lesion_done(self) -> None:
+        self._done, self._step = self._done + 1, 0
+        self._progress("explain", self._done / self._lesions)
+
+
+def _steps(method: Method) -> int:
+    return {"integrated-gradients": INTEGRATION_STEPS, "smoothed-gradients": NOISY_COPIES}.get(method, 0)
+
+
+def _checked_task(settings: Settings, tasks: tuple[str, ...]) -> str:
+    if settings.method not in METHODS:
+        raise ConfigError(f"Method {settings.method!r} is not known; choose one of {', '.join(METHODS)}.")
+    if settings.stage not in STAGES:
+        raise ConfigError(f"Stage {settings.stage!r} is not known; choose one of {', '.join(STAGES)}.")
+    for task in (settings.task, *settings.classes):
+        if task is not None and task not in tasks:
+            raise ConfigError(f"The model has no task {task!r}; it has {', '.join(tasks)}.")
+    return settings.task or (MAP_TASK if MAP_TASK in tasks else tasks[0])
+
+
+def _targets(settings: Settings, prediction: LesionPrediction) -> dict[str, str]:
+    return {task: settings.classes.get(task, answer.predicted) for task, answer in prediction.tasks.items()}

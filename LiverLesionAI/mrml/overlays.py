@@ -1,0 +1,61 @@
+"""Scalar maps to be laid over an image: colour scale, threshold and legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
+
+
+def add_colour_scale(scene: Node, name: str, colours: Sequence[Sequence[float]]) -> Node:
+    """Add a continuous colour scale.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    name
+        The node's name.
+    colours
+        Red, green and blue in [0, 1], from the lowest value to the highest.
+
+    Returns
+    -------
+    vtkMRMLColorTableNode
+    """
+    node = add_node(scene, "vtkMRMLColorTableNode", name)
+    node.SetTypeToUser()
+    node.SetHideFromEditors(False)
+    node.SetNumberOfColors(len(colours))
+    for value, (red, green, blue) in enumerate(colours):
+        node.SetColor(value, f"{value / (len(colours) - 1):.3f}", red, green, blue, 1)
+    node.AddDefaultStorageNode()
+    return node
+
+
+def show_as_overlay(volume: Node, scale: Node, threshold: float, upper: float = 1.0) -> None:
+    """Colour a scalar volume from 0 to `upper` and leave out what lies below a threshold."""
+    display = volume.GetDisplayNode()
+    display.SetAndObserveColorNodeID(scale.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0.0, upper)
+    display.SetInterpolate(True)
+    display.AutoThresholdOff()
+    display.SetThreshold(threshold, upper)
+    display.ApplyThresholdOn()
+
+
+def add_colour_legend(volume: Node, title: str) -> Node:
+    """Add a legend that shows with a volume in the slice views.
+
+    Returns
+    -------
+    vtkMRMLColorLegendDisplayNode
+    """
+    node = slicer_module().vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
+    node.SetTitleText(title)
+    node.SetLabelFormat("%.1f")
+    node.SetNumberOfLabels(5)
+    node.SetVisibility3D(False)
+    node.SetVisibility(True)
+    return node
