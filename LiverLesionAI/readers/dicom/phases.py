@@ -143,8 +143,8 @@ def _named_phase(image: _Image, gadoxetic: bool | None) -> _Image:
         return image.labelled(
             OTHER, SAID, f"early arterial phase: {said.word('early arterial')!r} in its name"
         )
-    if said.says("pre") and not named and not said.word("pre").startswith("mask"):
-        if said.word("enhanced", "pre").startswith("post") or said.says("dynamic"):
+    if said.says("pre") and not named:
+        if said.word("enhanced", "pre").startswith("post") or (said.says("dynamic") and stack.phases > 1):
             return image
         return image.labelled("T1WI", CLEAR, f"{said.word('pre')!r} in its name")
     if "HBP" in named:
@@ -212,10 +212,12 @@ def _solve_group(images: list[_Image], enhanced_from: float, gadoxetic: bool | N
         solved = [_by_time(image, *start, gadoxetic) for image in open_ones]
     elif len(images) == 1:
         solved = [_alone(images[0], enhanced_from)]
-    elif any(image.label in ("LAP", "PVP", "DP", "HBP") for image in images):
+    elif any(image.label in WINDOWS_S for image in images):
         solved = [_beside_named_ones(image, images) for image in open_ones]
     else:
-        solved = _by_order(images, gadoxetic)
+        solved = _by_order(
+            [image for image in images if image.label == "T1WI" or image in open_ones], gadoxetic
+        )
     labelled = {image.index: image for image in solved}
     return [labelled.get(image.index, image) for image in images]
 

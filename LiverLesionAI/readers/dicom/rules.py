@@ -41,6 +41,7 @@ _SURELY_NONE = {
     "spectroscopy": "spectroscopy",
     "note": "report, key image or picture of the screen",
     "angiography": "angiography",
+    "perfusion": "perfusion image",
     "ssfp": "balanced steady-state sequence",
     "reformatted": "reformatted or projected image",
 }
@@ -183,7 +184,7 @@ def _gradient_echo_called_t2(first: Frame, word: str) -> Answer:
 
 def _by_echo_time(first: Frame, spin_echo: bool, word: str, says_t1: bool) -> Answer | None:
     te = first.te or 0.0
-    echo = f"spin echo with TE {te:g} ms" if spin_echo else f"TE {te:g} ms"
+    echo = f"spin echo with TE {te:.3g} ms" if spin_echo else f"TE {te:.3g} ms"
     if te > HEAVY_T2_TE_MS:
         return Answer(OTHER, SAID, (f"{echo}: so heavily T2-weighted that only fluid is seen (MRCP)",))
     if te >= T2_TE_MS[0] and says_t1:
@@ -220,7 +221,7 @@ def _by_fat_water_clock(first: Frame) -> Answer:
         )
     turns = first.te * first.field_t * FAT_WATER_KHZ_PER_TESLA
     off = abs(turns - round(turns))
-    when = f"TE {first.te:g} ms at {first.field_t:g} T"
+    when = f"TE {first.te:.3g} ms at {first.field_t:g} T"
     if first.te > 8 or 0.2 < off < 0.3:
         return Answer(None, 0.0, (f"{when} is neither in nor opposed phase",))
     sequence, said = ("INPHASE", "in phase") if off <= 0.2 else ("OUTPHASE", "opposed")
@@ -242,13 +243,15 @@ def _t1(stack: Stack, said: Reading) -> Answer | None:
     if not (named or phases or (gradient_echo and short)):
         return None
     if first.te is not None and first.te > SHORT_TE_MS:
-        return Answer(None, 0.0, (f"TE {first.te:g} ms is no T1 weighting",))
+        return Answer(None, 0.0, (f"TE {first.te:.3g} ms is no T1 weighting",))
+    if said.says("quantitative"):
+        return Answer(None, 0.0, (f"{said.word('quantitative')!r} in its name: its weighting is not known",))
     says_which = phases or said.says("water", "fat suppressed", "pre", "dynamic", "enhanced")
     if said.says("dixon") and stack.kind == "" and not says_which:
         return Answer(None, 0.0, ("a Dixon series that does not say which of its images this is",))
     reasons = []
     if gradient_echo and short:
-        reasons.append(f"gradient echo with TE {first.te:g} ms")
+        reasons.append(f"gradient echo with TE {first.te:.3g} ms")
     if named:
         reasons.append(f"{said.word('t1 volume', 't1')!r} in its name")
     return Answer(T1, CLEAR if len(reasons) > 1 else SAID, tuple(reasons))

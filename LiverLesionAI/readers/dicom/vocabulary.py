@@ -43,7 +43,8 @@ WORDS: tuple[Word, ...] = (
         r"pjn", r"projection\w*", r"rekon\w*", r"重建", r"再構成",
     )),
     Word("subtracted", (
-        r"sub(s|tr\w*)?\d*", r"subtraktion", r"soustraction", r"减影", r"剪影", r"サブトラクション", r"差分",
+        r"sub(s|tr\w*)?\d*", r"subtraktion", r"soustraction", r"减影", r"剪影", r"サブトラクション",
+        r"差分",
     )),
     Word("mrcp", (
         r"\w*mrcp\w*", r"thick ?slab", r"thk ?slab", r"thick ?sl(ices?|ab)?", r"cholangio\w*",
@@ -57,13 +58,20 @@ WORDS: tuple[Word, ...] = (
         r"swi\w*", r"swan", r"swip", r"venobold", r"t2 ?star\w*", r"t2s", r"r2s", r"r2 ?star",
     )),
     Word("map", (
-        r"t[12] ?map\w*", r"molli\w*", r"shmolli", r"r2 ?map", r"t2 ?map", r"fat ?fraction", r"ff",
-        r"pdff", r"iron", r"fatfrac\w*", r"(fat)?frac\w*", r"histo\w*", r"ideal ?iq ?(fat|r2)\w*",
-        r"mre\w*", r"elasto\w*", r"stiff\w*", r"touch", r"q?flow", r"exponential\w*", r"eadc", r"exp ?adc",
-        r"colfa", r"perfusion ?map\w*", r"ktrans", r"弹性\w*", r"elastographie",
+        r"\w*([tr][12]|b[01]) ?(star)? ?map\w*", r"molli\w*", r"shmolli", r"r2 ?map", r"t2 ?map",
+        r"fat ?fraction", r"ff", r"pdff", r"iron", r"fatfrac\w*", r"(fat)?frac\w*", r"histo\w*",
+        r"ideal ?iq ?(fat|r2)\w*", r"\w*mre", r"elasto\w*", r"stiff\w*", r"touch", r"q?flow",
+        r"exponential\w*", r"eadc", r"exp ?adc", r"colfa", r"perfusion ?map\w*", r"ktrans", r"弹性\w*",
+        r"elastographie",
     )),
     Word("angiography", (
         r"mra", r"tof", r"angio\w*", r"native ?trufi\w*", r"pc ?mra", r"inhance\w*", r"血管成像",
+    )),
+    Word("perfusion", (
+        r"asl", r"3d ?asl", r"cerebral ?blood ?flow", r"cbf", r"灌注\w*",
+    )),
+    Word("quantitative", (
+        r"quant\w*", r"q ?m?dixon", r"ideal ?iq", r"定量\w*",
     )),
     Word("spectroscopy", (
         r"mrs", r"press", r"svs", r"spectro\w*",
@@ -71,16 +79,16 @@ WORDS: tuple[Word, ...] = (
     Word("note", (
         r"kos?", r"key ?(images?|objects?)", r"screen ?(save|capture)\w*", r"phoenix\w*",
         r"patient ?protocol", r"dose ?report", r"protocol ?(page|summary)", r"summary",
-        r"presentation ?state", r"results?", r"report",
+        r"presentation ?state", r"default ?ps ?series", r"processed ?images", r"results?", r"report",
     )),
     Word("lung or bone", (
         r"lung\w*", r"bone", r"knochen", r"poumon", r"肺", r"骨",
     )),
     # contrast of the image
     Word("t2", (
-        r"\w*t2(w|wi|weighted)?\d*", r"haste\w*", r"ssfse\w*", r"ss ?fse\w*", r"ssh ?tse\w*", r"ss ?tse",
-        r"uftse", r"sshtse", r"f?rfse\w*", r"e?t2w?", r"blade", r"f?blade\w*", r"multivane\w*", r"jet",
-        r"fase\w*", r"t2压脂\w*", r"重t2",
+        r"\w*t2(w|wi|weighted)?\d*", r"\w*t2tse\w*", r"haste\w*", r"ssfse\w*", r"ss ?fse\w*",
+        r"ssh ?tse\w*", r"ss ?tse", r"uftse", r"sshtse", r"f?rfse\w*", r"e?t2w?", r"blade", r"f?blade\w*",
+        r"multivane\w*", r"jet", r"fase( ?[23]d)?", r"t2压脂\w*", r"重t2",
     )),
     Word("long te fast spin echo", (
         r"propeller\w*", r"prop",
@@ -135,8 +143,7 @@ WORDS: tuple[Word, ...] = (
     Word("fat suppressed", (
         r"fs", r"fat ?sat\w*", r"fatsat", r"spair\w*", r"spir\w*", r"stir\w*", r"fat ?sup\w*", r"we",
         r"sfs", r"tirm", r"proset", r"fettges\w*", r"fetts\w*", r"sat ?graisse", r"压脂", r"抑脂",
-        r"脂肪抑制",
-        r"aspir", r"special",
+        r"脂肪抑制", r"aspir", r"special",
     )),
     # contrast agent
     Word("pre", (
@@ -151,8 +158,8 @@ WORDS: tuple[Word, ...] = (
         r"primovist", r"eovist", r"dotarem", r"gadovist",
     )),
     Word("dynamic", (
-        r"dyn(a?)\w*", r"multi ?phase", r"m ?ph\w*", r"dce\w*", r"动态\w*", r"ダイナミック", r"perfu\w*",
-        r"tricks", r"4d",
+        r"dyn\w*", r"grasp\w*", r"\w*perfu\w*", r"ph?asen", r"fasen", r"multi ?phase", r"m ?ph\w*",
+        r"dce\w*", r"动态\w*", r"ダイナミック", r"perfu\w*", r"tricks", r"4d",
     )),
     Word("early arterial", (
         r"early ?art\w*", r"fr[uü]h ?art\w*", r"art[eé]riel+e? ?pr[eé]coce", r"动脉早期", r"早期動脈相",
@@ -167,10 +174,9 @@ WORDS: tuple[Word, ...] = (
         r"portov\w*", r"门脉\w*", r"门静脉\w*", r"静脉期", r"門脈\w*", r"门脉期", r"ce ?p", r"c ?\+ ?v",
     )),
     Word("DP", (
-        r"del(ay\w*)?", r"dela[iy]\w*", r"eq(uil\w*)?", r"late(?! ?art)", r"tardi\w*", r"spät(?! ?art)\w*",
-        r"gleichgewicht\w*", r"transit\w*", r"interstitial\w*", r"延迟\w*", r"延時\w*", r"平衡\w*",
-        r"後期\w*",
-        r"遅延\w*", r"移行\w*", r"ce ?d", r"c ?\+ ?delay", r"d ?phase",
+        r"del(ay\w*)?", r"dela[iy]\w*", r"eq(uil\w*)?", r"late(?! ?art)", r"tardi\w*",
+        r"sp(ä|ae)t(?! ?art)\w*", r"gleichgewicht\w*", r"transit\w*", r"interstitial\w*", r"延迟\w*",
+        r"延時\w*", r"平衡\w*", r"後期\w*", r"遅延\w*", r"移行\w*", r"ce ?d", r"c ?\+ ?delay", r"d ?phase",
     )),
     Word("HBP", (
         r"hbp\w*", r"hpb", r"hepatobil\w*", r"hepato ?bil\w*", r"hepatocyt\w*", r"hb ?phase",
@@ -239,7 +245,7 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SEPARATORS = re.compile(r"[\s_\-./:;,()\[\]{}<>|*=\"'^~#@!?]+")
-_MINUTES = re.compile(r"(?<![a-z\d.])(\d{1,2})(?:[.,]\d)? ?(?:min\w*|mn|m|分(?:钟|鐘)?|')(?![a-z\d])")
+_MINUTES = re.compile(r"(?<![a-z\d.])(\d{1,3})(?:[.,]\d)? ?(?:min\w*|mn|m|分(?:钟|鐘)?|')(?![a-z\d])")
 _SECONDS = re.compile(r"(?<![a-z\d.])(\d{2,3}) ?(?:s|sec\w*|sek\w*|秒)(?![a-z\d])")
 _B_VALUES = re.compile(
     r"(?<![a-z])b(?:[ _=\-]?)(\d{1,4})(?:[ _]?t)?(?![a-z\d])((?:[ _,\-]+\d{2,4}(?![a-z\d]))*)"
