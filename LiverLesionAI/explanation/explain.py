@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.explanation.branches import STAGES
+from LiverLesionAI.explanation.branches import STAGES, on_voxels
 from LiverLesionAI.explanation.gradcam import INTEGRATION_STEPS as CAM_STEPS
-from LiverLesionAI.explanation.gradcam import activation_maps
+from LiverLesionAI.explanation.gradcam import activation_maps, spread
 from LiverLesionAI.explanation.gradients import (
     INTEGRATION_STEPS,
     NOISY_COPIES,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Method = Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"]
 METHODS: tuple[Method, ...] = get_args(Method)
+CELL_METHODS: tuple[Method, ...] = ("integrated-grad-cam", "grad-cam")
 DEFAULT_METHOD: Method = "integrated-grad-cam"
 DEFAULT_STAGE = "layer1"
 MAP_TASK = "type"
@@ -69,7 +70,7 @@ class Settings:
 class _Gathered:
     """What the folds said so far about one lesion."""
 
-    signed: NDArray[np.float64]
+    maps: list[NDArray[np.float64]] = field(default_factory=list)
     games: list[FoldGame] = field(default_factory=list)
 
 
@@ -117,14 +118,14 @@ def explain(
     task = _checked_task(settings, tuple(taxonomies))
     targets = [_targets(settings, each) for each in predictions]
     indices = [{name: taxonomies[name].index(target) for name, target in each.items()} for each in targets]
-    gathered = [_Gathered(np.zeros(lesion.patches[:, 0].shape)) for lesion in inputs]
+    gathered = [_Gathered() for _ in inputs]
     folds = classifier.bundle.fold_count
     ticks = _Ticks(progress, folds * len(inputs), _steps(settings.method))
     for fold in range(folds if inputs else 0):
         network = classifier.network(fold)
         for lesion, index, found in zip(inputs, indices, gathered, strict=True):
-            signed, game = _one_fold(network, lesion, task, index[task], settings, classifier, ticks)
-            found.signed += signed / folds
+            maps, game = _one_fold(network, lesion, task, index[task], settings, classifier, ticks)
+            found.maps.append(maps)
             found.games.append(game)
             ticks.lesion_done()
     return tuple(
@@ -169,8 +170,12 @@ def _explanation(
     weights = {
         name: sequence_weights(found.games, name, target[name], index[name], sequences) for name in target
     }
-    percentile = _GRADIENT_PERCENTILE if _steps(settings.method) else 100.0
-    maps = unit_maps(found.signed, percentile)
+    signed = np.mean(found.maps, axis=0)
+    if settings.method in CELL_METHODS:
+        smooth = signed if settings.method == "grad-cam" else spread(signed)
+        maps = unit_maps(on_voxels(smooth, lesion.grid.size, STAGES[settings.stage]))
+    else:
+        maps = unit_maps(signed, _GRADIENT_PERCENTILE)
     return LesionExplanation(lesion, task, target[task], settings.method, maps, weights)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from LiverLesionAI.explanation.branches import STAGES, cells, features_of, on_voxels
+from LiverLesionAI.explanation.branches import cells, features_of
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def activation_maps(
     Returns
     -------
     maps : numpy.ndarray
-        ``[S, D, H, W]``, signed, in units of log-odds a cell; zero for absent sequences.
+        ``[S, d, h, w]`` on the cells of the stage, signed, in units of log-odds; zero for absent sequences.
     features : Tensor
         ``[S, F]``, as :meth:`~LiverLesionAI.networks.resnet3d.MultitaskResNet3D.features` gives them.
     """
@@ -105,13 +105,15 @@ def activation_maps(
     else:
         slopes = [each.mean(dim=(2, 3, 4), keepdim=True) for each in gradients(found)]
         change = found
-    size = patches.shape[-1]
-    maps = np.zeros((len(present), *[size] * 3))
+    maps = np.zeros((len(present), *found[0].shape[2:]))
     for i, each, slope in zip(used, change, slopes, strict=True):
-        signed = (each.double() * slope.double()).sum(dim=(0, 1))
-        spread = gaussian_filter(signed.cpu().numpy(), SMOOTHING_CELLS if steps else 0, mode="reflect")
-        maps[i] = on_voxels(spread, size, STAGES[stage])
+        maps[i] = (each.double() * slope.double()).sum(dim=(0, 1)).cpu().numpy()
     return maps, torch.stack(columns)
+
+
+def spread(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread maps ``[S, d, h, w]`` over neighbouring cells (:data:`SMOOTHING_CELLS`)."""
+    return gaussian_filter(maps, (0, *[SMOOTHING_CELLS] * 3), mode="reflect")
 
 
 def class_log_odds(network: MultitaskResNet3D, features: Tensor, task: str, index: int) -> Tensor:
