@@ -1,0 +1,210 @@
+"""The series that results belong to, and what all objects made from it have in common."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import DicomError
+from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
+from LiverLesionAI.study import SequenceImage, Study
+
+if TYPE_CHECKING:
+    from highdicom import Volume
+    from pydicom.dataset import Dataset
+
+MAKER = "LiverLesionAI"
+RESEARCH_NOTICE = "research software: not for clinical use"
+TEXT_LIMIT = 64
+"""Characters that a value of VR LO holds."""
+_UIDS = uuid.uuid5(uuid.NAMESPACE_DNS, "results.liverlesionai.invalid")
+_IDENTIFYING_TAGS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "PatientName",
+)
+
+
+@dataclass(frozen=True)
+class SliceReference:
+    """The image or frame that shows one slice.
+
+    Attributes
+    ----------
+    sop_class_uid, sop_instance_uid
+        The object.
+    frame
+        Number of the frame, counted from 1; None in objects of a single frame.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame: int | None
+
+
+@dataclass(frozen=True)
+class SourceSeries:
+    """Headers of the series that the lesions are outlined on.
+
+    Attributes
+    ----------
+    objects
+        One header for each file, without pixels.
+    slices
+        One reference for each slice, in the order of the image's z index.
+    """
+
+    objects: tuple[Dataset, ...]
+    slices: tuple[SliceReference, ...]
+
+    @property
+    def first(self) -> Dataset:
+        """Any of the headers: for patient, study and frame of reference."""
+        return self.objects[0]
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """Whether the objects hold several frames each."""
+        return "NumberOfFrames" in self.first
+
+    @property
+    def main(self) -> list[Dataset]:
+        """The objects that frames are matched with: all single-frame ones, or one multi-frame object."""
+        return [self.first] if self.is_multi_frame else list(self.objects)
+
+    @property
+    def further(self) -> list[Dataset] | None:
+        """The objects beyond `main`, None where there are none."""
+        return list(self.objects[len(self.main) :]) or None
+
+
+def read_source(sequence: SequenceImage) -> SourceSeries:
+    """Read the headers of the series that a sequence came from.
+
+    Raises
+    ------
+    DicomError
+        If the sequence did not come from DICOM, or a file is gone or cannot be read any more.
+    """
+    source = sequence.dicom
+    if source is None:
+        raise DicomError("The images did not come from DICOM; read the study from its DICOM folder.")
+    headers = {file: _header(file) for file in dict.fromkeys(source.files)}
+    for file, frame in zip(source.files, source.frames, strict=True):
+        _complete(headers[file], frame, sequence.image)
+    slices = tuple(
+        SliceReference(
+            str(headers[file].SOPClassUID),
+            str(headers[file].SOPInstanceUID),
+            frame if "NumberOfFrames" in headers[file] else None,
+        )
+        for file, frame in zip(source.files, source.frames, strict=True)
+    )
+    return SourceSeries(tuple(headers.values()), slices)
+
+
+def _complete(header: Dataset, frame: int, image: sitk.Image) -> None:
+    """Give the header in memory what the libraries look for in one place only.
+
+    Slice thickness may be absent; pixel measures and orientation of a multi-frame object may stand with each
+    frame or with all of them (PS3.3 C.7.6.16).
+    """
+    if "NumberOfFrames" not in header:
+        if header.get("SliceThickness") is None:
+            header.SliceThickness = image.GetSpacing()[2]
+        return
+    shared, own = header.SharedFunctionalGroupsSequence[0], header.PerFrameFunctionalGroupsSequence[frame - 1]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if keyword not in shared:
+            setattr(shared, keyword, own[keyword].value)
+
+
+def other_evidence(study: Study) -> tuple[Dataset, ...]:
+    """What identifies the images of the sequences beside the reference, which the model saw as well.
+
+    Raises
+    ------
+    DicomError
+        If a file is gone or cannot be read any more.
+    """
+    sources = [image.dicom for name, image in study.images.items() if name != study.reference]
+    reference = study.images[study.reference].dicom
+    known = set(reference.files) if reference else set()
+    files = dict.fromkeys(file for source in sources if source for file in source.files)
+    return tuple(_header(file, _IDENTIFYING_TAGS) for file in files if file not in known)
+
+
+def _header(file: Path, tags: tuple[str, ...] | None = None) -> Dataset:
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return dcmread(file, stop_before_pixels=True, specific_tags=list(tags) if tags else None)
+    except (OSError, InvalidDicomError) as error:
+        raise DicomError(
+            f"{file} was read as a part of the study but cannot be read any more ({error}); "
+            "keep the study where it is while it is classified."
+        ) from None
+
+
+def as_volume(image: sitk.Image, source: SourceSeries) -> Volume:
+    """Image as highdicom's volume in the source's frame of reference, axes [slice, row, column]."""
+    from highdicom import Volume
+
+    direction, spacing = np.reshape(image.GetDirection(), (3, 3)), np.asarray(image.GetSpacing())
+    affine = np.eye(4)
+    affine[:3, :3] = (direction * spacing)[:, ::-1]
+    affine[:3, 3] = image.GetOrigin()
+    return Volume(
+        sitk.GetArrayFromImage(image),
+        affine,
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=str(source.first.FrameOfReferenceUID),
+    )
+
+
+def notice(result: StudyResult) -> str:
+    """Sentence that says what the results must not be used for."""
+    return PHANTOM_NOTICE if result.is_phantom_trained else RESEARCH_NOTICE
+
+
+def derived_uid(result: StudyResult, source: SourceSeries, *what: str) -> str:
+    """UID that is the same for the same result of the same study, root 2.25 (DICOM PS3.5 B.2)."""
+    name = "/".join((str(source.first.StudyInstanceUID), result.to_json(), *what))
+    return f"2.25.{uuid.uuid5(_UIDS, name).int}"
+
+
+def tracking_uid(source: SourceSeries, lesion_id: int) -> str:
+    """UID of a lesion, the same in every object and run on this study."""
+    return f"2.25.{uuid.uuid5(_UIDS, f'{source.first.StudyInstanceUID}/lesion/{lesion_id}').int}"
+
+
+def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
+    """Name the series, with the notice, and set every time of making to the start of the run."""
+    started = datetime.fromisoformat(result.provenance.started.replace("Z", "+00:00")).astimezone()
+    date, time = started.strftime("%Y%m%d"), started.strftime("%H%M%S")
+    ds.SeriesDescription = f"{MAKER} {title}, {notice(result)}"[:TEXT_LIMIT]
+    for keyword in _times_in(ds):
+        setattr(ds, keyword, date if keyword.endswith("Date") else time)
+
+
+def _times_in(ds: Dataset) -> Iterator[str]:
+    """The attributes of the object's own making that are present; the study's and the images' stay."""
+    for kind in ("InstanceCreation", "Series", "Content"):
+        yield from (kind + part for part in ("Date", "Time") if kind + part in ds)
+
+
+def save(ds: Dataset, file: Path) -> Path:
+    """Write an object and return its path."""
+    ds.save_as(file, enforce_file_format=True)
+    return file
