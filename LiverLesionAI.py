@@ -4,7 +4,6 @@ Slicer runs this file as the module ``LiverLesionAI``; the lines that set ``__pa
 well, so that the folder of the same name stays importable (``from LiverLesionAI.pipeline import …``).
 """
 
-import logging
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
 )
 from slicer.util import VTKObservationMixin  # noqa: E402
 
-PACKAGES = "monai safetensors nibabel pydantic filelock"
+from LiverLesionLib.logic import StudyLogic  # noqa: E402
 
 
 class LiverLesionAI(ScriptedLoadableModule):
@@ -50,104 +49,49 @@ class LiverLesionAI(ScriptedLoadableModule):
 
 
 class LiverLesionAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: choose a model, classify what the scene shows, see the table."""
+    """The panel; its steps are in ``LiverLesionLib``."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self.panel = None
 
     def setup(self):
         """Build the panel."""
         ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/LiverLesionAI.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        from LiverLesionLib.panel import Panel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/LiverLesionAI.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
         self.logic = LiverLesionAILogic()
-        self.ui.classifyButton.connect("clicked(bool)", self.onClassify)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
+        self.panel = Panel(self, self.ui, self.logic)
+
+    def enter(self):
+        """The module is shown."""
+        self.panel.enter()
+
+    def exit(self):
+        """The module is hidden."""
+        self.panel.exit()
 
     def cleanup(self):
-        """Let go of the scene."""
+        """Let go of the scene and end the background worker."""
+        if self.panel is not None:
+            self.panel.close()
         self.removeObservers()
-
-    def onSceneClosed(self, caller, event):  # noqa: N802
-        """Show that there is no result."""
-        self.ui.resultsTable.setMRMLTableNode(None)
-        self.ui.statusLabel.text = ""
-
-    def onClassify(self, checked=False):  # noqa: N802
-        """Classify the scene's study and show the table."""
-        with slicer.util.tryWithErrorDisplay(_("The study was not classified."), waitCursor=True):
-            result, nodes = self.logic.classify(self.ui.modelEdit.text)
-            self.ui.resultsTable.setMRMLTableNode(nodes.table)
-            self.ui.statusLabel.text = self.logic.summary(result)
 
     def onReload(self):  # noqa: N802
         """Forget the library too, so that it is read again."""
-        for name in [name for name in sys.modules if name.startswith("LiverLesionAI.")]:
+        for name in [name for name in sys.modules if name.startswith(("LiverLesionAI.", "LiverLesionLib"))]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
 
-class LiverLesionAILogic(ScriptedLoadableModuleLogic):
-    """What the panel does, callable from the Python console."""
-
-    def classify(self, model="wang2021-phantom", device="auto"):
-        """Classify the lesions of the scene and put the result into it.
-
-        Parameters
-        ----------
-        model
-            Name or folder of a bundle.
-        device
-            ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-
-        Returns
-        -------
-        result : LiverLesionAI.results.StudyResult
-        nodes : LiverLesionAI.writers.scene.StudyNodes
-
-        Raises
-        ------
-        LiverLesionAI.errors.LiverLesionError
-            If scene or model cannot be used.
-        RuntimeError
-            If a Python package is missing; the text says how to install it.
-        """
-        try:
-            from LiverLesionAI.bundles import load_bundle
-            from LiverLesionAI.pipeline import classify_study
-            from LiverLesionAI.readers.scene import sequence_volumes, study_from_scene
-            from LiverLesionAI.writers.scene import show_study
-
-            study = study_from_scene(slicer.mrmlScene, "study", "Slicer scene")
-            result = classify_study(study, load_bundle(model), device=device, progress=self._log_progress)
-        except ModuleNotFoundError as error:
-            raise RuntimeError(
-                _(
-                    "Python package {name} is missing. Install PyTorch with the PyTorch extension, then run "
-                    "slicer.util.pip_install('{packages}') in the Python console."
-                ).format(name=error.name, packages=PACKAGES)
-            ) from error
-        volumes, _others = sequence_volumes(slicer.mrmlScene)
-        return result, show_study(slicer.mrmlScene, study, result, volumes)
-
-    def summary(self, result):
-        """Return one line about a result: the model, its standing, the warnings."""
-        from LiverLesionAI.results import PHANTOM_NOTICE
-
-        parts = [_("Model {name}.").format(name=result.models[0].name)]
-        if result.is_phantom_trained:
-            parts.append(f"{PHANTOM_NOTICE.capitalize()}.")
-        parts += [_("Warning: {text}.").format(text=warning) for warning in result.warnings]
-        return " ".join(parts)
-
-    @staticmethod
-    def _log_progress(step, fraction):
-        logging.info("%s %.0f %%", step, 100 * fraction)
-        slicer.app.processEvents()
+class LiverLesionAILogic(ScriptedLoadableModuleLogic, StudyLogic):
+    """What the panel does, callable from the Python console: ``LiverLesionAILogic().classify(...)``."""
 
 
 class LiverLesionAITest(ScriptedLoadableModuleTest):

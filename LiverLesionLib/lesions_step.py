@@ -1,0 +1,135 @@
+"""Step 3: outline lesions, by hand in Slicer's segment editor or with one click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from LiverLesionLib import bars
+from LiverLesionLib.parameters import chosen_volumes
+from LiverLesionLib.scene_study import jump_to
+from LiverLesionLib.step import DONE, TODO, Step
+
+_EDITOR_TAG = "LiverLesionAI"
+
+
+class LesionsStep(Step):
+    """The segment editor and the table of lesions."""
+
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel, panel.ui.lesionsStep, panel.ui.lesionsStatus)
+        self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
+        self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
+        bars.prepare(self.ui.lesionTable, [_("Lesion"), _("Diameter"), _("Volume")], 0)
+        self._set_up_editor()
+        self._rows: list[Any] = []
+        self._observed: Any = None
+
+    def _set_up_editor(self) -> None:
+        editor = self.ui.segmentEditor
+        editor.segmentationNodeSelectorVisible = False
+        editor.sourceVolumeNodeSelectorVisible = False
+        editor.switchToSegmentationsButtonVisible = False
+        editor.maximumNumberOfUndoStates = 10
+
+    def enter(self) -> None:
+        """The module is shown: take part in the views."""
+        self._bind_editor()
+        self.ui.segmentEditor.setupViewObservations()
+
+    def exit(self) -> None:
+        """The module is hidden: leave the mouse to others."""
+        self.ui.segmentEditor.setActiveEffect(None)
+        self.ui.segmentEditor.removeViewObservations()
+
+    def forget(self) -> None:
+        """The scene closes."""
+        self.ui.segmentEditor.setMRMLSegmentEditorNode(None)
+        self._observe(None)
+
+    def refresh(self) -> None:
+        """Measure the lesions again."""
+        self._bind_editor()
+        node = self.parameters.segmentation
+        self._observe(node)
+        self._rows = []
+        if node is None:
+            bars.fill(self.ui.lesionTable, ())
+            self.say(TODO, _("Choose or create a segmentation; each lesion is one segment of it."))
+            return
+        with self.errors_told():
+            self._rows = self.panel.logic.lesions(node)
+            self._show()
+
+    def _show(self) -> None:
+        rows = [
+            (bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f} mm", f"{each.volume_ml:.1f} ml")
+            for each in self._rows
+        ]
+        bars.fill(self.ui.lesionTable, rows)
+        if not rows:
+            self.say(TODO, _("Outline a lesion: Add, then Paint or Draw."))
+            return
+        self.say(DONE, _("{count} lesions outlined.").format(count=len(rows)))
+
+    def select(self, lesion_id: int) -> None:
+        """Jump to a lesion."""
+        reference = chosen_volumes(self.parameters).get(self.parameters.reference)
+        for row in self._rows:
+            if row.id == lesion_id and reference is not None:
+                jump_to(row.centroid_lps_mm, reference)
+                self.ui.segmentEditor.setCurrentSegmentID(row.segment_id)
+
+    def _row_clicked(self, row: int) -> None:
+        self.select(self._rows[row].id)
+
+    def _segmentation_chosen(self, node: Any) -> None:
+        self.panel.refresh_soon()
+
+    def _bind_editor(self) -> None:
+        editor, node = self.ui.segmentEditor, self.parameters.segmentation
+        if editor.mrmlSegmentEditorNode() is None:
+            editor.setMRMLSegmentEditorNode(self._editor_node())
+        if editor.segmentationNode() is not node:
+            editor.setSegmentationNode(node)
+        reference = chosen_volumes(self.parameters).get(self.parameters.reference)
+        if node is None or reference is None:
+            return
+        if node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is None:
+            node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+            node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+        if editor.sourceVolumeNode() is not reference:
+            editor.setSourceVolumeNode(reference)
+
+    def _editor_node(self) -> Any:
+        scene = slicer.mrmlScene
+        node = scene.GetSingletonNode(_EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(_EDITOR_TAG)
+            node = scene.AddNode(node)
+        return node
+
+    def _observe(self, node: Any) -> None:
+        """Measure again, a little later, whenever a segment changes."""
+        if node is self._observed:
+            return
+        for event in _segment_events():
+            if self._observed is not None:
+                self.panel.widget.removeObserver(self._observed.GetSegmentation(), event, self._changed)
+            if node is not None:
+                self.panel.widget.addObserver(node.GetSegmentation(), event, self._changed)
+        self._observed = node
+
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def _changed(self, caller: Any, event: str, data: str = "") -> None:
+        self.panel.refresh_soon()
+
+
+def _segment_events() -> tuple[int, ...]:
+    kind = slicer.vtkSegmentation
+    return kind.SegmentAdded, kind.SegmentRemoved, kind.SegmentModified, kind.SourceRepresentationModified
