@@ -69,9 +69,9 @@ def write_figures(
     return paths
 
 
-def save_png(figure: Figure, target: Path | BinaryIO) -> None:
+def save_png(figure: Figure, target: Path | BinaryIO, dpi: int = RESOLUTION_DPI) -> None:
     """Write a figure as PNG; the same figure gives the same bytes."""
-    figure.savefig(target, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
+    figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def lesion_figure(explanation: LesionExplanation, answer: LesionResult, *, phantom: bool) -> Figure:

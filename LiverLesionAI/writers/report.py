@@ -69,11 +69,12 @@ def write_report(result: StudyResult, path: Path, figures: Mapping[int, Path] | 
         If the file cannot be written.
     """
     pictures = {lesion: _base64(figure) for lesion, figure in (figures or {}).items()}
+    folds = max((model.folds for model in result.models), default=1)
     text = _environment().get_template("report.html").render(
         result=result,
         style=_style(),
         notice=_notice([result]),
-        lesions=[_lesion(lesion, pictures.get(lesion.id)) for lesion in result.lesions],
+        lesions=[_lesion(lesion, pictures.get(lesion.id), folds) for lesion in result.lesions],
         limits=LIMITS,
     )  # fmt: skip
     return _write(text, path)
@@ -141,8 +142,9 @@ def mean_sequence_weights(
     }
 
 
-def _lesion(lesion: LesionResult, picture: str | None) -> dict[str, Any]:
+def _lesion(lesion: LesionResult, picture: str | None, folds: int) -> dict[str, Any]:
     """What the template says about a lesion."""
+    tasks = _ordered(lesion)
     return {
         "id": lesion.id,
         "name": lesion.name,
@@ -151,9 +153,9 @@ def _lesion(lesion: LesionResult, picture: str | None) -> dict[str, Any]:
         "volume_ml": lesion.volume_ml,
         "warnings": lesion.warnings,
         "tasks": lesion.tasks,
-        "answers": [_answer(name, task) for name, task in _ordered(lesion).items()],
+        "answers": [_answer(name, task) for name, task in tasks.items()],
         "picture": picture,
-        "probabilities": [{"task": name, "rows": _rows(task)} for name, task in _ordered(lesion).items()],
+        "probabilities": [{"task": name, "rows": _rows(task, folds)} for name, task in tasks.items()],
         "weights": _weights(lesion),
         "interactions": _interactions(lesion),
     }
@@ -177,14 +179,14 @@ def _answer(name: str, task: TaskResult) -> dict[str, str]:
     return {"task": name, "title": title, "percent": f"p = {task.probabilities[task.predicted]:.2f}"}
 
 
-def _rows(task: TaskResult) -> list[dict[str, Any]]:
+def _rows(task: TaskResult, folds: int) -> list[dict[str, Any]]:
     classes = taxonomy_named(task.taxonomy).classes
     return [
         {
             "title": each.title,
             "colour": "#{:02x}{:02x}{:02x}".format(*each.colour),
             "probability": task.probabilities[each.name],
-            "spread": task.fold_std.get(each.name),
+            "spread": task.fold_std.get(each.name) if folds > 1 else None,
             "predicted": each.name == task.predicted,
         }
         for each in classes

@@ -1,0 +1,138 @@
+"""Figures of explanations: what stands on them, at what size, and that they come out the same."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from made_explanations import made_explanation
+from made_studies import made_result, made_study
+
+from LiverLesionAI.explanation.palette import OPACITY, THRESHOLD, colours, overlay
+from LiverLesionAI.results import PHANTOM_NOTICE
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+from LiverLesionAI.writers.figures import (
+    HEIGHT_MM,
+    RESOLUTION_DPI,
+    WIDTH_MM,
+    cohort_figure,
+    lesion_figure,
+    save_png,
+    write_figures,
+)
+
+
+@pytest.fixture(scope="module")
+def figure():
+    study = made_study()
+    result = made_result(study)
+    return lesion_figure(made_explanation(study), result.lesions[0], phantom=True)
+
+
+def texts(figure) -> list[str]:
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def panels(figure) -> dict[str, list]:
+    """Axes of the images, by column; the first has the sequence for its title."""
+    square = [axes for axes in figure.axes if axes.get_facecolor()[:3] == (0, 0, 0)]
+    names = ["T2WI", "DWI", "T1WI", "LAP"]
+    return {name: square[column :: len(names)] for column, name in enumerate(names)}
+
+
+def test_every_sequence_is_shown_four_times_and_absent_ones_say_so(figure) -> None:
+    shown = panels(figure)
+    assert [len(rows) for rows in shown.values()] == [4] * 4
+    assert [rows[0].get_title() for rows in shown.values()] == list(shown)
+    assert [len(axes.images) for axes in shown["LAP"]] == [1, 2, 2, 2]
+    assert all(axes.collections for axes in shown["LAP"][:3]), "the outline"
+    for axes in shown["DWI"]:
+        assert not axes.images and axes.texts[0].get_text() == "absent"
+
+
+def test_overlays_are_feature_map_weighted_map_and_strongest_slice(figure) -> None:
+    explanation = made_explanation(made_study())
+    shown = panels(figure)["T2WI"]
+    largest, strongest = explanation.largest_slice, explanation.strongest_slice
+    expected = [
+        explanation.feature_map("T2WI")[largest],
+        explanation.weighted_map("T2WI")[largest],
+        explanation.weighted_map("T2WI")[strongest],
+    ]
+    for axes, values in zip(shown[1:], expected, strict=True):
+        np.testing.assert_allclose(axes.images[1].get_array(), overlay(values))
+    patch = explanation.lesion.patches[0, 0]
+    np.testing.assert_array_equal(shown[3].images[0].get_array(), patch[strongest])
+
+
+def test_numbers_are_those_of_the_explanation(figure) -> None:
+    said = texts(figure)
+    for number in ("+1.0", "−0.4", "+2.5"):
+        assert number in said
+    assert any(re.fullmatch(r"Lesion 1 · \d+ mm · HCC, p = 0.70", text) for text in said)
+    assert {"interactions, type: HCC", "interactions, malignancy: malignant"} <= set(said)
+    bars = next(axes for axes in figure.axes if axes.get_ylabel().startswith("weight"))
+    heights = [bar.get_height() for bar in bars.patches[:3]]
+    np.testing.assert_allclose(heights, made_explanation(made_study()).weights["type"].shapley)
+
+
+def test_the_phantom_notice_stands_only_where_it_must(figure) -> None:
+    study = made_study()
+    other = lesion_figure(made_explanation(study), made_result(study).lesions[0], phantom=False)
+    assert PHANTOM_NOTICE in texts(figure)
+    assert PHANTOM_NOTICE not in texts(other)
+
+
+def test_a_class_that_was_not_predicted_is_asked_about() -> None:
+    study = made_study()
+    explanation = made_explanation(study, target="ICC")
+    said = " ".join(texts(lesion_figure(explanation, made_result(study).lesions[0], phantom=True)))
+    assert "why ICC, p = 0.05? (predicted: HCC)" in said
+
+
+def test_files_are_fit_for_print_and_the_same_each_time(tmp_path: Path) -> None:
+    study = made_study()
+    result, explanation = made_result(study), made_explanation(study)
+    first = write_figures([explanation], result, tmp_path / "a")
+    again = write_figures([explanation], result, tmp_path / "b")
+    assert list(first) == [1] and first[1].name == "lesion_1.png"
+    assert first[1].read_bytes() == again[1].read_bytes()
+    width, height = sitk.ReadImage(first[1]).GetSize()
+    assert (width, height) == pytest.approx(
+        (WIDTH_MM / 25.4 * RESOLUTION_DPI, HEIGHT_MM / 25.4 * RESOLUTION_DPI), abs=1
+    )
+
+
+def test_a_lesion_without_weights_for_its_class_can_be_drawn(tmp_path: Path) -> None:
+    study = made_study()
+    explanation = made_explanation(study)
+    against = replace(explanation.weights["type"], worth=-np.arange(8.0))
+    flat = replace(explanation, weights={"type": against}, maps=np.zeros_like(explanation.maps))
+    save_png(lesion_figure(flat, made_result(study).lesions[0], phantom=True), tmp_path / "flat.png")
+    assert (tmp_path / "flat.png").stat().st_size > 10_000
+
+
+def test_one_colour_scale_from_clear_to_red() -> None:
+    values = np.linspace(0, 1, 101)
+    rgba = overlay(values)
+    assert (rgba[values < THRESHOLD, 3] == 0).all()
+    assert (np.diff(rgba[values >= THRESHOLD, 3]) > 0).all() and rgba[-1, 3] == pytest.approx(OPACITY)
+    red, green, blue = colours(1.0)
+    assert red > 0.7 and green < 0.1 and blue < 0.2
+    assert (np.diff(colours(values) @ (0.30, 0.59, 0.11)) < 0).all(), "ordered in grey print"
+
+
+def test_cohort_figure_has_a_row_a_class() -> None:
+    means = {"HCC": {"LAP": 1.26, "DP": -0.3}, "cyst": {"LAP": 0.0}}
+    figure = cohort_figure(means, ["LAP", "DP"], "cohort")
+    table = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(np.ma.filled(table, np.nan), [[1.26, -0.3], [0.0, np.nan]])
+    assert {"+1.3", "−0.3", "0.0"} <= set(texts(figure))

@@ -1,0 +1,153 @@
+"""Explanations in a Slicer scene: maps over the images, colour scale, legend, weights as table and chart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from made_explanations import made_explanation
+from made_studies import made_result, made_study, misplacement, rigid, same_study
+
+from LiverLesionAI import mrml
+from LiverLesionAI.explanation.palette import THRESHOLD
+from LiverLesionAI.mrml import attributes
+from LiverLesionAI.readers.scene import read_scene, study_from_scene
+from LiverLesionAI.writers.scene import arrange_views, show_study, write_scene
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+
+def shown(linear: bool = False):
+    study = made_study(transform=rigid((0.1, 0, 0), (1, 2, 3)))
+    explanations = [made_explanation(study, 1, linear=linear), made_explanation(study, 2, target="cyst")]
+    scene = mrml.new_scene()
+    nodes = show_study(scene, study, made_result(study), explanations=explanations)
+    arrange_views(scene, study, nodes)
+    return scene, study, explanations, nodes
+
+
+def table_of(node) -> list[list[str]]:
+    return [
+        [node.GetCellText(row, column) for column in range(node.GetNumberOfColumns())]
+        for row in range(node.GetNumberOfRows())
+    ]
+
+
+def test_each_sequence_at_hand_has_its_map_and_its_weighted_map_in_place() -> None:
+    _scene, _study, explanations, nodes = shown()
+    assert list(nodes.saliency) == [1, 2]
+    first = nodes.saliency[1]
+    assert list(first.maps) == list(first.weighted) == ["T2WI", "T1WI", "LAP"]
+    for name, node in first.maps.items():
+        image = mrml.image_from_volume(node)
+        assert image.GetPixelID() == sitk.sitkFloat32
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), explanations[0].feature_map(name))
+        assert misplacement(image, explanations[0].image(name)) < 1e-9
+    weighted = sitk.GetArrayFromImage(mrml.image_from_volume(first.weighted["T2WI"]))
+    np.testing.assert_array_equal(weighted, explanations[0].weighted_map("T2WI"))
+    assert first.maps["LAP"].GetName() == "lesion 1 LAP saliency"
+
+
+def test_all_maps_have_one_colour_scale_and_a_threshold() -> None:
+    _scene, _, _, nodes = shown()
+    every = [
+        node
+        for each in nodes.saliency.values()
+        for node in (*each.maps.values(), *each.weighted.values())
+    ]  # fmt: skip
+    displays = [node.GetDisplayNode() for node in every]
+    assert len({display.GetColorNodeID() for display in displays}) == 1
+    for display in displays:
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
+        assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(THRESHOLD)
+    scale = displays[0].GetColorNode()
+    colour = [0.0] * 4
+    scale.GetColor(scale.GetNumberOfColors() - 1, colour)
+    np.testing.assert_allclose(colour[:3], np.array([189, 0, 38]) / 255, atol=1e-6)
+
+
+def test_the_strongest_map_lies_over_its_sequence_at_the_lesion() -> None:
+    scene, _, explanations, nodes = shown()
+    first = nodes.saliency[1]
+    assert first.strongest is first.maps["LAP"]
+    centre = explanations[0].slice_centre_lps_mm(explanations[0].largest_slice)
+    for view in ("Red", "Yellow", "Green"):
+        composite = scene.GetSingletonNode(view, "vtkMRMLSliceCompositeNode")
+        assert composite.GetBackgroundVolumeID() == nodes.volumes["LAP"].GetID()
+        assert composite.GetForegroundVolumeID() == first.strongest.GetID()
+        assert 0.3 <= composite.GetForegroundOpacity() <= 0.7
+        plane = scene.GetSingletonNode(view, "vtkMRMLSliceNode").GetSliceToRAS()
+        middle = [plane.GetElement(row, 3) for row in range(3)]
+        np.testing.assert_allclose(middle, (-centre[0], -centre[1], centre[2]), atol=1e-6)
+
+
+def test_weights_are_a_table_and_a_chart() -> None:
+    _scene, _, explanations, nodes = shown(linear=True)
+    first = nodes.saliency[1]
+    rows = table_of(first.weights)
+    assert [row[0] for row in rows] == ["T2WI", "T1WI", "LAP"]
+    titles = [first.weights.GetColumnName(i) for i in range(first.weights.GetNumberOfColumns())]
+    assert titles == ["sequence", "malignancy: malignant", "type: HCC", "share, type: HCC"]
+    assert [float(row[2]) for row in rows] == pytest.approx(explanations[0].weights["type"].shapley.tolist())
+    assert [float(row[3]) for row in rows] == pytest.approx([0.5, -0.4, 2.0])
+    assert [series.GetYColumnName() for series in first.series] == titles[1:3]
+    for series in first.series:
+        assert series.GetPlotType() == series.PlotTypeBar and series.GetTableNode() is first.weights
+        assert first.chart.HasPlotSeriesNodeID(series.GetID())
+    interactions = table_of(first.interactions["type"])
+    assert [float(cell) for cell in interactions[0][1:]] == pytest.approx([0, 0, 1], abs=1e-9)
+
+
+def test_explanations_lie_in_folders_of_their_lesions() -> None:
+    scene, _, _, nodes = shown()
+    hierarchy = scene.GetSubjectHierarchyNode()
+    for lesion_id, each in nodes.saliency.items():
+        for node in each.nodes:
+            item = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+            assert hierarchy.GetItemName(item) == f"lesion {lesion_id}: why"
+            assert hierarchy.GetItemParent(item) == nodes.folder
+            assert node.GetAttribute(attributes.LESION) == str(lesion_id)
+
+
+def test_showing_again_replaces_maps_tables_charts_and_legends() -> None:
+    scene, study, explanations, _ = shown()
+    count, items = scene.GetNumberOfNodes(), scene.GetSubjectHierarchyNode().GetNumberOfItems()
+    nodes = show_study(scene, study, made_result(study), explanations=explanations)
+    arrange_views(scene, study, nodes)
+    assert scene.GetNumberOfNodes() == count
+    assert scene.GetSubjectHierarchyNode().GetNumberOfItems() == items
+    show_study(scene, study, made_result(study))
+    names = [node.GetName() for node in mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")]
+    assert not [name for name in names if "saliency" in name]
+    assert mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode") == []
+
+
+def test_maps_are_no_sequences_when_the_scene_is_read() -> None:
+    scene, study, _, _ = shown()
+    again = study_from_scene(scene, "x", "scene")
+    same_study(study, again)
+    assert again.warnings == ()
+
+
+def test_a_saved_scene_brings_everything_back(tmp_path: Path) -> None:
+    study = made_study()
+    explanation = made_explanation(study)
+    path = write_scene(study, made_result(study), tmp_path / "scene.mrb", [explanation])
+    scene = mrml.load_scene(path)
+    volumes = {node.GetName(): node for node in mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")}
+    node = volumes["lesion 1 LAP saliency"]
+    assert misplacement(mrml.image_from_volume(node), explanation.image("LAP")) < 1e-4
+    found = sitk.GetArrayFromImage(mrml.image_from_volume(node))
+    assert found.max() == pytest.approx(explanation.feature_map("LAP").max())
+    display = node.GetDisplayNode()
+    assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(THRESHOLD)
+    assert display.GetColorNode().GetName() == "S1 saliency"
+    (legend,) = mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode")
+    assert legend.GetTitleText() == "saliency, HCC"
+    (chart,) = mrml.nodes_of(scene, "vtkMRMLPlotChartNode")
+    assert chart.GetNumberOfPlotSeriesNodes() == 2
+    composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    assert composite.GetForegroundVolumeID() == node.GetID()
+    same_study(study, read_scene(path))

@@ -1,0 +1,250 @@
+"""What an explanation must do to be believed, measured lesion by lesion."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from cases import SIGNS, Case
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import spearmanr
+
+from LiverLesionAI.explanation.gradcam import without_lesion
+from LiverLesionAI.explanation.weights import log_odds
+from LiverLesionAI.inference import Classifier
+from LiverLesionAI.networks.build import build_network
+from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+from LiverLesionAI.saliency import LesionExplanation, SequenceWeights
+
+BLOCK = 8
+FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0)
+RANDOM_ORDERS = 20
+NEAR_MM = 5.0
+LAYERS = ("heads", "layer4", "layer3", "layer2", "layer1", "stem")
+
+
+def efficiency_error(weights: SequenceWeights) -> float:
+    """How far the Shapley values' sum is from what all sequences add."""
+    return abs(float(weights.shapley.sum() - (weights.worth[-1] - weights.worth[0])))
+
+
+@dataclass(frozen=True)
+class SequenceDeletion:
+    """Mean log-odds while sequences are removed one by one: by weight, in reverse, at random (mean)."""
+
+    ordered: float
+    reverse: float
+    random: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether removing the heaviest first lowers the log-odds fastest."""
+        return self.ordered < min(self.reverse, self.random)
+
+
+def delete_sequences(weights: SequenceWeights, rng: np.random.Generator) -> SequenceDeletion:
+    """Remove sequences in the order of their weights."""
+    order = np.argsort(-weights.shapley, kind="stable")
+    random = [_area(weights, rng.permutation(len(order))) for _ in range(RANDOM_ORDERS)]
+    return SequenceDeletion(_area(weights, order), _area(weights, order[::-1]), float(np.mean(random)))
+
+
+def _area(weights: SequenceWeights, order: NDArray[np.int64]) -> float:
+    """Mean worth of the coalitions that are left after each removal."""
+    left, worths = len(weights.worth) - 1, []
+    for player in order[:-1].tolist():
+        left &= ~(1 << player)
+        worths.append(weights.worth[left])
+    return float(np.mean(worths)) if worths else 0.0
+
+
+@dataclass(frozen=True)
+class VoxelDeletion:
+    """Area under the log-odds while blocks become liver: in the order of the map, and at random (mean)."""
+
+    ordered: float
+    random: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map's order lowers the log-odds faster."""
+        return self.ordered < self.random
+
+
+def delete_voxels(
+    classifier: Classifier, explanation: LesionExplanation, index: int, rng: np.random.Generator
+) -> VoxelDeletion:
+    """Replace blocks of 8³ voxels of all sequences by the value of the parenchyma.
+
+    The order is that of the blocks' mean in the weighted maps, which are comparable between sequences; equal
+    blocks are taken in random order.
+    """
+    maps = np.zeros_like(explanation.maps)
+    for name in explanation.sequences:
+        maps[explanation.lesion.sequences.index(name)] = explanation.weighted_map(name)
+    count = maps.shape[-1] // BLOCK
+    means = maps.reshape(len(maps), *[count, BLOCK] * 3).mean(axis=(2, 4, 6)).ravel()
+    order = np.lexsort((rng.random(len(means)), -means))
+    orders = [order, *(rng.permutation(len(means)) for _ in range(RANDOM_ORDERS))]
+    ordered, *random = (
+        float(np.trapezoid(curve, FRACTIONS)) for curve in _curves(classifier, explanation, index, orders)
+    )
+    return VoxelDeletion(ordered, float(np.mean(random)))
+
+
+def _curves(
+    classifier: Classifier,
+    explanation: LesionExplanation,
+    index: int,
+    orders: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Log-odds ``[orders, fractions]``; the first and the last point are common to all orders."""
+    logits: list[NDArray[np.float64]] = []
+    ranks = [np.argsort(order) for order in orders]
+    for fold in range(classifier.bundle.fold_count):
+        network = classifier.network(fold)
+        run = partial(_without, network, explanation, classifier.execution.device)
+        first, last = (run(np.full(ranks[0].shape, deleted)) for deleted in (False, True))
+        rows = []
+        for rank in ranks:
+            middle = [run(rank < round(part * len(rank))) for part in FRACTIONS[1:-1]]
+            rows.append([first, *middle, last])
+        logits.append(np.array(rows))
+    return log_odds(logits, index)
+
+
+def _without(
+    network: MultitaskResNet3D, explanation: LesionExplanation, device: str, deleted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Logits ``[classes]`` of one fold where blocks, numbered over all sequences, are deleted."""
+    patches = torch.from_numpy(explanation.lesion.patches)
+    count = patches.shape[-1] // BLOCK
+    blocks = deleted.reshape(len(patches), count, count, count)
+    mask = torch.from_numpy(np.kron(blocks, np.ones((1, *[BLOCK] * 3), bool)))
+    changed = patches.clone()
+    changed[:, 0][mask] = without_lesion(patches)[:, 0][mask]
+    present = torch.tensor([explanation.lesion.present], device=device)
+    with torch.inference_mode():
+        features = network.features(changed[None].to(device), present)
+        return network.logits(features)[explanation.task][0].double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Whether maxima lie within the lesion or 5 mm of it.
+
+    ``overall`` is the maximum of all weighted maps, ``share`` the part of the sequences whose own map's
+    maximum lies there.
+    """
+
+    overall: bool
+    share: float
+
+
+def localise(explanation: LesionExplanation) -> Localisation:
+    """Find where the maxima of the maps lie."""
+    spacing = explanation.lesion.grid.spacing_mm
+    near = distance_transform_edt(~explanation.outline) * spacing <= NEAR_MM
+    maps = {name: explanation.feature_map(name) for name in explanation.sequences}
+    hits = [bool(near.ravel()[each.argmax()]) for each in maps.values() if each.any()]
+    strongest = maps[explanation.strongest]
+    overall = bool(strongest.any()) and bool(near.ravel()[strongest.argmax()])
+    return Localisation(overall, float(np.mean(hits)) if hits else 0.0)
+
+
+def gaussian_hits(explanation: LesionExplanation) -> bool:
+    """The same for a Gaussian in the middle of the patch."""
+    middle = explanation.lesion.grid.size // 2
+    distance = distance_transform_edt(~explanation.outline) * explanation.lesion.grid.spacing_mm
+    return bool(distance[middle, middle, middle] <= NEAR_MM)
+
+
+def density_ratio(case: Case, explanation: LesionExplanation, *, everywhere: bool = False) -> float | None:
+    """Saliency per voxel in the sub-region of the sign over that in the rest of the lesion.
+
+    In the sequence that shows the sign, or with `everywhere` in the sum of all weighted maps. None where
+    there is no sub-region, no rest, or no saliency in either.
+    """
+    if case.sign is None:
+        return None
+    name = SIGNS[case.lesion_class][1]
+    if everywhere:
+        saliency = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
+    else:
+        saliency = explanation.feature_map(name)
+    rest = explanation.outline & ~case.sign
+    if not rest.any() or not saliency[case.sign | rest].any():
+        return None
+    return float(saliency[case.sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+
+
+def rank_correlation(first: LesionExplanation, second: LesionExplanation) -> float:
+    """Mean Spearman correlation of the two maps of each sequence, a value a cell; 0 where one is constant."""
+    found = []
+    for name in first.sequences:
+        pair = [each.feature_map(name)[::4, ::4, ::4].ravel() for each in (first, second)]
+        constant = any(float(np.ptp(each)) == 0 for each in pair)
+        found.append(0.0 if constant else float(spearmanr(*pair).statistic))
+    return float(np.mean(found))
+
+
+class Randomised(Classifier):
+    """A classifier whose networks lost what they learned, from the heads down to a layer.
+
+    Each tensor of a layer is shuffled, so that its distribution stays.
+    """
+
+    def __init__(self, classifier: Classifier, down_to: str, seed: int = 0) -> None:
+        super().__init__(
+            classifier.bundle, device=classifier.execution.device, precision=classifier.execution.precision
+        )
+        layers = LAYERS[: LAYERS.index(down_to) + 1]
+        self._networks = [
+            _shuffled(classifier.network(fold), layers, seed) for fold in range(self.bundle.fold_count)
+        ]
+
+    def network(self, fold: int) -> MultitaskResNet3D:
+        """Return the shuffled fold."""
+        return self._networks[fold]
+
+
+class Untrained(Classifier):
+    """A classifier of the same architecture with freshly drawn weights."""
+
+    def __init__(self, classifier: Classifier, seed: int = 0) -> None:
+        super().__init__(
+            classifier.bundle, device=classifier.execution.device, precision=classifier.execution.precision
+        )
+        torch.manual_seed(seed)
+        spec = self.bundle.spec
+        self._networks = [
+            build_network(spec.sequences, spec.tasks, spec.network).eval().requires_grad_(False)
+            for _ in range(self.bundle.fold_count)
+        ]
+
+    def network(self, fold: int) -> MultitaskResNet3D:
+        """Return the untrained fold."""
+        return self._networks[fold].to(self.execution.device)
+
+
+def _shuffled(network: MultitaskResNet3D, layers: Sequence[str], seed: int) -> MultitaskResNet3D:
+    network = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if any(_belongs(name, layer) for layer in layers):
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view(parameter.shape))
+    return network
+
+
+def _belongs(name: str, layer: str) -> bool:
+    """Whether a parameter, such as ``branches.LAP.layer1.0.conv1.weight``, is of a layer."""
+    part, _, *rest = name.split(".")
+    if layer == "heads":
+        return part == "heads"
+    return part == "branches" and rest[0] in (("conv1", "bn1") if layer == "stem" else (layer,))
