@@ -86,7 +86,7 @@ class AlignStep(Step):
     def show(self, registration: dict[str, Any]) -> None:
         """Show the agreement of each sequence with the reference, before and after."""
         rows = [
-            (name, str(report["transform"]), f"{report['metric_before']:.2f} → {report['metric_after']:.2f}")
+            (name, str(report["transform"]), _agreement(report["metric_before"], report["metric_after"]))
             for name, report in registration.items()
         ]
         bars.fill(self.ui.alignTable, rows)
@@ -99,3 +99,7 @@ class AlignStep(Step):
 
     def _transform_chosen(self, index: int) -> None:
         self.parameters.transform = _TRANSFORMS[index]
+
+
+def _agreement(before: float | None, after: float | None) -> str:
+    return "" if before is None or after is None else f"{before:.2f} → {after:.2f}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import qt
 
 _ROW_HEIGHT = 24
+_HEADER_HEIGHT = 26
 _STYLE = (
     "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px; }}"
     "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
@@ -66,7 +67,7 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
         for column, cell in enumerate(cells):
             _put(table, row, column, cell)
     table.blockSignals(blocked)
-    table.setFixedHeight(_ROW_HEIGHT * (len(rows) + 1) + 6)
+    table.setFixedHeight(_ROW_HEIGHT * len(rows) + _HEADER_HEIGHT)
     table.visible = bool(rows)
 
 

@@ -151,7 +151,6 @@ class ClassifyStep(Step):
         kind = lesion.tasks.get("type") or next(iter(lesion.tasks.values()), None)
         if kind is None:
             return (lesion.name, _("not classified"))
-        chosen = lesion.reader.get("class") if getattr(lesion, "reader", None) else None
         colour = _colours(kind.taxonomy).get(kind.predicted, _NEUTRAL)
         top = kind.probabilities[kind.predicted]
         malignancy = lesion.tasks.get("malignancy")
@@ -159,10 +158,9 @@ class ClassifyStep(Step):
         if malignancy is not None:
             p = malignancy.probabilities["malignant"]
             malignant = bars.Bar(p, _colours("binary")["malignant" if p >= 0.5 else "benign"])
-        title = f"{chosen} ({kind.predicted})" if chosen and chosen != kind.predicted else kind.predicted
         return (
             lesion.name,
-            bars.Chip(title, colour),
+            bars.Chip(kind.predicted, colour),
             bars.Bar(top, colour),
             malignant,
             _spread(kind, kind.predicted),

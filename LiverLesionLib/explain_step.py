@@ -7,9 +7,11 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionLib.layouts import show_side_by_side
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import jump_to
 from LiverLesionLib.step import DONE, TODO, Step
+from LiverLesionLib.weights import chart_of, show_chart
 
 _LARGEST_SHARE = 1.0
 
@@ -21,6 +23,9 @@ class ExplainStep(Step):
         super().__init__(panel, panel.ui.explainStep, panel.ui.explainStatus)
         self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
         self.ui.overlayButton.connect("clicked(bool)", self.show)
+        self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
+        self.ui.layoutButton.connect("clicked(bool)", self.show_all)
+        self.ui.mapCombo.connect("currentIndexChanged(int)", self._kind_chosen)
         self.ui.thresholdSlider.connect("valueChanged(double)", self._look_changed)
         self.ui.opacitySlider.connect("valueChanged(double)", self._look_changed)
         self._lesion: Any = None
@@ -29,6 +34,10 @@ class ExplainStep(Step):
         """Follow the table of results."""
         self._lesion = lesion
         self.refresh()
+
+    def forget(self) -> None:
+        """There is no result any more."""
+        self._lesion = None
 
     def refresh(self) -> None:
         """Offer the sequences that have a map of the selected lesion."""
@@ -40,6 +49,8 @@ class ExplainStep(Step):
         if current in names:
             self.ui.overlayCombo.setCurrentIndex(names.index(current))
         self.ui.overlayButton.enabled = bool(names)
+        self.ui.weightsButton.enabled = self._lesion is not None and chart_of(self._lesion.id) is not None
+        self.ui.layoutButton.enabled = bool(chosen_volumes(self.parameters))
         if self.panel.result is None:
             self.say(TODO, _("Classify with Explain the answers switched on."))
         elif not names:
@@ -63,13 +74,29 @@ class ExplainStep(Step):
             self._look_changed()
             jump_to(self._lesion.centroid_lps_mm, volumes[self.parameters.reference])
 
+    def show_weights(self) -> None:
+        """Show how much each sequence counted."""
+        with self.errors_told():
+            show_chart(chart_of(self._lesion.id))
+
+    def show_all(self) -> None:
+        """Show all sequences side by side with their maps, at the lesion."""
+        with self.errors_told():
+            volumes = chosen_volumes(self.parameters)
+            show_side_by_side(volumes, self._maps(), self.parameters.opacity)
+            if self._lesion is not None:
+                jump_to(self._lesion.centroid_lps_mm, volumes[self.parameters.reference])
+
+    def _kind_chosen(self, index: int) -> None:
+        self.refresh()
+
     def _look_changed(self, value: float = 0.0) -> None:
-        node = self._maps().get(self.ui.overlayCombo.currentText)
-        if node is None:
+        if self.parameters is None:
             return
-        display = node.GetDisplayNode()
-        display.SetThreshold(self.parameters.threshold, _LARGEST_SHARE)
-        display.ApplyThresholdOn()
+        for node in self._maps().values():
+            display = node.GetDisplayNode()
+            display.SetThreshold(self.parameters.threshold, _LARGEST_SHARE)
+            display.ApplyThresholdOn()
         slicer.util.setSliceViewerLayers(foregroundOpacity=self.parameters.opacity)
 
     def _maps(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import slicer
 
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import saliency_volumes, show_result, study_of
+from LiverLesionLib.weights import add_weights
 
 if TYPE_CHECKING:
     from LiverLesionLib.panel import Panel
@@ -58,6 +59,7 @@ def prepare_classify(panel: Panel) -> Prepared:
         result = StudyResult.from_dict(answer["results"])
         nodes = show_result(study, result, volumes, segmentation)
         saliency_volumes(study, [Path(file) for file in answer["saliency"]], volumes, nodes.folder)
+        add_weights(result, nodes.folder)
         panel.set_result(result)
         panel.classify.refresh()
 

@@ -9,6 +9,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from LiverLesionLib import bars
+from LiverLesionLib.one_click import OneClick
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import jump_to
 from LiverLesionLib.step import DONE, TODO, Step
@@ -23,8 +24,9 @@ class LesionsStep(Step):
         super().__init__(panel, panel.ui.lesionsStep, panel.ui.lesionsStatus)
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
-        bars.prepare(self.ui.lesionTable, [_("Lesion"), _("Diameter"), _("Volume")], 0)
+        bars.prepare(self.ui.lesionTable, [_("Lesion"), _("Diameter"), _("Volume"), _("Place")], 0)
         self._set_up_editor()
+        self.one_click = OneClick(self)
         self._rows: list[Any] = []
         self._observed: Any = None
 
@@ -47,12 +49,14 @@ class LesionsStep(Step):
 
     def forget(self) -> None:
         """The scene closes."""
+        self.one_click.forget()
         self.ui.segmentEditor.setMRMLSegmentEditorNode(None)
         self._observe(None)
 
     def refresh(self) -> None:
         """Measure the lesions again."""
         self._bind_editor()
+        self.one_click.refresh()
         node = self.parameters.segmentation
         self._observe(node)
         self._rows = []
@@ -66,14 +70,19 @@ class LesionsStep(Step):
 
     def _show(self) -> None:
         rows = [
-            (bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f} mm", f"{each.volume_ml:.1f} ml")
+            (
+                bars.Chip(each.name, each.colour),
+                f"{each.diameter_mm:.0f} mm",
+                f"{each.volume_ml:.1f} ml",
+                _place(each),
+            )
             for each in self._rows
         ]
         bars.fill(self.ui.lesionTable, rows)
         if not rows:
-            self.say(TODO, _("Outline a lesion: Add, then Paint or Draw."))
+            self.say(TODO, _("Outline a lesion: click it, or Add, then Paint or Draw."))
             return
-        self.say(DONE, _("{count} lesions outlined.").format(count=len(rows)))
+        self.say(DONE, _("Lesions outlined: {count}.").format(count=len(rows)))
 
     def select(self, lesion_id: int) -> None:
         """Jump to a lesion."""
@@ -82,6 +91,15 @@ class LesionsStep(Step):
             if row.id == lesion_id and reference is not None:
                 jump_to(row.centroid_lps_mm, reference)
                 self.ui.segmentEditor.setCurrentSegmentID(row.segment_id)
+
+    def segmentation_to_edit(self) -> Any:
+        """Return the chosen segmentation; one is made where there is none."""
+        if self.parameters.segmentation is None:
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("Lesions"))
+            node.CreateDefaultDisplayNodes()
+            self.parameters.segmentation = node
+            self._bind_editor()
+        return self.parameters.segmentation
 
     def _row_clicked(self, row: int) -> None:
         self.select(self._rows[row].id)
@@ -128,6 +146,13 @@ class LesionsStep(Step):
     @vtk.calldata_type(vtk.VTK_STRING)
     def _changed(self, caller: Any, event: str, data: str = "") -> None:
         self.panel.refresh_soon()
+
+
+def _place(lesion: Any) -> str:
+    """Centre of a lesion as radiologists read it: right or left, anterior or posterior, superior, mm."""
+    x, y, z = lesion.centroid_lps_mm
+    sides = ("L" if x > 0 else "R", "P" if y > 0 else "A", "S" if z > 0 else "I")
+    return " ".join(f"{side}{abs(value):.0f}" for side, value in zip(sides, (x, y, z), strict=True))
 
 
 def _segment_events() -> tuple[int, ...]:

@@ -223,6 +223,7 @@ class Panel:
     def _scene_closes(self, caller: Any, event: str) -> None:
         self.cancel()
         self.lesions.forget()
+        self.explain.forget()
         self._disconnect_parameters()
         self.result = None
 

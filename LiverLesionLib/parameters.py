@@ -37,7 +37,6 @@ class PanelParameters:
     looseness: Annotated[float, WithinRange(-1.0, 1.0)] = 0.0
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
-    reader: str
     result: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
+from xml.etree import ElementTree
 
 import slicer
 from PySide6 import QtCore, QtWidgets
@@ -62,10 +63,16 @@ class LayoutManager(Checked):
 
     def __init__(self, layout_node: Any) -> None:
         self._node = layout_node
+        self._logic: Any = None
 
     def setLayout(self, layout: int) -> None:
-        """Switch to a layout."""
+        """Switch to a layout; its slice views get their nodes."""
         self._node.SetViewArrangement(layout)
+        description = self._node.GetCurrentLayoutDescription()
+        for view in ElementTree.fromstring(description).iter("view") if description else ():
+            if view.attrib["class"] == "vtkMRMLSliceNode":
+                for class_name in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+                    _view_node(class_name, view.attrib["singletontag"])
 
     @property
     def layout(self) -> int:
@@ -80,9 +87,21 @@ class LayoutManager(Checked):
 
     def layoutLogic(self) -> Any:
         """Return the layout logic."""
-        logic = slicer.vtkMRMLLayoutLogic()
-        logic.SetMRMLScene(slicer.mrmlScene)
-        return logic
+        if self._logic is None:
+            self._logic = slicer.vtkMRMLLayoutLogic()
+            self._logic.SetMRMLScene(slicer.mrmlScene)
+        return self._logic
+
+
+def _view_node(class_name: str, name: str) -> None:
+    scene = slicer.mrmlScene
+    if scene.GetSingletonNode(name, class_name) is None:
+        node = scene.CreateNodeByClass(class_name)
+        node.UnRegister(None)
+        node.SetSingletonTag(name)
+        node.SetLayoutName(name)
+        node.SetName(name)
+        scene.AddNode(node)
 
 
 class Application(Checked):
@@ -93,6 +112,8 @@ class Application(Checked):
     majorVersion, minorVersion = 5, 12
 
     def __init__(self, layout_node: Any) -> None:
+        self._logic = slicer.vtkSlicerApplicationLogic()
+        self._logic.SetMRMLScene(layout_node.GetScene())
         self._modules = ModuleManager()
         self._layout = LayoutManager(layout_node)
         self._started: list[Callable[[], None]] = []
@@ -133,6 +154,10 @@ class Application(Checked):
     def layoutManager(self) -> LayoutManager:
         """Return the layout manager."""
         return self._layout
+
+    def applicationLogic(self) -> Any:
+        """Return the application logic, which is slicer-core's own."""
+        return self._logic
 
     def startupEnvironment(self) -> Any:
         """Environment in which Slicer was started."""

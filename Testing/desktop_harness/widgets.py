@@ -119,6 +119,10 @@ class SliderWidget(Events, QtWidgets.QWidget):
         self._slider.blockSignals(False)
         self.fire("valueChanged(double)", value)
 
+    def _limit(self, set_limit: Any, value: float) -> None:
+        set_limit(value)
+        self._changed(self._box.value())
+
     def _slid(self, position: int) -> None:
         low, high = self._box.minimum(), self._box.maximum()
         self._box.setValue(low + position / 1000 * (high - low))
@@ -127,8 +131,12 @@ class SliderWidget(Events, QtWidgets.QWidget):
         self._box.setValue(value)
 
     value = Property(float, lambda self: self._box.value(), lambda self, v: self._box.setValue(v))
-    minimum = Property(float, lambda self: self._box.minimum(), lambda self, v: self._box.setMinimum(v))
-    maximum = Property(float, lambda self: self._box.maximum(), lambda self, v: self._box.setMaximum(v))
+    minimum = Property(
+        float, lambda self: self._box.minimum(), lambda self, v: self._limit(self._box.setMinimum, v)
+    )
+    maximum = Property(
+        float, lambda self: self._box.maximum(), lambda self, v: self._limit(self._box.setMaximum, v)
+    )
     singleStep = Property(
         float, lambda self: self._box.singleStep(), lambda self, v: self._box.setSingleStep(v)
     )

@@ -1,0 +1,60 @@
+"""All sequences side by side, linked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import slicer
+
+_LAYOUT = 7077
+"""Number of our layout; Slicer's own and those of other known extensions are below 1000."""
+_COLUMNS = 4
+_TAG = "Liver{}"
+_VIEW = (
+    '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
+    '<property name="orientation" action="default">Axial</property>'
+    '<property name="viewlabel" action="default">{name}</property>'
+    '<property name="viewcolor" action="default">#7f8c8d</property></view></item>'
+)
+
+
+def layout_of(names: Sequence[str]) -> str:
+    """Describe a layout with an axial view for each sequence, four in a row."""
+    rows = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
+    described = [
+        '<item><layout type="horizontal">'
+        + "".join(_VIEW.format(tag=_TAG.format(name), name=name) for name in row)
+        + "</layout></item>"
+        for row in rows
+    ]
+    return f'<layout type="vertical">{"".join(described)}</layout>'
+
+
+def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opacity: float) -> None:
+    """Show every sequence in a view of its own; all views move together.
+
+    Parameters
+    ----------
+    volumes
+        Sequence to volume node.
+    maps
+        Sequence to the map shown over it; may lack some.
+    opacity
+        How much the maps cover the sequences, in [0, 1].
+    """
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    description = layout_of(list(volumes))
+    if node.IsLayoutDescription(_LAYOUT):
+        node.SetLayoutDescription(_LAYOUT, description)
+    else:
+        node.AddLayoutDescription(_LAYOUT, description)
+    manager.setLayout(_LAYOUT)
+    for name, volume in volumes.items():
+        composite = slicer.mrmlScene.GetSingletonNode(_TAG.format(name), "vtkMRMLSliceCompositeNode")
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(maps[name].GetID() if name in maps else None)
+        composite.SetForegroundOpacity(opacity)
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)
