@@ -1,0 +1,541 @@
+"""DICOM folders become studies: right sequences, exact voxels and positions, and nothing of the patient."""
+
+from __future__ import annotations
+
+import json
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_dicom import FRAME_UID, OBLIQUE, STUDY_UID, T2, VIBE, image, save, slices, write_study
+from made_studies import misplacement
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.fileset import FileSet
+from pydicom.sr.codedict import codes
+from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from test_phantom_dicom import phantom
+from tiny_bundles import tiny_bundle
+from typer.testing import CliRunner
+
+from LiverLesionAI.cli import app
+from LiverLesionAI.errors import DicomError
+from LiverLesionAI.phantom.dicom import LAYOUTS, VENDORS, write_dicom_study
+from LiverLesionAI.pipeline import read_study
+from LiverLesionAI.readers.dicom.bvalues import b_value
+from LiverLesionAI.readers.dicom.diffusion import adc_map
+from LiverLesionAI.readers.dicom.headers import frames_of, second_of_day
+from LiverLesionAI.readers.dicom.scan import scan
+from LiverLesionAI.readers.dicom.segmentations import read_segmentation
+from LiverLesionAI.readers.dicom.split import split
+from LiverLesionAI.readers.dicom.study import read_dicom_study
+from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
+from LiverLesionAI.sequences import W_SEQUENCES
+
+QUICK = [("siemens", "enhanced"), ("ge", "dynamic"), ("philips", "multi_b")]
+STYLES = [
+    pytest.param(vendor, layout, marks=() if (vendor, layout) in QUICK else pytest.mark.slow)
+    for vendor in VENDORS
+    for layout in LAYOUTS
+]
+
+
+def _voxels(made: sitk.Image) -> np.ndarray:
+    return sitk.GetArrayFromImage(made)
+
+
+def _only_volume(folder: Path) -> Volume:
+    (stack,) = split(scan(folder).images)
+    return volume_of(stack)
+
+
+def _is_same(found: sitk.Image, expected: sitk.Image) -> bool:
+    return misplacement(found, expected) < 1e-3 and np.array_equal(_voxels(found), _voxels(expected))
+
+
+@pytest.mark.parametrize(("vendor", "layout"), STYLES)
+def test_phantom_studies_come_back_sequence_for_sequence(vendor: str, layout: str, tmp_path: Path) -> None:
+    truth = phantom().study
+    write_dicom_study(phantom(), tmp_path, vendor=vendor, layout=layout)
+    study = read_study(tmp_path)
+    assert set(study.sequences) - {"INPHASE", "OUTPHASE"} == set(truth.sequences)
+    assert study.reference == "T2WI"
+    for name, expected in truth.images.items():
+        found = study.images[name]
+        assert misplacement(found.image, expected.image) < 1e-3, name
+        a, b = _voxels(found.image).astype(float), _voxels(expected.image).astype(float)
+        computed = name == "ADC" and layout == "multi_b"
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > (0.9 if computed else 0.9999), name
+        assert (found.dicom is None) == computed
+    assert any("computed from b = 50, 400, 800" in w for w in study.warnings) == (layout == "multi_b")
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    angles=st.tuples(*[st.floats(-0.6, 0.6)] * 3),
+    spacing=st.tuples(st.floats(0.5, 3), st.floats(0.5, 3), st.floats(1, 9)),
+    origin=st.tuples(*[st.floats(-200, 200)] * 3),
+)
+def test_voxels_lie_where_the_scanner_saw_them(
+    angles: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]
+) -> None:
+    direction = np.reshape(sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix(), (3, 3))
+    made = image((7, 6, 4), spacing, origin, direction)  # type: ignore[arg-type]
+    frames = [frame for ds in slices(made, **T2) for frame in frames_of(ds, Path("x"))]
+    (stack,) = split(reversed(frames))
+    for index, frame in enumerate(stack.frames):
+        point = made.TransformIndexToPhysicalPoint((0, 0, index))
+        assert frame.position is not None and np.allclose(frame.position, point, atol=1e-6)
+
+
+def test_a_volume_is_exact_and_knows_its_files(tmp_path: Path) -> None:
+    made = image(direction=OBLIQUE)
+    files = save(slices(made, **T2), tmp_path)
+    volume = _only_volume(tmp_path)
+    assert _is_same(volume.image.image, made) and not volume.warnings
+    assert volume.image.dicom is not None
+    assert volume.image.dicom.files == tuple(files) and volume.image.dicom.frames == (1,) * 5
+
+
+@pytest.mark.parametrize("order", ["reversed", "shuffled"])
+def test_slices_are_sorted_by_position_and_not_by_number(tmp_path: Path, order: str) -> None:
+    made = image()
+    objects = slices(made, **T2)
+    numbers = [5, 4, 3, 2, 1] if order == "reversed" else [3, 1, 5, 2, 4]
+    for ds, number in zip(objects, numbers, strict=True):
+        ds.InstanceNumber = number
+    save(objects, tmp_path)
+    assert _is_same(_only_volume(tmp_path).image.image, made)
+
+
+def test_coronal_and_sagittal_series_keep_their_geometry(tmp_path: Path) -> None:
+    for name, direction in (
+        ("coronal", [[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
+        ("sagittal", [[0, 0, 1], [1, 0, 0], [0, -1, 0]]),
+    ):
+        made = image(direction=np.array(direction, float))
+        save(slices(made, **T2), tmp_path / name)
+        (stack,) = split(scan(tmp_path / name).images)
+        assert stack.first.plane == name
+        assert misplacement(volume_of(stack).image.image, made) < 1e-3
+
+
+def test_rescaled_values_are_what_they_mean(tmp_path: Path) -> None:
+    made = image()
+    save(slices(made, **T2, RescaleSlope="1.5", RescaleIntercept="-3"), tmp_path)
+    found = _voxels(_only_volume(tmp_path).image.image)
+    assert np.allclose(found, _voxels(made) * 1.5 - 3)
+
+
+def test_files_without_preamble_and_with_implicit_vr_are_read(tmp_path: Path) -> None:
+    made = image()
+    for index, ds in enumerate(slices(made, **T2)):
+        ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        del ds.file_meta
+        ds.save_as(tmp_path / f"{index}", implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert (tmp_path / f"{index}").read_bytes()[128:132] != b"DICM"
+    assert _is_same(_only_volume(tmp_path).image.image, made)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless], ids=["RLE", "JPEG-LS"])
+def test_compressed_series_are_read(tmp_path: Path, syntax: str) -> None:
+    made = image(size=(32, 24, 3))
+    objects = slices(made, **T2)
+    for ds in objects:
+        ds.compress(syntax, encoding_plugin="pyjpegls" if syntax == JPEGLSLossless else "pydicom")
+    save(objects, tmp_path)
+    assert _is_same(_only_volume(tmp_path).image.image, made)
+
+
+def test_jpeg_2000_is_read_by_gdcm_as_by_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = image(size=(32, 24, 3))
+    for ds in slices(made, **T2):
+        plain = tmp_path / "plain.dcm"
+        ds.save_as(plain, enforce_file_format=True)
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.KeepOriginalImageUIDOn()
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG2000")
+        writer.SetFileName(str(tmp_path / "compressed.dcm"))
+        writer.Execute(sitk.ReadImage(str(plain)))
+        packed = dcmread(tmp_path / "compressed.dcm")
+        ds.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+        assert ds.file_meta.TransferSyntaxUID.is_compressed
+        ds.PixelData, ds["PixelData"].VR = packed.PixelData, "OB"
+        ds.BitsStored, ds.HighBit = packed.BitsStored, packed.HighBit
+        ds.PixelRepresentation = packed.PixelRepresentation
+        ds["PixelData"].is_undefined_length = True
+        save([ds], tmp_path / "series", name=f"s{ds.InstanceNumber}-")
+    assert _is_same(_only_volume(tmp_path / "series").image.image, made)
+
+    def missing(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no decoder")
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", missing)
+    assert _is_same(_only_volume(tmp_path / "series").image.image, made)
+
+
+def test_a_missing_slice_is_interpolated_and_said(tmp_path: Path) -> None:
+    made = image(size=(8, 8, 9))
+    objects = slices(made, **T2)
+    del objects[4]
+    save(objects, tmp_path)
+    volume = _only_volume(tmp_path)
+    assert volume.image.dicom is None and "interpolated" in volume.warnings[0]
+    assert misplacement(volume.image.image, made) < 1e-3
+    expected = _voxels(made).astype(float)
+    expected[4] = (expected[3] + expected[5]) / 2
+    assert np.allclose(_voxels(volume.image.image), expected, atol=1e-3)
+
+
+def test_slightly_uneven_spacing_is_regular_and_large_gaps_are_refused(tmp_path: Path) -> None:
+    made = image(size=(8, 8, 9))
+    objects = slices(made, **T2)
+    for ds, off in zip(objects, np.random.default_rng(1).uniform(-0.1, 0.1, 9), strict=True):
+        ds.ImagePositionPatient[2] += off
+    save(objects, tmp_path / "uneven")
+    volume = _only_volume(tmp_path / "uneven")
+    assert volume.image.dicom is not None and misplacement(volume.image.image, made) < 0.25
+    save([ds for i, ds in enumerate(objects) if i not in (4, 5)], tmp_path / "gap")
+    with pytest.raises(DicomError, match=r"gap.*mm are missing"):
+        _only_volume(tmp_path / "gap")
+
+
+def test_slices_that_are_stored_twice_count_once(tmp_path: Path) -> None:
+    made = image(size=(8, 8, 9))
+    objects = slices(made, **T2)
+    save(objects, tmp_path / "series")
+    save(objects, tmp_path / "copy")
+    found = scan(tmp_path)
+    assert found.copies == 9 and len(found.images) == 9
+    again = slices(made, **T2)[2]
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    save([again], tmp_path / "again")
+    volume = _only_volume(tmp_path)
+    assert "stored twice" in volume.warnings[0] and _is_same(volume.image.image, made)
+    again.PixelData = bytes(len(again.PixelData))
+    save([again], tmp_path / "again")
+    with pytest.raises(DicomError, match="different slices at the same place"):
+        _only_volume(tmp_path)
+
+
+def test_a_tilted_gantry_is_straightened(tmp_path: Path) -> None:
+    size, spacing = (40, 40, 12), (1.0, 1.0, 2.0)
+    shear = np.tan(np.radians(15))
+    z, y, x = np.meshgrid(*map(np.arange, size[::-1]), indexing="ij")
+    height = z * spacing[2]
+    voxels = (1000 * np.exp(-((x - 20) ** 2 + (y + height * shear - 24) ** 2) / 60)).astype(np.int16)
+    made = sitk.GetImageFromArray(voxels)
+    made.SetSpacing(spacing)
+    objects = slices(made, **T2)
+    for index, ds in enumerate(objects):
+        ds.ImagePositionPatient[1] += index * spacing[2] * shear
+    save(objects, tmp_path)
+    volume = _only_volume(tmp_path)
+    assert volume.image.dicom is None and "tilted gantry" in volume.warnings[0]
+    straight = _voxels(volume.image.image)
+    for level in range(2, 10):
+        row, column = np.unravel_index(straight[level].argmax(), straight[level].shape)
+        point = volume.image.image.TransformIndexToPhysicalPoint((int(column), int(row), level))
+        assert np.allclose(point[:2], (20, 24), atol=1.01), level
+
+
+def test_computed_adc_is_exact(tmp_path: Path) -> None:
+    adc = np.random.default_rng(3).uniform(300, 3000, (3, 8, 8))
+    pairs = []
+    for b in (50.0, 400.0, 800.0):
+        made = sitk.GetImageFromArray((1e4 * np.exp(-b * adc * 1e-6)).astype(np.float32))
+        pairs.append((b, made))
+    assert np.allclose(_voxels(adc_map(pairs)), adc, atol=0.1)
+    dark = sitk.GetImageFromArray(np.zeros((3, 8, 8), np.float32))
+    assert not _voxels(adc_map([(0.0, pairs[0][1]), (800.0, dark)])).any()
+    with pytest.raises(DicomError, match="two b-values"):
+        adc_map(pairs[:1])
+
+
+def _dwi(b: float, **said: Any) -> dict[str, Any]:
+    return {
+        "SeriesDescription": "ep2d_diff",
+        "ScanningSequence": "EP",
+        "EchoTime": 60.0,
+        "DiffusionBValue": b,
+        **said,
+    }
+
+
+def test_adc_is_computed_only_where_none_was_delivered(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    for number, b in enumerate((50.0, 800.0), start=10):
+        save(slices(image(seed=number), number, **_dwi(b, SeriesInstanceUID="1.5")), tmp_path / f"b{b}")
+    study = read_dicom_study(tmp_path)
+    assert study.images["ADC"].dicom is None and any("it was computed" in w for w in study.warnings)
+    delivered = image(seed=20)
+    adc = _dwi(0.0, ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"])
+    save(slices(delivered, 20, **adc), tmp_path / "adc")
+    study = read_dicom_study(tmp_path)
+    assert _is_same(study.images["ADC"].image, delivered) and study.images["ADC"].dicom is not None
+
+
+def _block(group: int, creator: str, element: int, vr: str, value: Any) -> Dataset:
+    ds = Dataset()
+    ds.private_block(group, creator, create=True).add_new(element, vr, value)
+    return ds
+
+
+def _csa(b: bytes) -> bytes:
+    items = struct.pack("<4i", len(b), len(b), 77, len(b)) + b.ljust((len(b) + 3) // 4 * 4, b"\0")
+    element = b"B_value".ljust(64, b"\0") + struct.pack("<i", 1) + b"IS\0\0" + struct.pack("<3i", 6, 1, 77)
+    return b"SV10\4\3\2\1" + struct.pack("<2i", 1, 77) + element + items
+
+
+@pytest.mark.parametrize(
+    ("vendor", "dataset", "expected"),
+    [
+        ("SIEMENS", _block(0x19, "SIEMENS MR HEADER", 0x0C, "IS", "800"), 800),
+        ("SIEMENS", _block(0x29, "SIEMENS CSA HEADER", 0x10, "OB", _csa(b"400")), 400),
+        ("GE MEDICAL SYSTEMS", _block(0x43, "GEMS_PARM_01", 0x39, "IS", ["800", "8", "0", "0"]), 800),
+        ("GE MEDICAL SYSTEMS", _block(0x43, "GEMS_PARM_01", 0x39, "IS", ["1000000050", "8", "0", "0"]), 50),
+        ("GE MEDICAL SYSTEMS", _block(0x43, "GEMS_PARM_01", 0x39, "UN", b"1000000600\\8\\0\\0"), 600),
+        ("Philips", _block(0x2001, "Philips Imaging DD 001", 0x03, "FL", 600.0), 600),
+        ("Philips", _block(0x2001, "Philips Imaging DD 001", 0x03, "UN", struct.pack("<f", 600.0)), 600),
+        ("UIH", _block(0x65, "Image Private Header", 0x09, "FD", 1000.0), 1000),
+        ("", _block(0x19, "SIEMENS MR HEADER", 0x0C, "IS", "50"), 50),
+        ("Philips", _block(0x19, "SIEMENS MR HEADER", 0x0C, "IS", "50"), None),
+        ("SIEMENS", Dataset(), None),
+    ],
+)
+def test_b_values_are_found_where_vendors_keep_them(
+    vendor: str, dataset: Dataset, expected: int | None
+) -> None:
+    assert b_value(None, dataset, vendor, "")[0] == expected
+    assert b_value(1400.0, dataset, vendor, "")[0] == 1400
+
+
+def test_b_value_in_the_sequence_name() -> None:
+    assert b_value(None, Dataset(), "SIEMENS", "*ep_b800t") == (800, "SequenceName")
+    assert b_value(None, Dataset(), "SIEMENS", "*fl3d1")[0] is None
+
+
+def test_times_are_seconds_of_the_day() -> None:
+    assert second_of_day("141127.937501") == pytest.approx(14 * 3600 + 11 * 60 + 27.9375, abs=1e-3)
+    assert second_of_day("20200102010203.5") == pytest.approx(3723.5)
+    assert second_of_day("") is None and second_of_day("25:99") is None
+
+
+LESION = ((2, 4), (3, 7), (5, 9))
+
+
+def _segmentation(folder: Path, labels: list[str], category: Any, kind: Any) -> highdicom.seg.Segmentation:
+    sources = [dcmread(file) for file in sorted((folder / "t2").iterdir())]
+    sources.sort(key=lambda ds: ds.ImagePositionPatient[2])
+    masks = np.zeros((5, 12, 16, len(labels)), np.uint8)
+    for index in range(len(labels)):
+        (a, b), (c, d), (e, f) = LESION
+        masks[a:b, c:d, e - 4 * index : f - 4 * index, index] = 1
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            segmented_property_category=category,
+            segmented_property_type=kind,
+            algorithm_type="MANUAL",
+        )
+        for number, label in enumerate(labels, start=1)
+    ]
+    return highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=masks,
+        segmentation_type="BINARY",
+        segment_descriptions=described,
+        series_instance_uid="1.2.99",
+        series_number=99,
+        sop_instance_uid="1.2.99.1",
+        instance_number=1,
+        manufacturer="nobody",
+        manufacturer_model_name="none",
+        software_versions="0",
+        device_serial_number="0",
+    )
+
+
+def _lesions(folder: Path, *labels: str) -> highdicom.seg.Segmentation:
+    return _segmentation(folder, list(labels), codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm)
+
+
+def test_a_segmentation_inside_gives_the_lesions(tmp_path: Path) -> None:
+    t2 = write_study(tmp_path)
+    _lesions(tmp_path, "HCC in S6", "cyst").save_as(tmp_path / "seg")
+    study = read_dicom_study(tmp_path)
+    assert study.lesion_ids == (1, 2) and study.lesion_name(2) == "cyst" and study.reference == "T2WI"
+    assert misplacement(study.outlined_lesions, t2) < 1e-3
+    (a, b), (c, d), (e, f) = LESION
+    expected = np.zeros((5, 12, 16), int)
+    expected[a:b, c:d, e:f], expected[a:b, c:d, e - 4 : f - 4] = 1, 2
+    assert np.array_equal(_voxels(study.outlined_lesions), expected)
+
+
+def test_a_segmentation_of_organs_gives_no_lesion(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    organ = _segmentation(tmp_path, ["Liver"], codes.SCT.AnatomicalStructure, codes.SCT.Liver)
+    organ.save_as(tmp_path / "seg")
+    with pytest.raises(DicomError, match="outlines organs"):
+        read_dicom_study(tmp_path)
+    mask = sitk.Cast(image() * 0, sitk.sitkUInt8)
+    mask[5, 5, 2] = 1
+    sitk.WriteImage(mask, tmp_path / "lesion.nii.gz")
+    assert read_dicom_study(tmp_path, tmp_path / "lesion.nii.gz").lesion_ids == (1,)
+
+
+def test_real_segmentations_are_read_where_they_lie(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shared_data / "dcmqi" / "liver.dcm"
+    with pytest.raises(DicomError, match="outlines organs"):
+        read_segmentation(file)
+    module = "LiverLesionAI.readers.dicom.segmentations"
+    monkeypatch.setattr(f"{module}._lesion_segments", lambda sequence: [(1, "Liver")])
+    found = read_segmentation(file).labels
+    expected = sitk.ReadImage(shared_data / "dcmqi" / "liver_seg.nrrd")
+    assert misplacement(found, expected) < 1e-2
+    same = sitk.Resample(found, expected, sitk.Transform(), sitk.sitkNearestNeighbor)
+    assert np.array_equal(_voxels(same) > 0, _voxels(expected) > 0)
+
+
+@pytest.mark.parametrize("series", ["imagedata_phantom/fl3d_dynamic", "imagedata_phantom/dwi_b50_400_800"])
+def test_real_series_are_the_volumes_that_others_read(shared_data: Path, series: str) -> None:
+    for stack in split(scan(shared_data / series).images):
+        found = volume_of(stack).image.image
+        expected = sitk.ReadImage([str(frame.file) for frame in stack.frames])
+        assert misplacement(found, expected) < 1e-2
+        assert np.array_equal(_voxels(found), _voxels(expected))
+
+
+def test_real_compressed_ct_is_the_volume_that_others_read(shared_data: Path) -> None:
+    (stack,) = split(scan(shared_data / "totalsegmentator" / "example_ct_dicom").images)
+    found = volume_of(stack).image.image
+    expected = sitk.ReadImage([str(frame.file) for frame in stack.frames])
+    assert _is_same(found, expected)
+
+
+@lru_cache(maxsize=1)
+def _bundle(root: Path) -> Path:
+    return tiny_bundle(root / "tiny", sequences=W_SEQUENCES)
+
+
+@pytest.mark.parametrize(
+    "lesions", ["mask option", "mask beside", "segmentation inside", "segmentation given"]
+)
+def test_a_dicom_folder_is_classified_in_one_go(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, lesions: str
+) -> None:
+    folder, options = tmp_path / "study", []
+    t2 = write_study(folder)
+    mask = sitk.GetImageFromArray(np.zeros((5, 12, 16), np.uint8))
+    mask.CopyInformation(t2)
+    mask[5:9, 3:7, 2:4] = 1
+    if lesions == "segmentation inside":
+        _lesions(folder, "lesion").save_as(folder / "seg.dcm")
+    elif lesions == "segmentation given":
+        _lesions(folder, "lesion").save_as(tmp_path / "seg.dcm")
+        options = ["--mask", str(tmp_path / "seg.dcm")]
+    elif lesions == "mask beside":
+        sitk.WriteImage(mask, folder / "lesions.nii.gz")
+    else:
+        sitk.WriteImage(mask, tmp_path / "mine.nii.gz")
+        options = ["--mask", str(tmp_path / "mine.nii.gz")]
+    model = str(_bundle(tmp_path_factory.getbasetemp()))
+    out = tmp_path / "out"
+    command = [
+        "classify",
+        str(folder),
+        "--out",
+        str(out),
+        "--model",
+        model,
+        "--no-saliency",
+        "--no-register",
+        *options,
+    ]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    result = json.loads((out / "results.json").read_text())
+    assert result["study"]["sequences"] == ["T2WI", "T1WI", "LAP", "PVP"]
+    assert len(result["lesions"]) == 1 and result["lesions"][0]["tasks"]["type"]["predicted"]
+
+
+IDENTITY = ("Doe", "Jane", "4711", "19501231", STUDY_UID)
+
+
+def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    study = read_dicom_study(tmp_path)
+    told = f"{study.id} {study.source} {study.warnings} {study.lesion_names}"
+    done = CliRunner().invoke(app, ["identify", str(tmp_path), "--json"])
+    shown = CliRunner().invoke(app, ["identify", str(tmp_path)])
+    frames = " ".join(f"{frame.patient} {frame.description}" for frame in scan(tmp_path).frames)
+    for secret in IDENTITY:
+        assert secret not in told + done.stdout + done.stderr + shown.stdout + shown.stderr + frames
+    assert study.id.startswith("study-") and study.id == read_dicom_study(tmp_path).id
+
+
+def test_a_dicomdir_leads_to_its_folder(tmp_path: Path) -> None:
+    write_study(tmp_path / "source")
+    disc = FileSet()
+    for file in sorted((tmp_path / "source").rglob("*")):
+        if file.is_file():
+            disc.add(file)
+    disc.write(tmp_path / "disc")
+    by_index = read_study(tmp_path / "disc" / "DICOMDIR")
+    assert by_index.sequences == ("T2WI", "T1WI", "LAP", "PVP")
+    assert read_study(tmp_path / "disc").id == by_index.id
+
+
+def test_one_multi_frame_file_is_a_study(tmp_path: Path) -> None:
+    write_dicom_study(phantom(), tmp_path, vendor="siemens", layout="enhanced", distractors=False)
+    dynamic = next(
+        f for f in sorted(tmp_path.rglob("*.IMA")) if dcmread(f).SeriesDescription.endswith("_dyn")
+    )
+    study = read_study(dynamic)
+    assert study.sequences == ("T1WI", "LAP", "PVP", "DP") and study.reference == "T1WI"
+    source = study.images["LAP"].dicom
+    assert (
+        source is not None
+        and set(source.files) == {dynamic}
+        and len(set(source.frames)) == len(source.frames)
+    )
+
+
+def test_progress_is_told_and_cancels(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    told: list[tuple[str, float]] = []
+    read_study(tmp_path, progress=lambda step, fraction: told.append((step, fraction)))
+    assert {step for step, _ in told} == {"scan", "read"} and told[-1] == ("read", 1.0)
+
+    def cancel(step: str, fraction: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_study(tmp_path, progress=cancel)
+
+
+def test_series_of_several_frames_of_reference_are_refused(tmp_path: Path) -> None:
+    objects = slices(image(), **T2)
+    objects[2].FrameOfReferenceUID = FRAME_UID + ".1"
+    save(objects, tmp_path)
+    with pytest.raises(DicomError, match="another frame of reference"):
+        _only_volume(tmp_path)
+
+
+def test_a_vibe_of_one_phase_is_read(tmp_path: Path) -> None:
+    made = image()
+    save(slices(made, **VIBE, SeriesDescription="Ax LAVA +C portal"), tmp_path)
+    study = read_study(tmp_path)
+    assert study.sequences == ("PVP",) and _is_same(study.images["PVP"].image, made)
