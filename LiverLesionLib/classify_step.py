@@ -163,8 +163,13 @@ class ClassifyStep(Step):
             bars.Chip(kind.predicted, colour),
             bars.Bar(top, colour),
             malignant,
-            _spread(kind, kind.predicted),
+            self._spread(kind, kind.predicted),
         )
+
+    def _spread(self, task: Any, name: str) -> str:
+        """Standard deviation over the folds; one fold has none."""
+        has_folds = self._result.models[0].folds > 1 and name in task.fold_std
+        return f"± {100 * task.fold_std[name]:.0f} %" if has_folds else "–"
 
     def selected(self) -> Any:
         """Return the lesion that is selected in the table; None where there is none."""
@@ -186,7 +191,7 @@ class ClassifyStep(Step):
             colours = _colours(task.taxonomy)
             ordered = sorted(task.probabilities.items(), key=lambda item: -item[1])
             rows += [
-                (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), _spread(task, n)) for n, p in ordered
+                (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), self._spread(task, n)) for n, p in ordered
             ]
         bars.fill(self.ui.classesTable, rows)
         self.panel.lesion_selected(lesion)
@@ -210,10 +215,6 @@ def _warnings(result: Any) -> list[str]:
             _("{name}: {text}.").format(name=lesion.name, text=text.rstrip(".")) for text in lesion.warnings
         ]
     return lines
-
-
-def _spread(task: Any, name: str) -> str:
-    return f"± {100 * task.fold_std[name]:.0f} %" if name in task.fold_std else "–"
 
 
 def _colours(taxonomy: str) -> Mapping[str, tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +140,11 @@ class Desktop:
         self.settle(20)
         frame.grab().save(str(path))
 
+    def open_scene(self, path: Path) -> None:
+        """File > Add Data, of a saved scene into the empty one."""
+        slicer.mrmlScene.ReadFromMRB(str(path), True)
+        self.settle()
+
     def close_scene(self) -> None:
         """File > Close Scene."""
         slicer.mrmlScene.Clear(False)
@@ -168,8 +173,11 @@ def _new_scene() -> Any:
     return scene
 
 
-def _follow_in_subject_hierarchy(scene: Any) -> None:
-    """Give every visible node an item and take it away with the node, as Slicer's plugins do."""
+def _follow_in_subject_hierarchy(scene: Any) -> Callable[[], Any]:
+    """Give every visible node an item and take it away with the node, as Slicer's plugins do.
+
+    Returns a function that ends this.
+    """
     import vtk
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode
@@ -188,8 +196,11 @@ def _follow_in_subject_hierarchy(scene: Any) -> None:
         if item:
             hierarchy(scene).RemoveItem(item, False, False)
 
-    scene.AddObserver(scene.NodeAddedEvent, added)
-    scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removed)
+    tags = (
+        scene.AddObserver(scene.NodeAddedEvent, added),
+        scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removed),
+    )
+    return lambda: [scene.RemoveObserver(tag) for tag in tags]
 
 
 @contextmanager
@@ -204,6 +215,7 @@ def desktop() -> Iterator[Desktop]:
     pythonqt.slot_errors.clear()
     try:
         sys.path.insert(0, str(ROOT))
+        stop_following = _follow_in_subject_hierarchy(scene)
         _install(made, scene)
         yield made
     finally:
@@ -213,6 +225,7 @@ def desktop() -> Iterator[Desktop]:
                 panel.cleanup()
             frame.deleteLater()
         made.settle()
+        stop_following()
         for name in [name for name in sys.modules if _is_ours(name)]:
             del sys.modules[name]
         sys.modules.update(modules_before)
@@ -232,7 +245,6 @@ def _is_ours(name: str) -> bool:
 def _install(made: Desktop, scene: Any) -> None:
     layout = scene.AddNode(slicer.vtkMRMLLayoutNode())
     layout.SetSingletonTag("vtkMRMLLayoutNode")
-    _follow_in_subject_hierarchy(scene)
     sys.modules["qt"] = qt_module("qt", STAND_INS)
     sys.modules["ctk"] = qt_module("ctk", STAND_INS)
     members: dict[str, Any] = {
