@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA = "liverlesionai.results.v1"
+REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
 
 PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 """Stands wherever a result of a phantom-trained model is shown."""
@@ -92,10 +93,10 @@ class SequenceRegistration:
     ----------
     transform
         The last stage that was kept: ``"translation"``, ``"rigid"``, ``"affine"`` or ``"bspline"``;
-        ``"none"`` where the scanner's positions stay, ``"given"`` where the sequence brought a transform along.
+        ``"none"`` where the scanner's positions stay, ``"given"`` where the sequence came with a transform.
     metric_before, metric_after
-        Normalised mutual information with the reference around the lesions, 1 (independent) to 2; None where
-        nothing was measured.
+        Normalised mutual information with the reference around the lesions, 1 (independent) to 2; 0 where
+        they hardly overlap, None where nothing was measured.
     warnings
         Stages that were refused, and why.
     """

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.results import SCHEMA
+from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA
 
 OUTPUT_NAMES: frozenset[str] = frozenset(
     {
@@ -30,6 +30,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 """What `classify` writes at the top of its output folder."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_REPORT_SCHEMAS = {"results.json": SCHEMA, "registration.json": REGISTRATION_SCHEMA}
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -79,13 +80,19 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
 
 
 def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bool:
-    """True if a folder has a ``results.json`` of our schema and nothing beside what we write."""
-    try:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    ours = isinstance(content, dict) and content.get("schema") == SCHEMA
+    """True if a folder has a report of our schema and nothing beside what we write."""
+    ours = any(
+        name in names and _schema_of(folder / name) == schema for name, schema in _REPORT_SCHEMAS.items()
+    )
     return ours and {entry.name for entry in folder.iterdir()} <= {*names, *_CLUTTER}
+
+
+def _schema_of(report: Path) -> object:
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("schema") if isinstance(content, dict) else None
 
 
 @contextmanager

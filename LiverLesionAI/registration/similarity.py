@@ -1,0 +1,136 @@
+"""How alike two images are under a transform, and the search for a shift that makes them so.
+
+Normalised mutual information (Studholme et al., Pattern Recognition 1999;32:71–86) is 1 for independent
+images and 2 for images that determine each other. Unlike mutual information it does not reward a small
+overlap or a place where there is merely more to be seen, which matters in small regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from LiverLesionAI.registration.regions import Region, prepared
+
+BINS = 24
+GATE_SPACING_MM, GATE_VOXELS = 4.0, 60_000
+SEARCH_SPACING_MM, SEARCH_VOXELS = 4.5, 30_000
+REACH_MM = 20.0
+"""How far the scanner's positions may be wrong in the coarse search; later stages may go further."""
+LEAST_OVERLAP = 0.5
+_OUTSIDE = -1.0
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Similarity of one moving image to the reference in a region.
+
+    Attributes
+    ----------
+    grid
+        Where it is measured.
+    fixed
+        Bins of the reference on the grid, ``[z, y, x]``.
+    moving
+        The moving image as ranks (:func:`LiverLesionAI.registration.regions.prepared`).
+    focuses
+        Voxels of each neighbourhood.
+    """
+
+    grid: sitk.Image
+    fixed: NDArray[np.int64]
+    moving: sitk.Image
+    focuses: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, region: Region, fixed: sitk.Image, moving: sitk.Image) -> Similarity:
+        """Similarity of two prepared images."""
+        grid = region.box.grid(region.spacing_mm(GATE_SPACING_MM, GATE_VOXELS))
+        return cls(
+            grid,
+            binned(_on(grid, fixed, sitk.Transform(3, sitk.sitkIdentity))),
+            moving,
+            region.focus_masks(grid),
+        )
+
+    def around(self, transform: sitk.Transform) -> dict[str, float]:
+        """Normalised mutual information in each neighbourhood; 0 where too little of it is covered."""
+        moved = binned(_on(self.grid, self.moving, transform))
+        return {
+            name: normalised_mutual_information(self.fixed[inside], moved[inside])
+            for name, inside in self.focuses.items()
+        }
+
+
+def binned(ranked: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Bin of each rank from 0 to 1; `BINS` itself for what is outside of the image."""
+    return np.where(ranked < -0.5, BINS, np.minimum(ranked * BINS, BINS - 1)).astype(np.int64)
+
+
+def normalised_mutual_information(fixed: NDArray[np.int64], moving: NDArray[np.int64]) -> float:
+    """Normalised mutual information of two arrays of bins over what both cover.
+
+    Returns 0 where less than `LEAST_OVERLAP` of the voxels is covered by both.
+    """
+    counts = np.bincount(fixed.ravel() * (BINS + 1) + moving.ravel(), minlength=(BINS + 1) ** 2)
+    counts = counts.reshape(BINS + 1, BINS + 1)[:BINS, :BINS]
+    covered = counts.sum()
+    if covered < max(LEAST_OVERLAP * fixed.size, 1):
+        return 0.0
+    joint = counts / covered
+    both = _entropy(joint)
+    return (_entropy(joint.sum(axis=0)) + _entropy(joint.sum(axis=1))) / both if both > 0 else 0.0
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _on(grid: sitk.Image, image: sitk.Image, transform: sitk.Transform) -> NDArray[np.float32]:
+    return sitk.GetArrayFromImage(
+        sitk.Resample(image, grid, transform, sitk.sitkLinear, _OUTSIDE, sitk.sitkFloat32)
+    )
+
+
+def search_shift(region: Region, fixed: sitk.Image, moving: sitk.Image) -> tuple[float, float, float]:
+    """Find the shift within `REACH_MM` under which two images are most alike, by trying all on a coarse grid.
+
+    Parameters
+    ----------
+    region
+        What is to be aligned.
+    fixed, moving
+        The reference and the moving image.
+
+    Returns
+    -------
+    tuple of float
+        Shift in LPS mm from the reference to the moving image, to within half of the grid's spacing.
+    """
+    grid = region.box.grid(region.spacing_mm(SEARCH_SPACING_MM, SEARCH_VOXELS))
+    spacing = np.asarray(grid.GetSpacing())
+    steps = np.floor(REACH_MM / spacing).astype(int)
+    reach = sitk.ConstantPad(grid, steps.tolist(), steps.tolist())
+    still = sitk.Transform(3, sitk.sitkIdentity)
+    inside = region.mask(grid)
+    reference = binned(_on(grid, prepared(fixed, region.box, spacing), still))
+    around = prepared(moving, region.box.grown(REACH_MM), spacing)
+    moved = binned(_on(reach, around, still))
+    z, y, x = reference.shape
+    windows = np.lib.stride_tricks.sliding_window_view(moved, (z, y, x))
+    everywhere = bool(inside.all())
+    seen = reference if everywhere else reference[inside]
+    scores = {
+        index: normalised_mutual_information(seen, window if everywhere else window[inside])
+        for index in np.ndindex(windows.shape[:3])
+        for window in (windows[index],)
+    }
+    best = max(scores, key=lambda index: (scores[index], -np.abs(index - steps[::-1]).sum()))
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    sx, sy, sz = (axes @ ((np.asarray(best)[::-1] - steps) * spacing)).tolist()
+    return sx, sy, sz

@@ -1,0 +1,156 @@
+"""The stages of a registration: shift, rigid, affine and B-spline, each refining what the one before found.
+
+Metric: mutual information after Mattes et al., IEEE Trans Med Imaging 2003;22:120–128, as SimpleITK has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from LiverLesionAI.registration.regions import Box
+
+Kind = Literal["translation", "rigid", "affine", "bspline"]
+STAGES: tuple[Kind, ...] = ("translation", "rigid", "affine", "bspline")
+
+BINS = 24
+LINEAR_SAMPLES, SPLINE_SAMPLES = 15_000, 10_000
+SEED = 20210
+FIRST_STEP_MM, LAST_STEP_MM = 2.0, 0.05
+LINEAR_ITERATIONS, SPLINE_ITERATIONS = 40, 6
+KNOT_SPACING_MM = 70.0
+"""Distance of B-spline knots: breathing deforms the liver smoothly over several centimetres."""
+_SPLINE_ORDER = 3
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a stage works on.
+
+    Attributes
+    ----------
+    box
+        Box that the transform is for.
+    fixed, moving
+        Prepared images.
+    mask
+        Where samples are taken, on the grid of `fixed`; None is everywhere.
+    cancelled
+        Asked after each iteration; True stops the work.
+    """
+
+    box: Box
+    fixed: sitk.Image
+    moving: sitk.Image
+    mask: sitk.Image | None
+    cancelled: Callable[[], bool]
+
+
+def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Transform:
+    """Refine a transform by one stage.
+
+    Parameters
+    ----------
+    alignment
+        Images and region.
+    kind
+        The stage; it must be able to represent `start`, or to follow it (B-spline).
+    start
+        Linear transform, reference frame to sequence.
+
+    Returns
+    -------
+    SimpleITK.Transform
+        Reference frame to sequence.
+
+    Raises
+    ------
+    RuntimeError
+        If the images do not overlap under the transform.
+    """
+    if kind == "bspline":
+        return _refine_spline(alignment, start)
+    transform = _linear(kind, start, alignment.box.centre)
+    method = _method(alignment, LINEAR_SAMPLES)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        FIRST_STEP_MM, LAST_STEP_MM, LINEAR_ITERATIONS, relaxationFactor=0.5, gradientMagnitudeTolerance=1e-8
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(alignment.fixed, alignment.moving)
+    return transform
+
+
+def _refine_spline(alignment: Alignment, start: sitk.Transform) -> sitk.Transform:
+    mesh = np.maximum(np.round(alignment.box.size_mm / KNOT_SPACING_MM), 1).astype(int).tolist()
+    spline = sitk.BSplineTransformInitializer(alignment.fixed, mesh, _SPLINE_ORDER)
+    method = _method(alignment, SPLINE_SAMPLES)
+    method.SetOptimizerAsLBFGSB(
+        gradientConvergenceTolerance=1e-5,
+        numberOfIterations=SPLINE_ITERATIONS,
+        maximumNumberOfCorrections=5,
+        maximumNumberOfFunctionEvaluations=2 * SPLINE_ITERATIONS,
+        costFunctionConvergenceFactor=1e9,
+    )
+    method.SetMovingInitialTransform(start)
+    method.SetInitialTransform(spline, inPlace=True)
+    method.Execute(alignment.fixed, alignment.moving)
+    return sitk.CompositeTransform([start, _fading(spline)])
+
+
+def _method(alignment: Alignment, samples: int) -> sitk.ImageRegistrationMethod:
+    """Seeded sampling: with one thread in ITK the same images give the same transform.
+
+    The gradient filter of SimpleITK's default blurs by the coarsest spacing, which on thick slices leads the
+    optimiser astray; the images are blurred to a common resolution already.
+    """
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    share = samples / alignment.fixed.GetNumberOfPixels()
+    method.SetMetricSamplingPercentage(min(share, 1.0), SEED)
+    method.SetMetricUseFixedImageGradientFilter(False)
+    method.SetMetricUseMovingImageGradientFilter(False)
+    method.SetInterpolator(sitk.sitkLinear)
+    if alignment.mask is not None:
+        method.SetMetricFixedMask(alignment.mask)
+    method.AddCommand(sitk.sitkIterationEvent, lambda: method.Abort() if alignment.cancelled() else None)
+    return method
+
+
+def _linear(kind: Kind, start: sitk.Transform, centre: tuple[float, float, float]) -> sitk.Transform:
+    """A linear transform as one of a richer kind, turning about a centre."""
+    moved = np.asarray(start.TransformPoint(centre))
+    shift = (moved - centre).tolist()
+    if kind == "translation":
+        return sitk.TranslationTransform(3, shift)
+    matrix = matrix_of(start)
+    if kind == "rigid":
+        rigid = sitk.Euler3DTransform()
+        rigid.SetCenter(centre)
+        rigid.SetMatrix(matrix.ravel().tolist())
+        rigid.SetTranslation(shift)
+        return rigid
+    return sitk.AffineTransform(matrix.ravel().tolist(), shift, centre)
+
+
+def matrix_of(transform: sitk.Transform) -> NDArray[np.float64]:
+    """Matrix [3, 3] of a linear transform."""
+    origin = (0.0, 0.0, 0.0)
+    return np.stack([transform.TransformVector(unit, origin) for unit in np.eye(3).tolist()], axis=1)
+
+
+def _fading(spline: sitk.BSplineTransform) -> sitk.BSplineTransform:
+    """The same spline inside its domain, fading to zero around it instead of breaking off.
+
+    Rings of zero coefficients are laid around the coefficients that there are: as many as a spline reaches.
+    """
+    rings = [_SPLINE_ORDER] * 3
+    return sitk.BSplineTransform(
+        [sitk.ConstantPad(image, rings, rings, 0.0) for image in spline.GetCoefficientImages()], _SPLINE_ORDER
+    )
