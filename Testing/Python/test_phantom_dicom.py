@@ -14,51 +14,19 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_phantoms import SLICES, phantom, planned
 from pydicom.dataset import Dataset
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.phantom import PhantomStudy, generate_lesion
 from LiverLesionAI.phantom.dicom import LAYOUTS, VENDORS, Series, plan_examination, write_dicom_study
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_cohort, write_dicom_phantom
-from LiverLesionAI.phantom.fields import Grid
 from LiverLesionAI.phantom.protocol import MR_SEQUENCES
-from LiverLesionAI.study import SequenceImage
 
-SLICES = 3
 STYLES = [(vendor, layout) for vendor in VENDORS for layout in LAYOUTS]
 CLASSIC = [style for style in STYLES if style[1] != "enhanced"]
 WINDOWS_S = {"LAP": (15, 45), "PVP": (46, 110), "DP": (111, 480), "HBP": (600, 6000)}
 GATED_ONLY = "Type 2C Conditional Element=<TriggerTime>"
 """GE scanners write the time of a phase there, which the standard keeps for gated acquisitions."""
-
-
-@lru_cache(maxsize=1)
-def phantom() -> PhantomStudy:
-    """A lesion's surroundings with every sequence, only the middle slices."""
-    whole = generate_lesion(5, "HCC", sequences=MR_SEQUENCES, misalign_mm=(3.0, 1.0))
-    grids = {name: _middle(grid) for name, grid in whole.truth.grids.items()}
-    images = {
-        name: SequenceImage(grids[name].image(_middle_slices(image.image)))
-        for name, image in whole.study.images.items()
-    }
-    return PhantomStudy(replace(whole.study, images=images), replace(whole.truth, grids=grids))
-
-
-@lru_cache(maxsize=16)
-def planned(vendor: str, layout: str) -> tuple[Series, ...]:
-    """The series of the phantom as one vendor and layout has them."""
-    return plan_examination(phantom(), vendor, layout).series
-
-
-def _middle(grid: Grid) -> Grid:
-    first = (grid.size[2] - SLICES) // 2
-    return grid.cropped((slice(first, first + SLICES), slice(0, grid.size[1]), slice(0, grid.size[0])))
-
-
-def _middle_slices(image: sitk.Image) -> np.ndarray:
-    array = sitk.GetArrayFromImage(image)
-    first = (len(array) - SLICES) // 2
-    return array[first : first + SLICES]
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ class Examination:
 
     def image_uid(self, series: Series, number: int = 1) -> str:
         """SOPInstanceUID of an image by its series and instance number."""
-        return self.uid("image", series.number, number)
+        return self.uid("image", series.uid, number)
 
 
 def derived_uid(*parts: str | int) -> str:

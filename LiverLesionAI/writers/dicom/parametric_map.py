@@ -12,6 +12,7 @@ from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.dicom.answers import coded
 from LiverLesionAI.writers.dicom.source import (
+    CHARACTER_SET,
     MAKER,
     TEXT_LIMIT,
     as_volume,
@@ -92,6 +93,7 @@ def write_parametric_map(
         manufacturer_model_name=MAKER,
         software_versions=LiverLesionAI.__version__,
         device_serial_number=LiverLesionAI.__version__,
+        specific_character_set=CHARACTER_SET,
     )
     parametric_map.BodyPartExamined = "LIVER"
     stamp(parametric_map, result, "maps")

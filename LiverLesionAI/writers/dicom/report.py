@@ -19,7 +19,9 @@ from LiverLesionAI.writers.dicom.answers import (
 )
 from LiverLesionAI.writers.dicom.segmentation import SeriesLesions
 from LiverLesionAI.writers.dicom.source import (
+    CHARACTER_SET,
     MAKER,
+    TEXT_LIMIT,
     SourceSeries,
     derived_uid,
     notice,
@@ -106,6 +108,7 @@ def lesion_report(
         is_complete=False,
         is_final=False,
         is_verified=False,
+        specific_character_set=CHARACTER_SET,
     )
     document.ManufacturerModelName = MAKER
     document.SoftwareVersions = document.DeviceSerialNumber = LiverLesionAI.__version__
@@ -131,7 +134,7 @@ def _lesion_group(
 
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=tracking_uid(source, lesion.id), identifier=study.lesion_name(lesion.id)
+            uid=tracking_uid(source, lesion.id), identifier=study.lesion_name(lesion.id)[:TEXT_LIMIT]
         ),
         referenced_segment=_segment(source, lesions, segmentation, lesion.id),
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,

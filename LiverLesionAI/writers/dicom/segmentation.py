@@ -14,6 +14,7 @@ from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.study import Study, labels_in
 from LiverLesionAI.writers.dicom.answers import answer_in_words, class_code, coded, predicted_class, type_task
 from LiverLesionAI.writers.dicom.source import (
+    CHARACTER_SET,
     MAKER,
     TEXT_LIMIT,
     SourceSeries,
@@ -132,6 +133,7 @@ def lesion_segmentation(
         manufacturer_model_name=MAKER,
         software_versions=LiverLesionAI.__version__,
         device_serial_number=LiverLesionAI.__version__,
+        specific_character_set=CHARACTER_SET,
     )
     stamp(segmentation, result, "lesions")
     return segmentation

@@ -24,6 +24,8 @@ MAKER = "LiverLesionAI"
 RESEARCH_NOTICE = "research software: not for clinical use"
 TEXT_LIMIT = 64
 """Characters that a value of VR LO holds."""
+CHARACTER_SET = "ISO_IR 192"
+"""UTF-8, so that a lesion may have any name."""
 _UIDS = uuid.uuid5(uuid.NAMESPACE_DNS, "results.liverlesionai.invalid")
 _IDENTIFYING_TAGS = (
     "SOPClassUID",
@@ -33,6 +35,20 @@ _IDENTIFYING_TAGS = (
     "PatientID",
     "PatientName",
 )
+
+
+_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+"""Attributes of type 2, which the libraries expect even where de-identification has removed them."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +110,16 @@ def read_source(sequence: SequenceImage) -> SourceSeries:
     Raises
     ------
     DicomError
-        If the sequence did not come from DICOM, or a file is gone or cannot be read any more.
+        If the sequence did not come from DICOM, or a file is gone, cannot be read any more, or names no frame
+        of reference.
     """
     source = sequence.dicom
     if source is None:
         raise DicomError("The images did not come from DICOM; read the study from its DICOM folder.")
     headers = {file: _header(file) for file in dict.fromkeys(source.files)}
     for file, frame in zip(source.files, source.frames, strict=True):
+        if not headers[file].get("FrameOfReferenceUID"):
+            raise DicomError(f"{file} names no frame of reference, so no DICOM object can be placed in it.")
         _complete(headers[file], frame, sequence.image)
     slices = tuple(
         SliceReference(
@@ -116,9 +135,12 @@ def read_source(sequence: SequenceImage) -> SourceSeries:
 def _complete(header: Dataset, frame: int, image: sitk.Image) -> None:
     """Give the header in memory what the libraries look for in one place only.
 
-    Slice thickness may be absent; pixel measures and orientation of a multi-frame object may stand with each
-    frame or with all of them (PS3.3 C.7.6.16).
+    Attributes of type 2 and the slice thickness may be absent; pixel measures and orientation of a
+    multi-frame object may stand with each frame or with all of them (PS3.3 C.7.6.16).
     """
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in header:
+            setattr(header, keyword, "")
     if "NumberOfFrames" not in header:
         if header.get("SliceThickness") is None:
             header.SliceThickness = image.GetSpacing()[2]
@@ -190,12 +212,23 @@ def tracking_uid(source: SourceSeries, lesion_id: int) -> str:
 
 
 def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
-    """Name the series, with the notice, and set every time of making to the start of the run."""
+    """Name the series, with the notice, and take out what changes from one writing to the next.
+
+    Every time of making becomes the start of the run, and random UIDs within the object are derived from its
+    own.
+    """
     started = datetime.fromisoformat(result.provenance.started.replace("Z", "+00:00")).astimezone()
     date, time = started.strftime("%Y%m%d"), started.strftime("%H%M%S")
     ds.SeriesDescription = f"{MAKER} {title}, {notice(result)}"[:TEXT_LIMIT]
     for keyword in _times_in(ds):
         setattr(ds, keyword, date if keyword.endswith("Date") else time)
+    for item in ds.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = date + time
+    organisation = f"2.25.{uuid.uuid5(_UIDS, f'{ds.SOPInstanceUID}/dimensions').int}"
+    for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in ds.get(keyword, ()):
+            item.DimensionOrganizationUID = organisation
 
 
 def _times_in(ds: Dataset) -> Iterator[str]:
