@@ -161,6 +161,21 @@ def test_words_that_contradict_the_order_are_doubted() -> None:
     assert arterial.confidence <= 0.5 and "later phase" in arterial.reasons[-1]
 
 
+def test_repeated_images_without_a_word_are_not_taken_for_unenhanced() -> None:
+    frames = [
+        frame
+        for number, second in enumerate((0, 300), start=1)
+        for frame in _volume(description="Ax LAVA", series_uid=str(number), acquired_s=36000.0 + second)
+    ]
+    assert _sequences(*frames) == [None, None]
+    assert _sequences(*frames[:4]) == ["T1WI"]
+
+
+def test_seconds_of_a_breath_are_no_delay() -> None:
+    assert _sequences(*_volume(description="VIBE portal 18s bh")) == ["PVP"]
+    assert _sequences(*_volume(description="VIBE dynamic 30s")) == ["LAP"]
+
+
 def test_b_values_of_one_series_become_stacks() -> None:
     frames = [
         frame

@@ -149,7 +149,7 @@ def _named_phase(image: _Image, gadoxetic: bool | None) -> _Image:
         return image.labelled("T1WI", CLEAR, f"{said.word('pre')!r} in its name")
     if "HBP" in named:
         return image.labelled("HBP", CLEAR, f"{said.word('HBP')!r} in its name")
-    delay = _named_delay(image, gadoxetic)
+    delay = _named_delay(image, named, gadoxetic)
     if delay is not None:
         return delay
     if said.says("pre") and named == ["LAP"] and stack.phases == 1:
@@ -168,23 +168,24 @@ def _named_phase(image: _Image, gadoxetic: bool | None) -> _Image:
     return image
 
 
-def _named_delay(image: _Image, gadoxetic: bool | None) -> _Image | None:
-    """Label an image whose name gives a delay in minutes or seconds."""
+def _named_delay(image: _Image, named: list[str], gadoxetic: bool | None) -> _Image | None:
+    """Label an image whose name gives a delay; seconds beside a named phase are those of a breath."""
     said = image.said
-    if said.minutes:
+    if said.minutes and set(named) <= {"DP"}:
         minutes = max(said.minutes)
         phase = window(minutes * 60.0, gadoxetic)
         if phase is None and minutes >= HBP_SAID_FROM_MIN and gadoxetic is None:
             phase = "HBP"
-        reason = f"{minutes} min in its name"
-        confidence = SAID if phase else 0.0
-    elif said.seconds and image.speaks_of_contrast:
+        reason, confidence = f"{minutes} min in its name", SAID
+        if phase is None:
+            return image.labelled(None, 0.0, f"{reason} is in no window of a phase")
+    elif said.seconds and not named and image.speaks_of_contrast:
         phase, reason = window(max(said.seconds), gadoxetic), f"{max(said.seconds)} s in its name"
-        confidence = SAID if phase else 0.0
+        confidence = SAID
     else:
         return None
     if phase is None:
-        return image.labelled(None, 0.0, f"{reason} is in no window of a phase") if said.minutes else None
+        return None
     return image.labelled(phase, confidence, reason)
 
 
@@ -216,7 +217,9 @@ def _solve_group(images: list[_Image], enhanced_from: float, gadoxetic: bool | N
         solved = [_beside_named_ones(image, images) for image in open_ones]
     else:
         solved = _by_order(
-            [image for image in images if image.label == "T1WI" or image in open_ones], gadoxetic
+            [image for image in images if image.label == "T1WI" or image in open_ones],
+            enhanced_from,
+            gadoxetic,
         )
     labelled = {image.index: image for image in solved}
     return [labelled.get(image.index, image) for image in images]
@@ -279,7 +282,7 @@ def _beside_named_ones(image: _Image, images: Sequence[_Image]) -> _Image:
     return image.labelled(None, 0.0, "its neighbours do not tell its phase")
 
 
-def _by_order(images: list[_Image], gadoxetic: bool | None) -> list[_Image]:
+def _by_order(images: list[_Image], enhanced_from: float, gadoxetic: bool | None) -> list[_Image]:
     """Phases of a dynamic series without words: unenhanced first, then by the distances in time."""
     agents = [bool(image.stack.first.agent) for image in images]
     unenhanced = sum(1 for image in images if image.label == "T1WI")
@@ -290,7 +293,7 @@ def _by_order(images: list[_Image], gadoxetic: bool | None) -> list[_Image]:
     fits = [found for n in hypotheses if (found := _phases_after(times, n, gadoxetic)) is not None]
     sure = len(fits) == 1
     if not fits or (not sure and len(images) < 4):
-        return [_undecided(image) for image in images]
+        return [_undecided(image, images, enhanced_from) for image in images]
     confidence = LIKELY if sure else WEAK
     why = "order and distances in time within the series"
     return [
@@ -299,12 +302,24 @@ def _by_order(images: list[_Image], gadoxetic: bool | None) -> list[_Image]:
     ]
 
 
-def _undecided(image: _Image) -> _Image:
+def _undecided(image: _Image, images: Sequence[_Image], enhanced_from: float) -> _Image:
+    """An image that neither words nor times place; repeated images are probably unenhanced *and* enhanced."""
     if image.label:
         return image
-    if not image.speaks_of_contrast and image.stack.phases == 1:
-        return _unenhanced_by_silence(image)
-    return image.labelled(None, 0.0, "order and times of the series allow several answers")
+    repeated = any(other is not image and _lie_together(image.stack, other.stack) for other in images)
+    if repeated or image.speaks_of_contrast:
+        return image.labelled(None, 0.0, "order and times within its protocol allow several answers")
+    return _alone(image, enhanced_from)
+
+
+def _lie_together(a: Stack, b: Stack) -> bool:
+    """Whether two stacks show the same part of the body."""
+    ends = [(s.frames[0].along, s.frames[-1].along) for s in (a, b)]
+    (a_start, a_end), (b_start, b_end) = ends
+    if a_start is None or a_end is None or b_start is None or b_end is None:
+        return True
+    overlap = min(a_end, b_end) - max(a_start, b_start)
+    return overlap > 0.5 * min(a_end - a_start, b_end - b_start)
 
 
 def _phases_after(

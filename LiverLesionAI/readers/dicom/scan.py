@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,14 +106,33 @@ def scan(path: str | Path, progress: Progress = silent) -> Scan:
     DicomError
         If there is nothing at `path`, no DICOM file is there, or there are too many files.
     """
+    _check_pydicom()
     path = Path(path)
     if not path.exists():
         raise DicomError(f"{path} does not exist; give a folder of DICOM files.")
     if path.is_file() and not is_dicom(path):
         raise DicomError(f"{path} is no DICOM file; give a folder of DICOM files.")
-    single = path.is_file() and not _is_directory_file(path)
-    files = [path] if single else _listed(path if path.is_dir() else path.parent)
-    return _read_all(path, files, progress)
+    with _without_warnings():
+        single = path.is_file() and not _is_directory_file(path)
+        files = [path] if single else _listed(path if path.is_dir() else path.parent)
+        return _read_all(path, files, progress)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Hide what pydicom finds wrong with values: it quotes them, and they could name the patient."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_pydicom() -> None:
+    try:
+        import pydicom  # noqa: F401
+    except ImportError:
+        raise DicomError(
+            "Reading DICOM needs pydicom, which is missing; install liverlesionai[dicom]."
+        ) from None
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -188,8 +208,7 @@ def read_header(file: Path) -> Dataset | None:
     """Read a file's header without its pixels; None where it is damaged or says nothing of a series."""
     from pydicom import dcmread
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _without_warnings():
         try:
             dataset = dcmread(file, stop_before_pixels=True, force=True)
             useful = "SeriesInstanceUID" in dataset or _class_of(dataset) == DIRECTORY

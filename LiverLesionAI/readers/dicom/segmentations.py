@@ -86,8 +86,10 @@ def read_segmentation(file: Path) -> Segmentation:
     DicomError
         If the file cannot be read, holds no lesion, or its segments are empty.
     """
-    import highdicom
-
+    try:
+        import highdicom
+    except ImportError:
+        raise DicomError(f"{file} needs highdicom to be read; install liverlesionai[dicom].") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

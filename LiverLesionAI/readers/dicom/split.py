@@ -141,6 +141,8 @@ def _looks_the_same_way(a: Frame, b: Frame) -> bool:
         return False
     if a.row is None or b.row is None or a.column is None or b.column is None:
         return True
+    if a.normal is None or b.normal is None:
+        return a.normal is b.normal
     cosines = (
         sum(x * y for x, y in zip(u, v, strict=True)) for u, v in ((a.row, b.row), (a.column, b.column))
     )

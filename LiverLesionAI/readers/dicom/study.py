@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from LiverLesionAI.errors import DicomError
 from LiverLesionAI.patches import covers_lesion
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers import folder
-from LiverLesionAI.readers.dicom.choose import Choice, choose
+from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
 from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
@@ -70,15 +71,20 @@ def read_dicom_study(
     found = scan(path, progress)
     identified = _one_study(found, identify_scan(found))
     choices = choose(identified)
+    if not choices:
+        raise DicomError(
+            f"{path} has no sequence of {FEWEST_SLICES} slices or more that is recognised surely enough; see "
+            "what `liverlesionai identify` says."
+        )
     segmentation = None if mask is not None else _inside(path, found.frames, identified, choices)
     images, warnings = _read_images(choices, identified, path, progress)
     reference = _reference(reference, images, segmentation, path)
     study = Study(
         id=pseudonym(identified[0].stack.first.study_uid),
-        source=f"DICOM {'file' if path.is_file() else 'folder'} {path.resolve().name}",
+        source=f"DICOM, {len({item.stack.first.series_uid for item in identified})} series",
         images=images,
         reference=reference,
-        warnings=(*_scan_warnings(found), *warnings),
+        warnings=(*_scan_warnings(found), *_unknown_warnings(identified), *warnings),
     )
     if mask is not None:
         return with_mask(study, mask)
@@ -179,7 +185,7 @@ def _read_images(
     warnings: list[str] = []
     for done, choice in enumerate(choices):
         progress("read", done / len(choices))
-        volume = _first_readable(choice, warnings)
+        volume = _first_readable(choice, path, warnings)
         if volume is not None:
             images[choice.sequence] = volume.image
             warnings += volume.warnings
@@ -192,13 +198,14 @@ def _read_images(
     return {name: images[name] for name in SEQUENCES if name in images}, warnings
 
 
-def _first_readable(choice: Choice, warnings: list[str]) -> Volume | None:
-    """The best candidate that can be read; the others are named in warnings."""
+def _first_readable(choice: Choice, path: Path, warnings: list[str]) -> Volume | None:
+    """The best candidate that can be read; the others are named in warnings, files relative to `path`."""
     for position, item in enumerate(choice.candidates):
         try:
             volume = volume_of(item.stack)
         except DicomError as error:
-            warnings.append(f"{choice.sequence}: {item.stack.name!r} cannot be used. {error}")
+            why = str(error).replace(f"{path}{os.sep}", "")
+            warnings.append(f"{choice.sequence}: {item.stack.name!r} cannot be used. {why}")
             continue
         passed_over = choice.candidates[position + 1 :]
         if passed_over:
@@ -239,3 +246,13 @@ def _scan_warnings(found: Scan) -> list[str]:
         named = ", ".join(file.name for file in found.unreadable[:3])
         warnings.append(f"{len(found.unreadable)} damaged files were left out ({named}).")
     return warnings
+
+
+def _unknown_warnings(identified: Sequence[Identified]) -> list[str]:
+    unknown = list(
+        dict.fromkeys(item.stack.first.description for item in identified if item.sequence is None)
+    )
+    if not unknown:
+        return []
+    named = ", ".join(repr(name) for name in unknown[:5]) + (" …" if len(unknown) > 5 else "")
+    return [f"{len(unknown)} series were not recognised and left out: {named}."]
