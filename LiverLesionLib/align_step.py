@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib import bars
 from LiverLesionLib.dependencies import ensure_packages
 from LiverLesionLib.parameters import chosen_volumes
-from LiverLesionLib.step import DONE, TODO, WRONG, Step
+from LiverLesionLib.step import DONE, TODO, Step
 
 _TRANSFORMS = ("rigid", "affine", "bspline")
 
@@ -56,7 +56,7 @@ class AlignStep(Step):
             self.ui.registerButton.enabled = False
             self.panel.cancel()
             return
-        with self.errors_told():
+        with self.action():
             ensure_packages()
             self.panel.start(self, "register")
 
@@ -81,7 +81,7 @@ class AlignStep(Step):
         if message is None:
             self.say(TODO, _("Cancelled; nothing was changed."))
         elif message:
-            self.say(WRONG, message)
+            self.fail(message)
 
     def show(self, registration: dict[str, Any]) -> None:
         """Show the agreement of each sequence with the reference, before and after."""
@@ -93,7 +93,7 @@ class AlignStep(Step):
 
     def undo(self) -> None:
         """Take the alignment back."""
-        with self.errors_told():
+        with self.action():
             self.panel.remove_alignment()
             self.panel.refresh()
 

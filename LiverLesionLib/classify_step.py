@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib import bars
 from LiverLesionLib.dependencies import ensure_packages, missing_packages
-from LiverLesionLib.step import DONE, TODO, WRONG, Step
+from LiverLesionLib.step import DONE, TODO, Step
 
 _NEUTRAL = (153, 153, 153)
 _DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -69,7 +69,7 @@ class ClassifyStep(Step):
         busy = self.panel.is_busy
         self.ui.classifyButton.enabled = not busy or self._is_running
         if not self._is_running:
-            self._show(self.panel.result)
+            self._show_result(self.panel.result)
 
     @property
     def _is_running(self) -> bool:
@@ -93,7 +93,7 @@ class ClassifyStep(Step):
             self.ui.classifyButton.enabled = False
             self.panel.cancel()
             return
-        with self.errors_told():
+        with self.action():
             ensure_packages()
             if not self._models:
                 self.refresh()
@@ -127,9 +127,9 @@ class ClassifyStep(Step):
         if message is None:
             self.say(TODO, _("Cancelled; nothing was changed."))
         elif message:
-            self.say(WRONG, message)
+            self.fail(message)
 
-    def _show(self, result: Any) -> None:
+    def _show_result(self, result: Any) -> None:
         self._result = result
         if result is None:
             bars.fill(self.ui.resultsTable, ())

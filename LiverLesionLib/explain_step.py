@@ -62,7 +62,7 @@ class ExplainStep(Step):
 
     def show(self) -> None:
         """Show the sequence with its map, at the lesion."""
-        with self.errors_told():
+        with self.action():
             sequence = self.ui.overlayCombo.currentText
             node = self._maps().get(sequence)
             volumes = chosen_volumes(self.parameters)
@@ -76,12 +76,12 @@ class ExplainStep(Step):
 
     def show_weights(self) -> None:
         """Show how much each sequence counted."""
-        with self.errors_told():
+        with self.action():
             show_chart(chart_of(self._lesion.id))
 
     def show_all(self) -> None:
         """Show all sequences side by side with their maps, at the lesion."""
-        with self.errors_told():
+        with self.action():
             volumes = chosen_volumes(self.parameters)
             show_side_by_side(volumes, self._maps(), self.parameters.opacity)
             if self._lesion is not None:

@@ -66,9 +66,9 @@ class LesionsStep(Step):
             return
         with self.errors_told():
             self._rows = self.panel.logic.lesions(node)
-            self._show()
+            self._show_lesions()
 
-    def _show(self) -> None:
+    def _show_lesions(self) -> None:
         rows = [
             (
                 bars.Chip(each.name, each.colour),

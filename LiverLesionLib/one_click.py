@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import study_of
-from LiverLesionLib.step import TODO, WRONG
+from LiverLesionLib.step import TODO
 
 _POINT = "LiverLesionAI click"
 
@@ -71,7 +71,7 @@ class OneClick:
         position = [0.0, 0.0, 0.0]
         caller.GetNthControlPointPositionWorld(0, position)
         self._ui.oneClickButton.checked = False
-        with self._step.errors_told():
+        with self._step.action():
             self.outline(position)
 
     def outline(self, position_ras: list[float]) -> None:
@@ -106,7 +106,7 @@ class OneClick:
         segmentation = self._step.parameters.segmentation
         if segmentation is None or segmentation.GetSegmentation().GetSegment(self._segment) is None:
             self._surface = None
-            self._step.say(WRONG, _("The lesion that was clicked is no longer there."))
+            self._step.fail(_("The lesion that was clicked is no longer there."))
             return
         self._draw()
 

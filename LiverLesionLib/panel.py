@@ -50,13 +50,14 @@ class Panel:
         self._timer.setInterval(_SOON_MS)
         self._timer.connect("timeout()", self.refresh)
         self._connect_parameters()
+        self.steps: tuple[Step, ...] = ()
         self.study = StudyStep(self)
         self.align = AlignStep(self)
         self.lesions = LesionsStep(self)
         self.classify = ClassifyStep(self)
         self.explain = ExplainStep(self)
         self.save_step = SaveStep(self)
-        self.steps: tuple[Step, ...] = (
+        self.steps = (
             self.study, self.align, self.lesions, self.classify, self.explain, self.save_step,
         )  # fmt: skip
         self._observe_scene()
@@ -153,6 +154,11 @@ class Panel:
             if each is not step:
                 each.refresh()
 
+    def forget_errors(self) -> None:
+        """The reader does something new: errors of before have been read."""
+        for step in self.steps:
+            step.forget_error()
+
     def cancel(self) -> None:
         """Cancel what the worker does."""
         self.session.cancel()
@@ -222,6 +228,7 @@ class Panel:
 
     def _scene_closes(self, caller: Any, event: str) -> None:
         self.cancel()
+        self.forget_errors()
         self.lesions.forget()
         self.explain.forget()
         self._disconnect_parameters()

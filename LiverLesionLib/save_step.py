@@ -31,7 +31,7 @@ class SaveStep(Step):
 
     def save(self) -> None:
         """Write the output folder, as ``liverlesionai classify`` does."""
-        with self.errors_told():
+        with self.action():
             folder = Path(self.ui.folderEdit.currentPath)
             files = self.panel.save(folder)
             self.ui.folderEdit.addCurrentPathToHistory()

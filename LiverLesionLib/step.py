@@ -32,6 +32,7 @@ class Step:
     def __init__(self, panel: Panel, frame: Any, status: Any) -> None:
         self.panel, self.ui, self._frame, self._status = panel, panel.ui, frame, status
         self._title = frame.text
+        self._error_stands = False
         self.say(TODO, "")
 
     @property
@@ -47,26 +48,46 @@ class Step:
         mark
             :data:`DONE`, :data:`TODO` or :data:`WRONG`.
         text
-            For the reader; may be empty.
+            For the reader; may be empty. It is passed over while an error of the reader's last action stands.
         """
+        if not self._error_stands:
+            self._show(mark, text)
+
+    def fail(self, text: str) -> None:
+        """Show what went wrong with the reader's last action, until the next one."""
+        self._error_stands = True
+        self._show(WRONG, text)
+
+    def _show(self, mark: str, text: str) -> None:
         self._frame.text = f"{self._title}  {mark}".rstrip()
         self._status.text = text
         self._status.styleSheet = _COLOURS[mark]
         self._status.visible = bool(text)
 
     @contextmanager
+    def action(self) -> Iterator[None]:
+        """Run what the reader asked for; an error is shown as the step's state instead of a traceback."""
+        self.panel.forget_errors()
+        with self.errors_told():
+            yield
+
+    @contextmanager
     def errors_told(self) -> Iterator[None]:
-        """Show an error of the block as the step's state instead of a traceback."""
+        """Show an error of the block as the step's state."""
         from LiverLesionAI.errors import LiverLesionError
 
         try:
             yield
         except (LiverLesionError, RuntimeError) as error:
-            self.say(WRONG, str(error))
+            self.fail(str(error))
         except Exception as error:
             logging.exception("LiverLesionAI")
             text = _("Something unexpected went wrong ({error}); the log says more.")
-            self.say(WRONG, text.format(error=type(error).__name__))
+            self.fail(text.format(error=type(error).__name__))
+
+    def forget_error(self) -> None:
+        """Let the next state be shown."""
+        self._error_stands = False
 
     def refresh(self) -> None:
         """Show what the scene and the parameters say; called after every change."""

@@ -24,7 +24,7 @@ class StudyStep(Step):
 
     def assign(self) -> None:
         """Fill the selectors from DICOM headers and names."""
-        with self.errors_told():
+        with self.action():
             found = self.panel.logic.assign_sequences()
             self._reasons = {name: naming.reason for name, naming in found.items()}
             for name in SEQUENCES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import slicer
@@ -31,6 +31,27 @@ class Modules(Checked):
     """``slicer.modules``: a module by its name in small letters, its widget by its class name."""
 
     API = "slicer.modules"
+    _LOGICS: ClassVar = {
+        "volumes": "vtkSlicerVolumesLogic",
+        "segmentations": "vtkSlicerSegmentationsModuleLogic",
+    }
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._LOGICS:
+            return CoreModule(self._LOGICS[name])
+        return super().__getattr__(name)
+
+
+class CoreModule:
+    """A C++ module: its logic, which is slicer-core's own."""
+
+    def __init__(self, logic_class: str) -> None:
+        self._logic = getattr(slicer, logic_class)()
+        self._logic.SetMRMLScene(slicer.mrmlScene)
+
+    def logic(self) -> Any:
+        """Return the module's logic."""
+        return self._logic
 
 
 class ModuleManager(Checked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -61,6 +62,15 @@ class PanelFrame(QtWidgets.QWidget):
     def self(self) -> Any:
         """The Python object of the panel."""
         return getattr(slicer.modules, f"{self._name}Widget")
+
+
+class ErrorLog(logging.Handler):
+    """Counts an error that was caught and logged with the errors of slots."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the exception of a record."""
+        if record.exc_info and record.exc_info[1]:
+            pythonqt.slot_errors.append(record.exc_info[1])
 
 
 class Desktop:
@@ -213,9 +223,11 @@ def desktop() -> Iterator[Desktop]:
     scene = _new_scene()
     made = Desktop()
     pythonqt.slot_errors.clear()
+    error_log = ErrorLog()
+    logging.getLogger().addHandler(error_log)
+    stop_following = _follow_in_subject_hierarchy(scene)
     try:
         sys.path.insert(0, str(ROOT))
-        stop_following = _follow_in_subject_hierarchy(scene)
         _install(made, scene)
         yield made
     finally:
@@ -226,6 +238,7 @@ def desktop() -> Iterator[Desktop]:
             frame.deleteLater()
         made.settle()
         stop_following()
+        logging.getLogger().removeHandler(error_log)
         for name in [name for name in sys.modules if _is_ours(name)]:
             del sys.modules[name]
         sys.modules.update(modules_before)

@@ -1,0 +1,221 @@
+"""The main panel without its worker: choosing, measuring, one click, the scene's comings and goings."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from panel_desktop import ROOT, quiet_desktop
+
+from LiverLesionAI.phantom import generate_lesion
+from LiverLesionAI.study import Study
+
+NAME = "LiverLesionAI"
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Any:
+    return generate_lesion(800_003, "cyst")
+
+
+@pytest.fixture
+def made_desktop() -> Iterator[Any]:
+    with quiet_desktop() as made:
+        made.load(ROOT / "LiverLesionAI.py")
+        made.enter(NAME)
+        yield made
+
+
+@pytest.fixture
+def widget(made_desktop: Any) -> Any:
+    import slicer
+
+    return slicer.modules.LiverLesionAIWidget
+
+
+def _show(study: Study) -> Any:
+    import slicer
+
+    from LiverLesionAI.writers.scene import show_study
+
+    return show_study(slicer.mrmlScene, study)
+
+
+def _assign(made_desktop: Any, widget: Any) -> None:
+    widget.ui.assignButton.click()
+    made_desktop.settle(300)
+
+
+def test_sequences_are_assigned_with_reasons(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    nodes = _show(phantom.study)
+    _assign(made_desktop, widget)
+    for name, node in nodes.volumes.items():
+        selector = getattr(widget.ui, f"selector{name}")
+        assert selector.currentNode() is node
+        assert name in selector.toolTip
+    assert widget.ui.referenceCombo.currentText == phantom.study.reference
+    assert widget.ui.selectorHBP.currentNode() is None
+    assert "gray" in widget.ui.labelHBP.styleSheet
+    assert "✓" in widget.ui.studyStep.text
+
+
+def test_names_of_scanners_are_understood(
+    made_desktop: Any, widget: Any, ball_study: Callable[..., Study]
+) -> None:
+    nodes = _show(ball_study())
+    given = {"T2WI": "5: t2_haste_fs_tra", "DWI": "7: ep2d_diff_b800", "LAP": "11: t1_vibe_fs_tra_arterial"}
+    for name, node in nodes.volumes.items():
+        node.SetName(given[name])
+        node.RemoveAttribute("LiverLesionAI.sequence")
+    _assign(made_desktop, widget)
+    for name, node in nodes.volumes.items():
+        assert getattr(widget.ui, f"selector{name}").currentNode() is node
+
+
+def test_a_volume_can_be_changed_by_hand(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    nodes = _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.ui.selectorDP.setCurrentNode(None)
+    made_desktop.settle(300)
+    assert "HBP" in widget.ui.studyStatus.text and "DP" in widget.ui.studyStatus.text
+    assert widget.panel.parameters.volumeDP is None
+    widget.ui.selectorHBP.setCurrentNode(nodes.volumes["DP"])
+    assert widget.panel.parameters.volumeHBP is nodes.volumes["DP"]
+
+
+def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import slicer
+
+    from LiverLesionAI.study import lesion_geometry
+
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    truth = lesion_geometry(phantom.study.outlined_lesions, 1)
+    assert widget.ui.lesionTable.rowCount == 1
+    assert widget.ui.lesionTable.item(0, 1).text() == f"{truth.diameter_mm:.0f} mm"
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    widget.ui.layoutButton.click()
+    widget.panel.lesions.select(1)
+    view = slicer.mrmlScene.GetSingletonNode("LiverT2WI", "vtkMRMLSliceNode")
+    x, y, z = truth.centroid_lps_mm
+    shown = [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    assert shown == pytest.approx([-x, -y, z], abs=0.5)
+
+
+def test_a_new_segment_appears_in_the_table(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import numpy as np
+    import slicer
+
+    nodes = _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.ui.segmentEditor.onAddSegment()
+    segment = widget.ui.segmentEditor.currentSegmentID()
+    volume = nodes.volumes[phantom.study.reference]
+    voxels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    voxels[2:4, 2:8, 2:8] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, nodes.segmentation, segment, volume)
+    assert made_desktop.wait(lambda: widget.ui.lesionTable.rowCount == 2, 5)
+
+
+def test_one_click_outlines_a_lesion(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import slicer
+
+    from LiverLesionAI.study import lesion_geometry
+
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.ui.segmentationSelector.setCurrentNode(None)
+    truth = lesion_geometry(phantom.study.outlined_lesions, 1)
+    widget.ui.oneClickButton.click()
+    points = slicer.mrmlScene.GetFirstNodeByName("LiverLesionAI click")
+    x, y, z = truth.centroid_lps_mm
+    points.AddControlPoint([-x, -y, z])
+    made_desktop.settle(300)
+    assert slicer.mrmlScene.GetFirstNodeByName("LiverLesionAI click") is None
+    assert not widget.ui.oneClickButton.checked
+    assert "!" not in widget.ui.lesionsStep.text, widget.ui.lesionsStatus.text
+    (row,) = widget.logic.lesions(widget.panel.parameters.segmentation)
+    assert row.diameter_mm == pytest.approx(truth.diameter_mm, rel=0.3)
+    widget.ui.loosenessSlider.value = -1.0
+    (smaller,) = widget.logic.lesions(widget.panel.parameters.segmentation)
+    assert smaller.volume_ml < row.volume_ml
+
+
+def test_a_click_beside_every_lesion_is_told(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import slicer
+
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.ui.oneClickButton.click()
+    slicer.mrmlScene.GetFirstNodeByName("LiverLesionAI click").AddControlPoint([5000.0, 0.0, 0.0])
+    made_desktop.settle()
+    assert "!" in widget.ui.lesionsStep.text
+    assert widget.panel.parameters.segmentation.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_closing_the_scene_empties_the_panel(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    made_desktop.close_scene()
+    made_desktop.settle(300)
+    assert "✓" not in widget.ui.studyStep.text
+    assert widget.ui.selectorT2WI.currentNode() is None
+    assert widget.ui.lesionTable.rowCount == 0
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    assert widget.ui.lesionTable.rowCount == 1
+
+
+def test_the_module_can_be_reloaded(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import slicer
+
+    _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.onReload()
+    fresh = slicer.modules.LiverLesionAIWidget
+    assert fresh is not widget
+    made_desktop.enter(NAME)
+    assert fresh.ui.selectorT2WI.currentNode() is not None
+    assert fresh.ui.lesionTable.rowCount == 1
+    assert not widget.Observations
+
+
+def test_missing_packages_are_asked_for_once(
+    made_desktop: Any, widget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    dependencies = sys.modules["LiverLesionLib.dependencies"]
+    monkeypatch.setattr(dependencies, "find_spec", lambda name: None if name == "monai" else object())
+    made_desktop.answers.append(False)
+    widget.ui.classifyButton.click()
+    assert len(made_desktop.messages) == 1
+    assert "monai" in made_desktop.messages[0]
+    assert "pip download monai" in widget.ui.classifyStatus.text
+
+
+def test_classifying_without_lesions_is_explained(made_desktop: Any, widget: Any) -> None:
+    widget.ui.classifyButton.click()
+    assert "outline a lesion" in widget.ui.classifyStatus.text
+    assert widget.panel.session.client.pid is None
+
+
+def _sources() -> list[Path]:
+    return [*sorted((ROOT / "LiverLesionLib").glob("*.py")), *sorted(ROOT.glob("*.py"))]
+
+
+@pytest.mark.parametrize("file", _sources(), ids=lambda file: file.name)
+def test_every_text_for_users_can_be_translated(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            shown = node.targets[0].attr in ("text", "toolTip", "title", "windowTitle")
+            assert not (shown and _is_words(node.value)), f"{file.name}:{node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say":
+            assert not any(map(_is_words, node.args)), f"{file.name}:{node.lineno}"
+
+
+def _is_words(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(node.value)
