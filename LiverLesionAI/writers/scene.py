@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
 _FIELD_OF_VIEW_MM = 250.0
+_EXPLAINED_FIELD_OF_VIEW_MM = 150.0
 _SALIENCY_OPACITY = 0.5
 _WINDOW_PERCENTILES = (0.5, 99.5)
 
@@ -139,7 +140,7 @@ def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
             scene,
             nodes.volumes[why.strongest],
             mrml.point_in_world(reference, why.slice_centre_lps_mm(why.largest_slice)),
-            _FIELD_OF_VIEW_MM,
+            _EXPLAINED_FIELD_OF_VIEW_MM,
             foreground=first.strongest,
             opacity=_SALIENCY_OPACITY,
         )
