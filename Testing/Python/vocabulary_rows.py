@@ -31,7 +31,7 @@ class Row:
     description: str
     headers: str
     expected: str
-    held_out: bool
+    held_out: str
     source: str
     found: str
     reasons: tuple[str, ...]
@@ -73,7 +73,7 @@ def _row(line: dict[str, str]) -> Row:
         line["description"],
         line["headers"],
         line["expected"],
-        line["held_out"] == "yes",
+        line["held_out"],
         line["source"],
         found.sequence or "unknown",
         found.reasons,

@@ -43,7 +43,7 @@ WORDS: tuple[Word, ...] = (
         r"pjn", r"projection\w*", r"rekon\w*", r"重建", r"再構成",
     )),
     Word("subtracted", (
-        r"sub(s|tr\w*)?\d*", r"subtraktion", r"soustraction", r"减影", r"剪影", r"サブトラクション",
+        r"s?sub(s|tr\w*)?\d*", r"subtraktion", r"soustraction", r"减影", r"剪影", r"サブトラクション",
         r"差分",
     )),
     Word("mrcp", (
@@ -158,7 +158,7 @@ WORDS: tuple[Word, ...] = (
         r"primovist", r"eovist", r"dotarem", r"gadovist",
     )),
     Word("dynamic", (
-        r"dyn\w*", r"grasp\w*", r"\w*perfu\w*", r"ph?asen", r"fasen", r"multi ?phase", r"m ?ph\w*",
+        r"\d*dyn\w*", r"grasp\w*", r"\w*perfu\w*", r"ph?asen", r"fasen", r"multi ?phase", r"m ?ph\w*",
         r"dce\w*", r"动态\w*", r"ダイナミック", r"perfu\w*", r"tricks", r"4d",
     )),
     Word("early arterial", (
