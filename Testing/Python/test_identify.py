@@ -238,6 +238,14 @@ def test_stated_rules_choose_among_candidates(candidates: list[dict[str, Any]], 
     assert len(choice.others) == len(candidates) - 1
 
 
+def test_dixon_images_of_a_spin_echo_are_t2_weighted() -> None:
+    kinds = {"WATER": "T2WI", "IN_PHASE": "T2WI", "FAT": "other"}
+    for kind, sequence in kinds.items():
+        image_type = ("DERIVED", "PRIMARY", "DIXON", kind)
+        assert _sequences(*_volume(**T2, description="t2_tse_dixon_tra", image_type=image_type)) == [sequence]
+    assert _sequences(*_volume(**T2, description="ax haste bh in exp")) == ["T2WI"]
+
+
 def test_axial_images_are_chosen_before_coronal_ones() -> None:
     coronal = [
         _slice(0.0, **T2, **CORONAL, description="t2 fs", position=(0.0, 3.0 * n, 0.0)) for n in range(4)

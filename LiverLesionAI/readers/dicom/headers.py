@@ -364,7 +364,10 @@ def _field_strength(get: Callable[[str], Any]) -> float | None:
 
 
 def _is_directional(get: Callable[[str], Any]) -> bool:
-    return text(get("DiffusionDirectionality")).upper() in ("DIRECTIONAL", "BMATRIX")
+    stated = text(get("DiffusionDirectionality")).upper()
+    if stated:
+        return stated in ("DIRECTIONAL", "BMATRIX")
+    return any(reals(get("DiffusionGradientOrientation")))
 
 
 def _agent(get: Callable[[str], Any]) -> str:

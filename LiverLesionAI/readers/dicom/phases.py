@@ -264,7 +264,8 @@ def _alone(image: _Image, enhanced_from: float) -> _Image:
 
 def _unenhanced_by_silence(image: _Image) -> _Image:
     """Other planes than axial are mostly acquired after contrast, so that silence says nothing there."""
-    if image.stack.first.plane in ("coronal", "sagittal") or image.said.says("coronal", "sagittal"):
+    plane = image.stack.first.plane
+    if plane in ("coronal", "sagittal") or (not plane and image.said.says("coronal", "sagittal")):
         return image.labelled(None, 0.0, "not axial, and nothing tells whether contrast was given")
     return image.labelled("T1WI", WEAK, "nothing speaks of contrast")
 

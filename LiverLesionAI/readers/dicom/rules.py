@@ -197,6 +197,8 @@ def _by_echo_time(first: Frame, spin_echo: bool, word: str, says_t1: bool) -> An
 
 
 def _phase_of_fat_and_water(stack: Stack, said: Reading) -> Answer | None:
+    if said.says("t2", "pd") or (stack.first.te or 0.0) > SHORT_TE_MS:
+        return None
     if stack.kind in ("in phase", "opposed phase"):
         sequence = "INPHASE" if stack.kind == "in phase" else "OUTPHASE"
         return Answer(sequence, SURE, (f"ImageType says {stack.kind}",))

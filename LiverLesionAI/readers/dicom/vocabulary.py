@@ -100,8 +100,7 @@ WORDS: tuple[Word, ...] = (
     Word("t1 volume", (
         r"\w*vibe\w*", r"\w*lava\w*", r"e ?thrive\w*", r"thrive\w*", r"\w*m?dixon\w*", r"fame",
         r"disco\w*", r"quick ?3d\w*", r"starvibe\w*", r"twist\w*", r"grasp\w*", r"4d ?thrive", r"tigre",
-        r"rade", r"ideal", r"flex", r"lava ?flex", r"differential", r"wfi", r"opposed", r"fs ?3d ?t1\w*",
-        r"3d ?(tfe|ffe|fspgr|gre)",
+        r"ideal", r"flex", r"lava ?flex", r"wfi", r"fs ?3d ?t1\w*", r"3d ?(tfe|ffe|fspgr|gre)",
     )),
     Word("dwi", (
         r"\w*dwi\w*", r"(ep2d ?)?diff\w*", r"dw ?epi", r"dw", r"e?dwi\b", r"dti", r"tracew\w*", r"trace",
@@ -110,9 +109,6 @@ WORDS: tuple[Word, ...] = (
     )),
     Word("adc", (
         r"\w*adc\w*", r"apparent ?diffusion\w*", r"表观扩散\w*", r"表观弥散\w*",
-    )),
-    Word("tse", (
-        r"f?tse\w*", r"fse\w*", r"space", r"spc", r"cube", r"vista",
     )),
     Word("dixon", (
         r"\w*dixon\w*", r"ideal", r"lava ?flex", r"flex", r"wfi",
@@ -165,9 +161,9 @@ WORDS: tuple[Word, ...] = (
         r"early ?art\w*", r"fr[uü]h ?art\w*", r"art[eé]riel+e? ?pr[eé]coce", r"动脉早期", r"早期動脈相",
     )),
     Word("LAP", (
-        r"late ?art\w*", r"spät ?art\w*", r"art", r"arts?\d?", r"art[eé]r\w*", r"hap", r"aph?",
-        r"a ?phase", r"lap", r"triple ?art\w*", r"art ?ph\w*", r"arterielle?", r"动脉\w*", r"動脈\w*",
-        r"ce ?a", r"c ?\+ ?a", r"multi ?art\w*",
+        r"late ?art\w*", r"spät ?art\w*", r"art", r"arts?\d?", r"art[eé]r\w*", r"hap", r"a ?phase", r"lap",
+        r"triple ?art\w*", r"art ?ph\w*", r"arterielle?", r"动脉\w*", r"動脈\w*", r"ce ?a", r"c ?\+ ?a",
+        r"multi ?art\w*",
     )),
     Word("PVP", (
         r"p ?v ?p?", r"port\w*", r"pven\w*", r"ven\w*", r"vein\w*", r"pvph?", r"v ?phase", r"veineux?",
@@ -184,9 +180,6 @@ WORDS: tuple[Word, ...] = (
         r"h[eé]pato ?sp\w*", r"肝胆\w*", r"肝特异\w*", r"肝細胞\w*", r"肝细胞\w*", r"肝胆道\w*",
     )),
     # plane
-    Word("axial", (
-        r"ax\w*", r"tra", r"trans", r"transv\w*", r"transax\w*", r"横断\w*", r"轴位?", r"横軸\w*", r"tv",
-    )),
     Word("coronal", (
         r"cor\w*", r"fro(ntal\w*)?", r"冠状\w*", r"冠状断",
     )),
@@ -299,7 +292,7 @@ def read_words(said: str) -> Reading:
     Examples
     --------
     >>> sorted(read_words("t1_vibe_fs_tra_bh_ART").meanings)
-    ['LAP', 'axial', 'fat suppressed', 't1', 't1 volume']
+    ['LAP', 'fat suppressed', 't1', 't1 volume']
     """
     raw = unicodedata.normalize("NFKC", said).casefold()
     spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", raw.replace("µ", "u"))
