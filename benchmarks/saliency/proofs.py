@@ -196,7 +196,8 @@ def rank_correlation(first: LesionExplanation, second: LesionExplanation) -> flo
 class Randomised(Classifier):
     """A classifier whose networks lost what they learned, from the heads down to a layer.
 
-    Each tensor of a layer is shuffled, so that its distribution stays.
+    Kernels and matrices are drawn anew, from a normal distribution of the same spread; biases and
+    normalisation stay, so that signals keep their size and the network answers at all.
     """
 
     def __init__(self, classifier: Classifier, down_to: str, seed: int = 0) -> None:
@@ -205,11 +206,11 @@ class Randomised(Classifier):
         )
         layers = LAYERS[: LAYERS.index(down_to) + 1]
         self._networks = [
-            _shuffled(classifier.network(fold), layers, seed) for fold in range(self.bundle.fold_count)
+            _redrawn(classifier.network(fold), layers, seed) for fold in range(self.bundle.fold_count)
         ]
 
     def network(self, fold: int) -> MultitaskResNet3D:
-        """Return the shuffled fold."""
+        """Return the redrawn fold."""
         return self._networks[fold]
 
 
@@ -232,13 +233,13 @@ class Untrained(Classifier):
         return self._networks[fold].to(self.execution.device)
 
 
-def _shuffled(network: MultitaskResNet3D, layers: Sequence[str], seed: int) -> MultitaskResNet3D:
+def _redrawn(network: MultitaskResNet3D, layers: Sequence[str], seed: int) -> MultitaskResNet3D:
     network = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
-        if any(_belongs(name, layer) for layer in layers):
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view(parameter.shape))
+        if parameter.ndim > 1 and any(_belongs(name, layer) for layer in layers):
+            drawn = torch.randn(parameter.shape, generator=generator) * parameter.std().cpu()
+            parameter.copy_(drawn.to(parameter.device))
     return network
 
 

@@ -173,7 +173,7 @@ def table(found: Findings) -> list[Proof]:
             "the same, all weighted maps together", *_share([r >= 1.5 for r in found.density_everywhere])
         ),
         *(
-            Proof(f"rank correlation, shuffled down to {layer}", *_mean(each))
+            Proof(f"rank correlation, redrawn down to {layer}", *_mean(each))
             for layer, each in found.sanity.items()
         ),
         Proof(
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or folder of the bundle")
     parser.add_argument("--lesions", type=int, default=140, help="how many reserved phantoms")
     parser.add_argument("--deletion", type=int, default=35, help="how many of them to delete voxels of")
-    parser.add_argument("--sanity", type=int, default=14, help="how many of them to shuffle networks for")
+    parser.add_argument("--sanity", type=int, default=14, help="how many of them to redraw weights for")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("--stage", default=Settings().stage)
     parser.add_argument("--device", default="auto")
