@@ -138,7 +138,9 @@ def test_colour_images_and_reports_are_no_sequences(tmp_path: Path) -> None:
     for keyword in ("PixelData", "Rows", "Columns"):
         delattr(report, keyword)
     save([report], tmp_path / "report")
-    assert [item.sequence for item in identify(tmp_path)] == ["other", "other"]
+    parametric_map = "1.2.840.10008.5.1.4.1.1.30"
+    save(slices(image(), 3, **T2, SOPClassUID=parametric_map), tmp_path / "map")
+    assert [item.sequence for item in identify(tmp_path)] == ["other"] * 3
     with pytest.raises(DicomError, match="no series that is recognised"):
         read_study(tmp_path)
 

@@ -19,6 +19,8 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE_MODALITIES = ("MR", "CT")
+IMAGE_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4")}
+"""CT and MR image storage, classic, enhanced (colour too) and legacy-converted."""
 
 _FRAME_ALIASES = {
     "EchoTime": ("EffectiveEchoTime",),
@@ -114,8 +116,9 @@ class Frame:
     @property
     def is_image(self) -> bool:
         """Whether this is a slice of MR or CT, and not a report, a mask or a picture of the screen."""
-        captured = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is None
-        return self.modality in IMAGE_MODALITIES and self.rows is not None and not captured
+        placed_capture = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is not None
+        known_class = not self.sop_class or self.sop_class in IMAGE_CLASSES or placed_capture
+        return self.modality in IMAGE_MODALITIES and self.rows is not None and known_class
 
     @property
     def normal(self) -> tuple[float, float, float] | None:
