@@ -263,6 +263,14 @@ def test_map_keeps_values_and_place(written: tuple[Study, StudyResult, Path, Pat
     assert "FloatPixelData" in ds
 
 
+def test_a_map_that_is_zero_everywhere_is_valid(dicom_study: Study, tmp_path: Path) -> None:
+    image = _saliency(dicom_study) * 0
+    file = write_parametric_map(
+        dicom_study, made_result(dicom_study, ("HCC",)), image, tmp_path / "pm.dcm", title="nothing"
+    )
+    assert not hd.imread(file).get_volume(apply_real_world_transform=False).array.any()
+
+
 @given(direction=directions(), centre=centres)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_volumes_stand_where_the_images_do(direction: np.ndarray, centre: tuple[float, float, float]) -> None:

@@ -258,11 +258,21 @@ def test_unknown_vendor_and_layout_are_refused(tmp_path: Path) -> None:
 def test_phantom_folder_keeps_the_truth_apart(tmp_path: Path) -> None:
     folder = write_dicom_phantom(phantom(), tmp_path, layout="enhanced")
     study = phantom().study
-    assert folder == tmp_path / study.id / "dicom"
-    mask = sitk.ReadImage(str(folder.parent / "lesions.nii.gz"))
+    assert folder == tmp_path / study.id
+    mask = sitk.ReadImage(str(folder / "lesions.nii.gz"))
     assert (sitk.GetArrayFromImage(mask) == sitk.GetArrayFromImage(study.outlined_lesions)).all()
     assert (tmp_path / "truth" / study.id / "truth.json").is_file()
-    assert {p.name for p in folder.parent.iterdir()} == {"dicom", "lesions.nii.gz"}
+    assert {p.name for p in folder.iterdir()} == {"dicom", "lesions.nii.gz"}
+
+
+def test_phantom_folder_is_a_study_by_itself(tmp_path: Path) -> None:
+    from LiverLesionAI.pipeline import read_study
+
+    folder = write_dicom_phantom(phantom(), tmp_path, layout="dynamic")
+    read = read_study(folder)
+    assert set(read.sequences) >= set(MR_SEQUENCES)
+    expected = sitk.GetArrayFromImage(phantom().study.outlined_lesions)
+    assert np.array_equal(sitk.GetArrayFromImage(read.outlined_lesions), expected)
 
 
 def test_lesion_centred_dicom_is_refused(tmp_path: Path) -> None:
@@ -282,5 +292,5 @@ def test_command_line_writes_a_cohort(tmp_path: Path) -> None:
     with (out / "cohort.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        assert (out / row["mask"]).is_file()
-        assert any(path.is_file() for path in (out / row["path"]).rglob("*"))
+        assert (out / row["path"] / "lesions.nii.gz").is_file()
+        assert any(path.is_file() for path in (out / row["path"] / "dicom").rglob("*"))

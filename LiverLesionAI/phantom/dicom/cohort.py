@@ -32,7 +32,6 @@ from .plan import LAYOUTS
 from .writer import write_dicom_study
 
 DICOM_FOLDER, MASK_FILE = "dicom", "lesions.nii.gz"
-DICOM_COHORT_COLUMNS = (*COHORT_COLUMNS, "mask")
 
 
 def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | None = None) -> Path:
@@ -50,7 +49,7 @@ def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | N
     Returns
     -------
     Path
-        The DICOM folder, ``<study>/dicom``.
+        The study folder, which is read as a study by itself: its images from ``dicom``, its outline beside.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | N
     with output_folder(out_dir / name, ()) as folder:
         write_dicom_study(phantom, folder / DICOM_FOLDER, vendor=truth.protocol.vendor, layout=layout)
         _write_image(phantom.study.outlined_lesions, folder / MASK_FILE)
-    return out_dir / name / DICOM_FOLDER
+    return out_dir / name
 
 
 def write_dicom_cohort(
@@ -82,8 +81,7 @@ def write_dicom_cohort(
 ) -> Path:
     """Write `n` phantom studies as DICOM, in layouts drawn from their seeds, and their cohort table.
 
-    Parameters and return value are those of :func:`LiverLesionAI.phantom.writer.write_cohort`; the table has
-    a column for the mask as well.
+    Parameters and return value are those of :func:`LiverLesionAI.phantom.writer.write_cohort`.
 
     Raises
     ------
@@ -102,18 +100,10 @@ def write_dicom_cohort(
             progress("make phantoms", index / n)
             phantom = _make(seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred)
             write_dicom_phantom(phantom, folder)
-            rows += _rows(phantom)
+            rows += _cohort_rows(phantom)
         with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, DICOM_COHORT_COLUMNS)
+            writer = csv.DictWriter(file, COHORT_COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
         progress("make phantoms", 1.0)
     return out / COHORT_FILE
-
-
-def _rows(phantom: PhantomStudy) -> list[dict[str, object]]:
-    name = phantom.study.id
-    return [
-        {**row, "path": f"{name}/{DICOM_FOLDER}", "mask": f"{name}/{MASK_FILE}"}
-        for row in _cohort_rows(phantom)
-    ]

@@ -113,10 +113,9 @@ def _image_attributes(ds: Dataset, examination: Examination, series: Series, vol
 
 def _description(ds: Dataset, examination: Examination, volume: Volume) -> None:
     """MR Image Description macro (PS3.3 C.8.13.3.1)."""
-    flat = volume.part in ("localiser", "MPR")
     ds.PixelPresentation = "MONOCHROME"
-    ds.VolumetricProperties = "VOLUME" if not flat else "SAMPLED"
-    ds.VolumeBasedCalculationTechnique = "NONE" if volume.part != "MPR" else "MPR"
+    ds.VolumetricProperties = "SAMPLED" if volume.part == "MPR" else "VOLUME"
+    ds.VolumeBasedCalculationTechnique = "MPR" if volume.part == "MPR" else "NONE"
     ds.ComplexImageComponent = "MAGNITUDE"
     ds.AcquisitionContrast = _contrast_of(examination, volume)
 

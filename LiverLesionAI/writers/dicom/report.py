@@ -24,6 +24,7 @@ from LiverLesionAI.writers.dicom.source import (
     TEXT_LIMIT,
     SourceSeries,
     derived_uid,
+    device_uid,
     notice,
     stamp,
     tracking_uid,
@@ -86,12 +87,10 @@ def lesion_report(
 
     measured = [lesion for lesion in result.lesions if lesion.id in lesions.ids]
     groups = [_lesion_group(study, result, source, lesions, segmentation, lesion) for lesion in measured]
-    several = source.first.Modality == "MR"
+    procedures = {"MR": codes.cid100.MultiparametricMRI, "CT": codes.cid100.CTUnspecifiedBodyRegion}
     report = MeasurementReport(
-        observation_context=_observer(result, source),
-        procedure_reported=codes.cid100.MultiparametricMRI
-        if several
-        else codes.cid100.CTUnspecifiedBodyRegion,
+        observation_context=_observer(),
+        procedure_reported=procedures.get(source.first.Modality, codes.cid100.ImagingProcedure),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=None if source.is_multi_frame else source.main,
@@ -246,12 +245,12 @@ def _algorithm(model: ModelSummary) -> AlgorithmIdentification:
     )
 
 
-def _observer(result: StudyResult, source: SourceSeries) -> ObservationContext:
+def _observer() -> ObservationContext:
     from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
     from pydicom.sr.codedict import codes
 
     device = DeviceObserverIdentifyingAttributes(
-        uid=derived_uid(result, source, "observer"), name=MAKER, manufacturer_name=MAKER, model_name=MAKER
+        uid=device_uid(), name=MAKER, manufacturer_name=MAKER, model_name=MAKER
     )
     return ObservationContext(
         observer_device_context=ObserverContext(

@@ -80,10 +80,10 @@ def lesions_on_series(study: Study) -> SeriesLesions:
 def _same_grid(first: sitk.Image, second: sitk.Image) -> bool:
     if first.GetSize() != second.GetSize():
         return False
-    corners = [(0, 0, 0), tuple(n - 1 for n in first.GetSize()), (first.GetSize()[0] - 1, 0, 0)]
+    x, y, z = (n - 1 for n in first.GetSize())
     away = [
         np.subtract(first.TransformIndexToPhysicalPoint(c), second.TransformIndexToPhysicalPoint(c))
-        for c in corners
+        for c in ((0, 0, 0), (x, 0, 0), (0, y, 0), (0, 0, z))
     ]
     return bool(np.abs(away).max() <= _GEOMETRY_TOLERANCE_MM)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
+import LiverLesionAI
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
 from LiverLesionAI.study import SequenceImage, Study
@@ -209,6 +210,11 @@ def derived_uid(result: StudyResult, source: SourceSeries, *what: str) -> str:
 def tracking_uid(source: SourceSeries, lesion_id: int) -> str:
     """UID of a lesion, the same in every object and run on this study."""
     return f"2.25.{uuid.uuid5(_UIDS, f'{source.first.StudyInstanceUID}/lesion/{lesion_id}').int}"
+
+
+def device_uid() -> str:
+    """UID of this version of the program as the observer of a report."""
+    return f"2.25.{uuid.uuid5(_UIDS, f'device/{LiverLesionAI.__version__}').int}"
 
 
 def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
