@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from LiverLesionAI.cli import app
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.phantom.dicom import LAYOUTS, VENDORS, write_dicom_study
+from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.dicom.bvalues import b_value
 from LiverLesionAI.readers.dicom.diffusion import adc_map
@@ -496,6 +497,13 @@ def test_a_dicomdir_leads_to_its_folder(tmp_path: Path) -> None:
     by_index = read_study(tmp_path / "disc" / "DICOMDIR")
     assert by_index.sequences == ("T2WI", "T1WI", "LAP", "PVP")
     assert read_study(tmp_path / "disc").id == by_index.id
+
+
+def test_a_phantom_study_on_disk_brings_its_outline(tmp_path: Path) -> None:
+    folder = write_dicom_phantom(phantom(), tmp_path, layout="enhanced")
+    study = read_study(folder)
+    assert study.lesion_ids == phantom().study.lesion_ids
+    assert misplacement(study.outlined_lesions, phantom().study.outlined_lesions) < 1e-3
 
 
 def test_one_multi_frame_file_is_a_study(tmp_path: Path) -> None:
