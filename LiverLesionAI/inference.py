@@ -323,7 +323,7 @@ def _run_batches(
             with autocast:
                 features = network.features(patches, present)
             for task, logits in network.logits(features).items():
-                found.setdefault(task, []).append(logits.double().softmax(dim=1).cpu().numpy())
+                found.setdefault(task, []).append(logits.cpu().double().softmax(dim=1).numpy())
     return {task: np.concatenate(parts) for task, parts in found.items()}
 
 

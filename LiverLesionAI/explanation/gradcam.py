@@ -107,7 +107,7 @@ def activation_maps(
         change = found
     maps = np.zeros((len(present), *found[0].shape[2:]))
     for i, each, slope in zip(used, change, slopes, strict=True):
-        maps[i] = (each.double() * slope.double()).sum(dim=(0, 1)).cpu().numpy()
+        maps[i] = (each.cpu().double() * slope.cpu().double()).sum(dim=(0, 1)).numpy()
     return maps, torch.stack(columns)
 
 

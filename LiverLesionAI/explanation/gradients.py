@@ -65,7 +65,7 @@ def integrated_gradients(
         total = gradient if total is None else total + gradient
         tick()
     assert total is not None
-    return ((patches - start)[:, 0] * total / steps).double().cpu().numpy()
+    return ((patches - start)[:, 0] * total / steps).cpu().double().numpy()
 
 
 def smoothed_gradients(
@@ -107,7 +107,7 @@ def smoothed_gradients(
         total = gradient if total is None else total + gradient
         tick()
     assert total is not None
-    return (total / copies).double().cpu().numpy()
+    return (total / copies).cpu().double().numpy()
 
 
 def image_gradient(

@@ -130,7 +130,7 @@ def play(network: MultitaskResNet3D, features: Tensor, present: Sequence[bool]) 
     with torch.no_grad():
         logits = network.logits(torch.where(members[..., None], features, network.mean_features))
         shares = _linear_shares(network, features - network.mean_features, players)
-    return FoldGame({task: each.double().cpu().numpy() for task, each in logits.items()}, shares)
+    return FoldGame({task: each.cpu().double().numpy() for task, each in logits.items()}, shares)
 
 
 def log_odds(logits: Sequence[NDArray[np.float64]], index: int) -> NDArray[np.float64]:
@@ -201,8 +201,8 @@ def _linear_shares(
         head = network.heads[f"{task}_head"]
         if not isinstance(head, nn.Linear):
             continue
-        blocks = head.weight.double().unflatten(1, (-1, count))
-        inputs = change.double()
+        blocks = head.weight.cpu().double().unflatten(1, (-1, count))
+        inputs = change.cpu().double()
         everything = (blocks[:, len(leading) :] * inputs).sum(-1)
         own = everything.new_zeros(everything.shape)
         own[:, list(leading)] = (blocks[:, : len(leading)] * inputs[list(leading)]).sum(-1)

@@ -184,6 +184,16 @@ def test_every_method_can_be_asked_for_and_tells_its_progress(classifier, method
     assert len(half) == 2 * (4 if "gradients" in method else 1)
 
 
+def test_bf16_says_nearly_the_same(classifier) -> None:
+    half = Classifier(classifier.bundle, device="cpu", precision="bf16")
+    inputs = [outlined(7)]
+    exact, rough = (explain(each, inputs, classifier.predict(inputs))[0] for each in (classifier, half))
+    np.testing.assert_allclose(
+        rough.weights["type"].shapley, exact.weights["type"].shapley, atol=0.02, rtol=0
+    )
+    assert np.abs(rough.maps - exact.maps).mean() < 0.05 and rough.maps.max() == 1
+
+
 def test_another_class_and_task_on_request(classifier) -> None:
     inputs = [outlined(6)]
     predictions = classifier.predict(inputs)
