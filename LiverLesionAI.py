@@ -4,12 +4,14 @@ Slicer runs this file as the module ``LiverLesionAI``; the lines that set ``__pa
 well, so that the folder of the same name stays importable (``from LiverLesionAI.pipeline import …``).
 """
 
+import runpy
 import sys
 from pathlib import Path
 
 __path__ = [str(Path(__file__).resolve().parent / "LiverLesionAI")]
 if __spec__ is not None:
     __spec__.submodule_search_locations = __path__
+__version__ = runpy.run_path(str(Path(__path__[0]) / "__init__.py"))["__version__"]
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("LiverLesionAI.") and _name.count(".") == 1:
         globals()[_name.rpartition(".")[2]] = _module

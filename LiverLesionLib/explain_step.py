@@ -49,7 +49,7 @@ class ExplainStep(Step):
         if current in names:
             self.ui.overlayCombo.setCurrentIndex(names.index(current))
         self.ui.overlayButton.enabled = bool(names)
-        self.ui.weightsButton.enabled = self._lesion is not None and chart_of(self._lesion.id) is not None
+        self.ui.weightsButton.enabled = self._lesion is not None and self._chart() is not None
         self.ui.layoutButton.enabled = bool(chosen_volumes(self.parameters))
         if self.panel.result is None:
             self.say(TODO, _("Classify with Explain the answers switched on."))
@@ -77,7 +77,7 @@ class ExplainStep(Step):
     def show_weights(self) -> None:
         """Show how much each sequence counted."""
         with self.action():
-            show_chart(chart_of(self._lesion.id))
+            show_chart(self._chart())
 
     def show_all(self) -> None:
         """Show all sequences side by side with their maps, at the lesion."""
@@ -95,12 +95,17 @@ class ExplainStep(Step):
             return
         for node in self._maps().values():
             display = node.GetDisplayNode()
-            display.SetThreshold(self.parameters.threshold, _LARGEST_SHARE)
+            display.SetThreshold(self.ui.thresholdSlider.value, _LARGEST_SHARE)
             display.ApplyThresholdOn()
-        slicer.util.setSliceViewerLayers(foregroundOpacity=self.parameters.opacity)
+        slicer.util.setSliceViewerLayers(foregroundOpacity=self.ui.opacitySlider.value)
+
+    def _chart(self) -> Any:
+        return (
+            chart_of(self.panel.result.study.id, self._lesion.id) if self.panel.result is not None else None
+        )
 
     def _maps(self) -> dict[str, Any]:
         """Sequence to the map of the selected lesion, of the chosen kind."""
-        if self._lesion is None:
+        if self._lesion is None or self.panel.result is None:
             return {}
         return self.panel.saliency_maps(self._lesion.id, weighted=self.ui.mapCombo.currentIndex == 1)

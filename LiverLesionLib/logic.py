@@ -25,25 +25,32 @@ class LesionRow:
 class StudyLogic:
     """Assign, measure, classify: every method works on nodes and needs no window."""
 
-    def assign_sequences(self) -> dict[str, Any]:
-        """Recognise the volumes of the scene.
+    def studies(self) -> dict[str, list[Any]]:
+        """Return the folders of the subject hierarchy that hold volumes: name to volume nodes, in order."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        found: dict[str, list[Any]] = {}
+        for node in _sequence_candidates():
+            parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+            if parent and parent != hierarchy.GetSceneItemID():
+                found.setdefault(hierarchy.GetItemName(parent), []).append(node)
+        return found
+
+    def assign_sequences(self, nodes: list[Any] | None = None) -> dict[str, Any]:
+        """Recognise volumes.
+
+        Parameters
+        ----------
+        nodes
+            Volume nodes; by default all of the scene.
 
         Returns
         -------
         dict
             Sequence to :class:`LiverLesionLib.naming.Naming`.
         """
-        from LiverLesionAI import mrml
-        from LiverLesionAI.mrml import attributes
         from LiverLesionLib.naming import name_volumes
 
-        nodes = [
-            node
-            for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
-            if not node.IsA("vtkMRMLLabelMapVolumeNode")
-            and node.GetAttribute(attributes.ROLE) != attributes.SALIENCY
-        ]
-        return name_volumes(nodes)
+        return name_volumes(_sequence_candidates() if nodes is None else nodes)
 
     def default_reference(self, volumes: Mapping[str, Any], segmentation: Any = None) -> str:
         """Return the sequence that lesions are outlined on: the segmentation's, else T2WI, else the first."""
@@ -138,6 +145,19 @@ class StudyLogic:
         study = study_of(volumes, segmentation, reference or _reference(self, volumes, segmentation))
         result = classify_study(study, load_bundle(model), device=device, precision=precision)
         return result, show_result(study, result, volumes, segmentation)
+
+
+def _sequence_candidates() -> list[Any]:
+    """Volumes of the scene that may be sequences: no labels, no saliency maps."""
+    from LiverLesionAI import mrml
+    from LiverLesionAI.mrml import attributes
+
+    return [
+        node
+        for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
+        if not node.IsA("vtkMRMLLabelMapVolumeNode")
+        and node.GetAttribute(attributes.ROLE) != attributes.SALIENCY
+    ]
 
 
 def _reference(logic: StudyLogic, volumes: Mapping[str, Any], segmentation: Any) -> str:

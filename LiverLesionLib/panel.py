@@ -171,17 +171,17 @@ class Panel:
         )
 
     def saliency_maps(self, lesion_id: int, weighted: bool) -> dict[str, Any]:
-        """Return sequence to the saliency volume of a lesion."""
+        """Return sequence to the saliency volume of a lesion of the result."""
         from LiverLesionAI import mrml
         from LiverLesionAI.mrml import attributes
 
-        suffix = " weighted" if weighted else ""
-        return {
-            node.GetAttribute(attributes.MAP).removesuffix(" weighted"): node
-            for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
-            if node.GetAttribute(attributes.LESION) == str(lesion_id)
-            and (node.GetAttribute(attributes.MAP) or "").endswith(" weighted") == bool(suffix)
-        }
+        found = {}
+        for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode"):
+            shown = node.GetAttribute(attributes.MAP) or ""
+            marks = node.GetAttribute(attributes.STUDY), node.GetAttribute(attributes.LESION)
+            if marks == (self.result.study.id, str(lesion_id)) and shown.endswith(" weighted") == weighted:
+                found[shown.removesuffix(" weighted")] = node
+        return found
 
     def aligned_sequences(self) -> list[str]:
         """Sequences that lie under a transform of our own."""

@@ -25,7 +25,8 @@ class StudyStep(Step):
     def assign(self) -> None:
         """Fill the selectors from DICOM headers and names."""
         with self.action():
-            found = self.panel.logic.assign_sequences()
+            studies = self.panel.logic.studies()
+            found = self.panel.logic.assign_sequences(studies.get(self.ui.studyCombo.currentText))
             self._reasons = {name: naming.reason for name, naming in found.items()}
             for name in SEQUENCES:
                 self._selector(name).setCurrentNode(found[name].node if name in found else None)
@@ -41,6 +42,7 @@ class StudyStep(Step):
             label, selector = getattr(self.ui, f"label{name}"), self._selector(name)
             label.styleSheet = "" if name in volumes else "color: gray;"
             selector.toolTip = self._reasons.get(name, label.toolTip) if name in volumes else label.toolTip
+        self._show_studies()
         self._show_references(volumes)
         if not volumes:
             self.say(TODO, _("Load a study, then press Assign sequences."))
@@ -52,6 +54,15 @@ class StudyStep(Step):
         if missing:
             text += " " + _("Not in this study: {names}.").format(names=", ".join(missing))
         self.say(DONE, text)
+
+    def _show_studies(self) -> None:
+        """Offer every study of the subject hierarchy; a choice is kept while it is there."""
+        combo, names = self.ui.studyCombo, list(self.panel.logic.studies())
+        current = combo.currentText
+        combo.clear()
+        combo.addItems([_("everything that is loaded"), *names])
+        if current in names:
+            combo.setCurrentIndex(1 + names.index(current))
 
     def _show_references(self, volumes: dict[str, Any]) -> None:
         combo = self.ui.referenceCombo

@@ -45,13 +45,14 @@ def add_weights(result: Any, folder: int) -> None:
         mrml.file_under(scene, subfolder, (table, chart, *series))
 
 
-def chart_of(lesion_id: int) -> Any:
+def chart_of(study_id: str, lesion_id: int) -> Any:
     """Return the chart of a lesion's weights; None where there is none."""
     from LiverLesionAI import mrml
     from LiverLesionAI.mrml import attributes
 
     for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLPlotChartNode"):
-        if node.GetAttribute(attributes.LESION) == str(lesion_id):
+        marks = node.GetAttribute(attributes.STUDY), node.GetAttribute(attributes.LESION)
+        if marks == (study_id, str(lesion_id)):
             return node
     return None
 

@@ -20,7 +20,20 @@ from desktop_harness.desktop import desktop  # noqa: E402
 from desktop_harness.ui import check_ui  # noqa: E402
 from desktop_harness.widgets import STAND_INS  # noqa: E402
 
-__all__ = ["ROOT", "STAND_INS", "NotImitated", "NotInSlicer", "api_class", "check_ui", "quiet_desktop"]
+__all__ = [
+    "ROOT",
+    "STAND_INS",
+    "NotImitated",
+    "NotInSlicer",
+    "api_class",
+    "assigned_panel",
+    "check_ui",
+    "classify",
+    "finish",
+    "our_nodes",
+    "quiet_desktop",
+    "worker_desktop",
+]
 
 
 @contextmanager
@@ -31,3 +44,56 @@ def quiet_desktop() -> Iterator[Any]:
         errors = made.taken_slot_errors()
         if errors:
             raise errors[0]
+
+
+@contextmanager
+def worker_desktop(models: Path) -> Iterator[Any]:
+    """Put up the desktop with the main panel and a tiny model in a folder."""
+    from tiny_bundles import tiny_bundle
+
+    tiny_bundle(models / "tiny")
+    with pytest.MonkeyPatch.context() as patch, quiet_desktop() as made:
+        patch.setenv("LIVERLESIONAI_BUNDLES", str(models))
+        made.load(ROOT / "LiverLesionAI.py")
+        made.enter("LiverLesionAI")
+        yield made
+
+
+def assigned_panel(made: Any, study: Any) -> Any:
+    """Empty the scene, show a study, assign its sequences, choose the tiny model; returns the widget."""
+    import slicer
+
+    from LiverLesionAI.writers.scene import show_study
+
+    made.close_scene()
+    show_study(slicer.mrmlScene, study)
+    widget = slicer.modules.LiverLesionAIWidget
+    widget.ui.assignButton.click()
+    combo = widget.ui.modelCombo
+    combo.setCurrentIndex(combo.findText("tiny"))
+    assert widget.panel.parameters.model == "tiny"
+    return widget
+
+
+def finish(made: Any, widget: Any) -> None:
+    """Wait until the worker has answered and the panel shows it."""
+    assert made.wait(lambda: not widget.panel.is_busy, 120), "the worker did not answer"
+    made.settle(300)
+
+
+def classify(made: Any, widget: Any) -> None:
+    """Press Classify and wait."""
+    widget.ui.classifyButton.click()
+    assert widget.ui.classifyButton.text == "Cancel"
+    finish(made, widget)
+
+
+def our_nodes() -> list[str]:
+    """Names of the nodes that belong to a study, in order."""
+    import slicer
+
+    from LiverLesionAI import mrml
+    from LiverLesionAI.mrml import attributes
+
+    nodes = mrml.nodes_of(slicer.mrmlScene, "vtkMRMLNode")
+    return sorted(node.GetName() for node in nodes if node.GetAttribute(attributes.STUDY))

@@ -18,7 +18,7 @@ NAME = "LiverLesionAI"
 
 @pytest.fixture(scope="module")
 def phantom() -> Any:
-    return generate_lesion(800_003, "cyst")
+    return generate_lesion(800_003, "HCC")
 
 
 @pytest.fixture
@@ -73,6 +73,20 @@ def test_names_of_scanners_are_understood(
     _assign(made_desktop, widget)
     for name, node in nodes.volumes.items():
         assert getattr(widget.ui, f"selector{name}").currentNode() is node
+
+
+def test_one_study_of_several_is_chosen(
+    made_desktop: Any, widget: Any, phantom: Any, ball_study: Callable[..., Study]
+) -> None:
+    _show(phantom.study)
+    second = _show(ball_study())
+    made_desktop.settle(300)
+    combo = widget.ui.studyCombo
+    assert combo.count == 3
+    combo.setCurrentIndex(combo.findText("ball"))
+    _assign(made_desktop, widget)
+    assert widget.ui.selectorLAP.currentNode() is second.volumes["LAP"]
+    assert widget.ui.selectorPVP.currentNode() is None
 
 
 def test_a_volume_can_be_changed_by_hand(made_desktop: Any, widget: Any, phantom: Any) -> None:

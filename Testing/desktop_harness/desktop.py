@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import os
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,7 +154,11 @@ class Desktop:
 
     def open_scene(self, path: Path) -> None:
         """File > Add Data, of a saved scene into the empty one."""
-        slicer.mrmlScene.ReadFromMRB(str(path), True)
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+            (scene_file,) = Path(folder).rglob("*.mrml")
+            slicer.mrmlScene.SetURL(str(scene_file))
+            slicer.mrmlScene.Import()
         self.settle()
 
     def close_scene(self) -> None:
@@ -214,6 +220,20 @@ def _follow_in_subject_hierarchy(scene: Any) -> Callable[[], Any]:
 
 
 @contextmanager
+def _vtk_kept_quiet() -> Iterator[None]:
+    import vtk
+
+    previous, verbosity = vtk.vtkOutputWindow.GetInstance(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkOutputWindow.SetInstance(vtk.vtkStringOutputWindow())
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    try:
+        yield
+    finally:
+        vtk.vtkOutputWindow.SetInstance(previous)
+        vtk.vtkLogger.SetStderrVerbosity(verbosity)
+
+
+@contextmanager
 def desktop() -> Iterator[Desktop]:
     """Put up the desktop; everything is as it was after the block."""
     modules_before = {name: module for name, module in sys.modules.items() if _is_ours(name)}
@@ -229,7 +249,8 @@ def desktop() -> Iterator[Desktop]:
     try:
         sys.path.insert(0, str(ROOT))
         _install(made, scene)
-        yield made
+        with _vtk_kept_quiet():
+            yield made
     finally:
         for frame in made._frames.values():
             panel = getattr(slicer.modules, f"{frame._name}Widget", None)
