@@ -37,7 +37,15 @@ from LiverLesionAI.one_click.rays import (
     ray_directions,
     seen_from,
 )
-from LiverLesionAI.one_click.search import LIMIT_ALL, Candidate, candidates, fitted, largest_closed, searched
+from LiverLesionAI.one_click.search import (
+    LIMIT_ALL,
+    LIMIT_ONE,
+    Candidate,
+    candidates,
+    fitted,
+    largest_closed,
+    searched,
+)
 from LiverLesionAI.study import Study
 
 __all__ = [
@@ -49,14 +57,18 @@ __all__ = [
     "ray_directions",
 ]
 
-LEAST_CLOSEDNESS = 2.0
-"""A surface that is less closed is no lesion's."""
+LEAST_CLOSEDNESS = 0.25
+"""A surface that is less closed is no lesion's; half of it does where a single sequence shows the lesion."""
 LARGEST_SHARE_BEYOND = 0.1
 """Most of the rays that may reach the end of the scale."""
 LEAST_INFORMATION = 0.5
 """A sequence shows the lesion if inside and outside differ at least so much (nats)."""
-SLIDER_FACTOR = 1.4
-"""Most by which the slider scales a radius, either way."""
+BLUR_MM, LEAST_FACTOR = 2.0, 0.6
+"""Voxels half filled look like lesion, which makes small ones too large: a radius r is shortened by
+BLUR_MM² / r, at most to LEAST_FACTOR of it."""
+SLIDER_FACTOR, SLIDER_LEAST = 1.4, 1 / 3
+"""Most by which the slider scales a radius, either way, and the part of it (on the logarithmic scale) that
+does not depend on the evidence."""
 
 
 class NoLesionError(LiverLesionError):
@@ -74,7 +86,7 @@ class LesionSurface:
     sequences
         The sequences that tell the lesion from its surroundings, the most telling first.
     closedness
-        How well it is told from them on all but the worst rays; 0 is not at all, 8 is the most.
+        How well it is told from them on all but the worst rays; 0 is not at all, 1 is the most.
     steps
         Radius along each ray, as a position on the logarithmic scale of radii, ``[rays]``.
     evidence
@@ -93,11 +105,10 @@ class LesionSurface:
             raise ConfigError(f"The looseness of an outline is a number from -1 to 1, not {looseness:g}.")
         if looseness == 0:
             return self.steps
-        reach = abs(looseness) * np.log(SLIDER_FACTOR) / STEP
+        reach = looseness * np.log(SLIDER_FACTOR) / STEP
         moved = searched(self.evidence + looseness * LIMIT_ALL, self.steps)
-        if looseness > 0:
-            return np.clip(moved, self.steps, np.minimum(self.steps + reach, STEPS - 1))
-        return np.clip(moved, np.maximum(self.steps - reach, 0), self.steps)
+        least, most = self.steps + reach * SLIDER_LEAST, self.steps + reach
+        return np.clip(moved, np.minimum(least, most), np.maximum(least, most)).clip(0, STEPS - 1)
 
     def mask(self, grid: sitk.Image, looseness: float = 0.0) -> sitk.Image:
         """Mask (uint8, 1 in the lesion) on an image's grid, which lies in the reference frame.
@@ -203,14 +214,21 @@ def find_lesion(
         centre_lps_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
         sequences=tuple(name for information, name in telling if information >= LEAST_INFORMATION),
         closedness=found.closedness,
-        steps=found.steps,
+        steps=_sharpened(found),
         evidence=found.evidence,
     )
 
 
+def _sharpened(found: Candidate) -> Floats:
+    factor = max(1 - (BLUR_MM / found.mean_radius_mm) ** 2, LEAST_FACTOR)
+    return np.maximum(found.steps + np.log(factor) / STEP, 0)
+
+
 def _check(found: Candidate, point: Floats) -> None:
     beyond = float((found.steps > STEPS - 1.5).mean())
-    if found.closedness < LEAST_CLOSEDNESS or beyond > LARGEST_SHARE_BEYOND:
+    telling = sum(information >= LEAST_INFORMATION for information in found.information)
+    least = LEAST_CLOSEDNESS * min(1.0, LIMIT_ONE * max(telling, 1) / LIMIT_ALL)
+    if found.closedness < least or beyond > LARGEST_SHARE_BEYOND:
         raise NoLesionError(
             f"No lesion stands out from its surroundings at {_named(point)}; click nearer to its centre, "
             "choose only sequences that show it, or outline it by hand."

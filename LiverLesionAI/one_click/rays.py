@@ -26,6 +26,7 @@ RADII_MM: Floats = SMALLEST_MM * np.exp(STEP * np.arange(STEPS))
 
 _LATTICE = 11
 _SUBVOXEL_MM = 2.5
+"""Voxels are counted in an odd number of parts, so that none is exactly half inside."""
 _ROWS, _COLUMNS = 60, 120
 
 
@@ -152,7 +153,7 @@ def rasterised(centre_lps_mm: Sequence[float], steps: Floats, grid: sitk.Image) 
     high = np.clip(np.ceil(middle + reach / spacing) + 1, 0, size).astype(int)
     if (high <= low).any():
         return None
-    parts = np.ceil(spacing / _SUBVOXEL_MM).astype(int)
+    parts = 2 * np.ceil((spacing / _SUBVOXEL_MM - 1) / 2).clip(0).astype(int) + 1
     axes = [
         (np.arange(low[a] * parts[a], high[a] * parts[a]) + 0.5) / parts[a] - 0.5 - middle[a]
         for a in range(3)

@@ -58,12 +58,15 @@ class Candidate:
         The surface.
     evidence
         How much each sample looks like lesion, ``[rays, steps]``; natural logarithm of a likelihood ratio.
+    known
+        Whether any sequence's image covers a sample, same shape.
     information
         How far inside and outside differ in each sequence (Jeffreys divergence, nats).
     """
 
     steps: Floats
     evidence: Floats
+    known: NDArray[np.bool_]
     information: tuple[float, ...]
 
     @property
@@ -73,13 +76,18 @@ class Candidate:
 
     @property
     def closedness(self) -> float:
-        """Evidence just inside less evidence just outside the surface, on all but the worst rays."""
+        """Evidence just inside less evidence just outside, on all but the worst rays; at most 1.
+
+        Rays that meet the end of the images at the surface do not count, unless most do.
+        """
         number, surface = np.arange(STEPS)[None], np.round(self.steps)[:, None]
         within = (number <= surface) & (number >= surface - EDGE_STEPS)
         beyond = (number > surface) & (number <= surface + EDGE_STEPS)
-        return float(
-            np.percentile(_means(self.evidence, within) - _means(self.evidence, beyond), OPEN_PERCENTAGE)
-        )
+        difference = _means(self.evidence, within) - _means(self.evidence, beyond)
+        counted = (self.known & beyond).any(axis=1)
+        if counted.mean() > 0.5:
+            difference = difference[counted]
+        return float(np.percentile(difference, OPEN_PERCENTAGE)) / (2 * LIMIT_ALL)
 
 
 def _means(values: Floats, where: NDArray[np.bool_]) -> Floats:
@@ -108,7 +116,7 @@ def fitted(rays: Rays, start: Floats, binned: NDArray[np.intp] | None = None) ->
     for _ in range(ROUNDS):
         evidence, information = _evidence(rays, binned, steps)
         steps = searched(evidence, steps)
-    return Candidate(steps, evidence, information)
+    return Candidate(steps, evidence, rays.inside.any(axis=0), information)
 
 
 def searched(evidence: Floats, start: Floats) -> Floats:
