@@ -230,6 +230,15 @@ def train(
     print(f"Written: {bundle}")
 
 
+@app.command()
+@_reporting_errors
+def worker() -> None:
+    """Serve a front end: requests in, answers out, one JSON object a line; the model stays loaded."""
+    from LiverLesionAI.worker.server import run_worker
+
+    run_worker()
+
+
 @models.command("list")
 @_reporting_errors
 def list_models(as_json: Json = False) -> None:
