@@ -189,6 +189,19 @@ def test_slices_that_are_stored_twice_count_once(tmp_path: Path) -> None:
         _only_volume(tmp_path)
 
 
+def test_a_slice_beside_the_others_or_turned_against_them_is_refused(tmp_path: Path) -> None:
+    objects = slices(image(), **T2)
+    objects[2].ImagePositionPatient[0] += 10
+    save(objects, tmp_path / "beside")
+    with pytest.raises(DicomError, match=r"10.0 mm beside the other slices"):
+        _only_volume(tmp_path / "beside")
+    turned = slices(image(), **T2)
+    turned[2].ImageOrientationPatient = [0.99985, 0.01745, 0, -0.01745, 0.99985, 0]
+    save(turned, tmp_path / "turned")
+    with pytest.raises(DicomError, match="another orientation"):
+        _only_volume(tmp_path / "turned")
+
+
 def test_a_tilted_gantry_is_straightened(tmp_path: Path) -> None:
     size, spacing = (40, 40, 12), (1.0, 1.0, 2.0)
     shear = np.tan(np.radians(15))

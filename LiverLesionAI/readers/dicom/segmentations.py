@@ -28,6 +28,10 @@ _ORGAN_WORDS = re.compile(
 )
 
 
+class NoLesionError(DicomError):
+    """A segmentation outlines no lesion."""
+
+
 @dataclass(frozen=True)
 class Segmentation:
     """Lesions of a DICOM segmentation.
@@ -83,8 +87,10 @@ def read_segmentation(file: Path) -> Segmentation:
 
     Raises
     ------
+    NoLesionError
+        If all its segments are organs.
     DicomError
-        If the file cannot be read, holds no lesion, or its segments are empty.
+        If the file cannot be read, or its segments are empty.
     """
     try:
         import highdicom
@@ -98,7 +104,7 @@ def read_segmentation(file: Path) -> Segmentation:
         except Exception as error:
             raise _unreadable(file, error) from None
         if not segments:
-            raise DicomError(f"{file} outlines organs, no lesion; outline the lesions or give --mask.")
+            raise NoLesionError(f"{file} outlines organs, no lesion; outline the lesions or give --mask.")
         try:
             volume = dataset.get_volume(
                 segment_numbers=[number for number, _ in segments],

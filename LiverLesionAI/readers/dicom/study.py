@@ -19,6 +19,7 @@ from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
 from LiverLesionAI.readers.dicom.scan import Scan, scan
 from LiverLesionAI.readers.dicom.segmentations import (
+    NoLesionError,
     Segmentation,
     is_segmentation,
     on_grid_of,
@@ -76,7 +77,7 @@ def read_dicom_study(
             f"{path} has no sequence of {FEWEST_SLICES} slices or more that is recognised surely enough; see "
             "what `liverlesionai identify` says."
         )
-    segmentation = None if mask is not None else _inside(path, found.frames, identified, choices)
+    segmentation, said = (None, []) if mask is not None else _inside(path, found.frames, identified, choices)
     images, warnings = _read_images(choices, identified, path, progress)
     reference = _reference(reference, images, segmentation, path)
     study = Study(
@@ -84,7 +85,7 @@ def read_dicom_study(
         source=f"DICOM, {len({item.stack.first.series_uid for item in identified})} series",
         images=images,
         reference=reference,
-        warnings=(*_scan_warnings(found), *_unknown_warnings(identified), *warnings),
+        warnings=(*_scan_warnings(found), *_unknown_warnings(identified), *said, *warnings),
     )
     if mask is not None:
         return with_mask(study, mask)
@@ -156,26 +157,26 @@ def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identifie
 
 def _inside(
     path: Path, frames: Sequence[Frame], identified: Sequence[Identified], choices: Sequence[Choice]
-) -> Segmentation | None:
-    """The segmentation of this study's lesions, where the folder has one and no mask file beside it."""
+) -> tuple[Segmentation | None, list[str]]:
+    """The segmentation of this study's lesions, where the folder has one and no mask file, and warnings."""
     if path.is_dir() and any((path / name).is_file() for name in MASK_FILES):
-        return None
+        return None, []
     study_uid = identified[0].stack.first.study_uid
     files = segmentations_among([frame for frame in frames if frame.study_uid == study_uid])
     lesions: list[Segmentation] = []
+    warnings: list[str] = []
     for file in files:
         try:
             lesions.append(read_segmentation(file))
-        except DicomError:
-            if len(files) == 1:
-                raise
+        except NoLesionError:
+            warnings.append(f"The segmentation {file.name} outlines organs, no lesion, and was left out.")
     if len(lesions) > 1:
         chosen = {choice.best.stack.first.series_uid for choice in choices}
         lesions = [s for s in lesions if chosen & set(s.source_series)] or lesions
     if len(lesions) > 1:
         names = ", ".join(str(segmentation.file) for segmentation in lesions)
         raise DicomError(f"The lesions could be any of {names}; say which by --mask.")
-    return lesions[0] if lesions else None
+    return (lesions[0] if lesions else None), warnings
 
 
 def _read_images(

@@ -26,6 +26,9 @@ SPACING_TOLERANCE = 0.05
 WIDEST_GAP = 2.5
 """A gap of more spacings than this is not closed."""
 
+SAME_ORIENTATION_COSINE = 0.99996
+"""Cosine of half a degree."""
+
 SHEAR_FREE_DEG, STEEPEST_TILT_DEG = 0.5, 45.0
 
 
@@ -121,7 +124,26 @@ def _placed(frames: Sequence[Frame]) -> _Grid:
     normal = np.asarray(first.normal)
     along = np.array([normal @ np.asarray(frame.position) for frame in frames])
     order = np.argsort(along, kind="stable")
-    return _Grid(tuple(frames[i] for i in order), along[order], normal)
+    grid = _Grid(tuple(frames[i] for i in order), along[order], normal)
+    _check_aligned(grid)
+    return grid
+
+
+def _check_aligned(grid: _Grid) -> None:
+    """Refuse slices that lie beside the straight line from the first slice to the last one."""
+    positions = np.array([frame.position for frame in grid.frames])
+    extent = grid.along[-1] - grid.along[0]
+    if len(positions) < 3 or extent <= SAME_POSITION_MM:
+        return
+    part = ((grid.along - grid.along[0]) / extent)[:, None]
+    beside = positions - (positions[0] + part * (positions[-1] - positions[0]))
+    away = np.linalg.norm(beside - (beside @ grid.normal)[:, None] * grid.normal, axis=1)
+    worst = int(np.argmax(away))
+    if away[worst] > max(grid.frames[0].spacing or (1.0,)):
+        file = grid.frames[worst].file
+        raise DicomError(
+            f"{file} lies {away[worst]:.1f} mm beside the other slices of its series: it is mixed."
+        )
 
 
 def _check_geometry(frame: Frame, first: Frame) -> None:
@@ -143,10 +165,17 @@ def _check_geometry(frame: Frame, first: Frame) -> None:
     same_size = (frame.rows, frame.columns) == (first.rows, first.columns)
     if not same_size or not np.allclose(frame.spacing or (), first.spacing or (), rtol=1e-3):
         raise DicomError(f"{frame.file} has another pixel grid than {first.file.name} of the same series.")
+    if not _same_direction(frame, first):
+        raise DicomError(f"{frame.file} has another orientation than {first.file.name} of the same series.")
     if frame.frame_of_reference != first.frame_of_reference:
         raise DicomError(
             f"{frame.file} has another frame of reference than {first.file.name} of the same series."
         )
+
+
+def _same_direction(a: Frame, b: Frame) -> bool:
+    cosines = (np.dot(a.row or (), b.row or ()), np.dot(a.column or (), b.column or ()))
+    return bool(min(cosines) > SAME_ORIENTATION_COSINE)
 
 
 def _without_doubles(grid: _Grid, pixels: list[np.ndarray]) -> tuple[_Grid, list[np.ndarray], list[str]]:
