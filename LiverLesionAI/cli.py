@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.console import ProgressMode, show_result, shown_progress
+from LiverLesionAI.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ def classify(
     out: OutDir,
     mask: Annotated[Path | None, typer.Option(help="Lesion mask to use instead of the study's own.")] = None,
     model: Model = "wang2021-phantom",
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="Trust the scanner's positions; do not register.")
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     no_saliency: Annotated[
@@ -131,6 +134,7 @@ def classify(
             out,
             mask=mask,
             model=model,
+            register=not no_register,
             device=device,
             precision=precision,
             saliency=not no_saliency,
@@ -145,7 +149,9 @@ def classify(
 @app.command()
 @_reporting_errors
 def identify(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of DICOM files, a file, or a DICOMDIR.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of DICOM files, a file, or a DICOMDIR.")
+    ],
     as_json: Json = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
@@ -159,6 +165,34 @@ def identify(
         print(json.dumps([item.row() for item in found], indent=1, ensure_ascii=False))
     else:
         show_identified(found)
+
+
+@app.command()
+@_reporting_errors
+def register(
+    study: StudyPath,
+    out: OutDir,
+    mask: Annotated[Path | None, typer.Option(help="Lesion mask to use instead of the study's own.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="SEQ", help="Sequence to register to; default T2WI.")
+    ] = None,
+    transform: Annotated[
+        Literal["rigid", "affine", "bspline"], typer.Option("--transform", help="Last stage to try.")
+    ] = "bspline",
+    scope: Annotated[
+        Literal["lesion", "volume"],
+        typer.Option("--scope", help="Look at the lesions' neighbourhoods only, or at the whole volume."),
+    ] = "lesion",
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Register every sequence to the reference; write volumes, transforms, pictures and registration.json."""
+    from LiverLesionAI.pipeline import register_path
+
+    with shown_progress(progress) as show:
+        registered, files = register_path(
+            study, out, mask=mask, reference=reference, transform=transform, scope=scope, progress=show
+        )
+    show_registration(registered, files)
 
 
 @app.command()

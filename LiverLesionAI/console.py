@@ -16,6 +16,7 @@ from LiverLesionAI.results import PHANTOM_NOTICE
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from LiverLesionAI.registration import RegisteredStudy
     from LiverLesionAI.results import LesionResult, StudyResult
 
 TABLE_WIDTH = 118
@@ -98,6 +99,27 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     for lesion in result.lesions:
         for message in lesion.warnings if lesion.tasks else ():
             warn(f"{lesion.name}: {message}")
+
+
+def show_registration(registered: RegisteredStudy, files: Sequence[Path]) -> None:
+    """Show how each sequence was registered, and the files; warnings on stderr."""
+    from rich import box
+    from rich.table import Table
+
+    study = registered.study
+    title = f"Study {study.id}: registered to {study.reference}, scope {registered.scope}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("sequence", "transform", "similarity before", "after"):
+        table.add_column(heading, justify="left" if heading in ("sequence", "transform") else "right")
+    for name, done in registered.sequences.items():
+        metrics = (done.metric_before, done.metric_after)
+        table.add_row(name, done.transform, *("–" if m is None else f"{m:.3f}" for m in metrics))
+    _print_table(table)
+    print("Written:")
+    for file in files:
+        print(f"  {file}")
+    for message in registered.warnings:
+        warn(message)
 
 
 def _task_table(result: StudyResult, task: str, truth: dict[int, str] | None) -> Table:

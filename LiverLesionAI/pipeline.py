@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -19,6 +19,7 @@ from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import (
     LesionResult,
     Provenance,
+    SequenceRegistration,
     StudyResult,
     StudySummary,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from LiverLesionAI.explanation.explain import Settings
     from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.inference import Classifier, LesionPrediction, Predictions
+    from LiverLesionAI.registration import LastStage, RegisteredStudy, Scope
 
 DEFAULT_MODEL = "wang2021-phantom"
 
@@ -72,16 +74,14 @@ class Stopwatch:
             self.seconds[step] = round(self.seconds[step] + time.perf_counter() - start, 3)
 
 
-def read_study(
-    path: str | Path, mask: str | Path | None = None, progress: Progress = silent
-) -> Study:
+def read_study(path: str | Path, mask: str | Path | None = None, progress: Progress = silent) -> Study:
     """Read a study from a study folder, a DICOM folder or a Slicer scene.
 
     Parameters
     ----------
     path
-        A study folder (:mod:`LiverLesionAI.readers.folder`), an ``.mrml`` or ``.mrb`` scene, a folder of DICOM
-        files in any nesting, one DICOM file, or a DICOMDIR (:mod:`LiverLesionAI.readers.dicom.study`).
+        A study folder (:mod:`LiverLesionAI.readers.folder`), an ``.mrml`` or ``.mrb`` scene, or a folder of
+        DICOM files in any nesting, one DICOM file or a DICOMDIR (:mod:`LiverLesionAI.readers.dicom.study`).
     mask
         Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
     progress
@@ -376,6 +376,7 @@ def classify_path(
     *,
     mask: str | Path | None = None,
     model: str | Path = DEFAULT_MODEL,
+    register: bool = True,
     device: str = "auto",
     precision: str = "auto",
     saliency: bool = True,
@@ -391,6 +392,8 @@ def classify_path(
         Output folder; it appears complete or not at all.
     model
         Name or folder of a bundle.
+    register
+        Register the sequences to the reference around each lesion first.
     device, precision, saliency, progress
         See :func:`analyse_study`.
 
@@ -414,6 +417,7 @@ def classify_path(
             path,
             load_bundle(model),
             mask=mask,
+            register=register,
             device=device,
             precision=precision,
             saliency=saliency,
@@ -429,6 +433,7 @@ def classify_into(
     bundle: Bundle,
     *,
     mask: str | Path | None = None,
+    register: bool = True,
     device: str = "auto",
     precision: str = "auto",
     saliency: bool = True,
@@ -440,6 +445,9 @@ def classify_into(
         progress("read", 0.0)
         study = read_study(path, mask)
         progress("read", 1.0)
+    registration: Mapping[str, SequenceRegistration] = {}
+    if register:
+        study, registration = register_lesions(study, stopwatch, progress)
     outcome = analyse_study(
         study,
         bundle,
@@ -449,7 +457,72 @@ def classify_into(
         progress=progress,
         stopwatch=stopwatch,
     )
-    return write_result(study, outcome.result, folder, stopwatch, progress, outcome.explanations)
+    result = with_registration(outcome.result, registration)
+    return write_result(study, result, folder, stopwatch, progress, outcome.explanations)
+
+
+def register_lesions(
+    study: Study, stopwatch: Stopwatch, progress: Progress = silent
+) -> tuple[Study, Mapping[str, SequenceRegistration]]:
+    """Register the neighbourhood of each lesion; returns the study with transforms, and what was done."""
+    from LiverLesionAI.registration import register_study
+
+    with stopwatch.time("register"):
+        registered = register_study(study, scope="lesion", progress=progress)
+    return registered.study, registered.sequences
+
+
+def register_path(
+    path: str | Path,
+    out: str | Path,
+    *,
+    mask: str | Path | None = None,
+    reference: str | None = None,
+    transform: LastStage = "bspline",
+    scope: Scope = "lesion",
+    progress: Progress = silent,
+) -> tuple[RegisteredStudy, tuple[Path, ...]]:
+    """Read a study, register it and write the output folder of ``register``.
+
+    Parameters
+    ----------
+    path, mask
+        See :func:`read_study`.
+    out
+        Output folder; it appears complete or not at all.
+    reference
+        The sequence to register to instead of the study's reference.
+    transform, scope, progress
+        See :func:`LiverLesionAI.registration.register_study`.
+
+    Returns
+    -------
+    registered : RegisteredStudy
+    files : tuple of Path
+        Every file written.
+
+    Raises
+    ------
+    LiverLesionError
+        If study or output folder cannot be used; nothing is written then.
+    """
+    from LiverLesionAI.registration import register_study
+    from LiverLesionAI.writers.output import output_folder
+    from LiverLesionAI.writers.registration import REGISTRATION_NAMES, write_registration
+
+    with output_folder(out, REGISTRATION_NAMES) as folder:
+        registered = register_study(
+            read_study(path, mask), reference=reference, transform=transform, scope=scope, progress=progress
+        )
+        write_registration(registered, folder)
+        names = files_below(folder)
+    return registered, tuple(Path(out) / name for name in names)
+
+
+def with_registration(result: StudyResult, registration: Mapping[str, SequenceRegistration]) -> StudyResult:
+    """Return a result that tells how its sequences were registered."""
+    warnings = [f"{name}: {why}" for name, done in registration.items() for why in done.warnings]
+    return replace(result, registration=registration, warnings=(*result.warnings, *warnings))
 
 
 def write_result(
@@ -462,6 +535,7 @@ def write_result(
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took."""
     from LiverLesionAI.writers.figures import write_figures
+    from LiverLesionAI.writers.registration import write_checkerboards
     from LiverLesionAI.writers.report import missing_packages, write_report
     from LiverLesionAI.writers.saliency import write_saliency
     from LiverLesionAI.writers.scene import write_scene
@@ -476,6 +550,8 @@ def write_result(
     with stopwatch.time("write"):
         progress("write", 0.0)
         write_volumes(study, result, folder)
+        if result.registration:
+            write_checkerboards(study, folder / "figures")
         progress("write", 0.3)
         if explanations:
             write_saliency(explanations, folder / "saliency")

@@ -100,7 +100,7 @@ def _refine_spline(alignment: Alignment, start: sitk.Transform) -> sitk.Transfor
     method.SetMovingInitialTransform(start)
     method.SetInitialTransform(spline, inPlace=True)
     method.Execute(alignment.fixed, alignment.moving)
-    return sitk.CompositeTransform([start, _fading(spline)])
+    return sitk.CompositeTransform([_linear("affine", start, alignment.box.centre), _fading(spline)])
 
 
 def _method(alignment: Alignment, samples: int) -> sitk.ImageRegistrationMethod:

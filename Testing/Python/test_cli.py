@@ -96,7 +96,12 @@ def test_classify_prints_a_table_and_writes_the_contract(
         assert (out / name).is_file()
         assert str(out / name) in done.stdout
     assert {p.name for p in (out / "registered").iterdir()} == {f"{s}.nii.gz" for s in SEQUENCES}
-    assert "Warning" in done.stderr and "not registered" in done.stderr and "missing" in done.stderr
+    assert {p.name for p in (out / "transforms").iterdir()} == {"DWI.tfm", "LAP.tfm"}
+    assert {p.name for p in (out / "figures").glob("registration_*")} == {
+        "registration_DWI.png",
+        "registration_LAP.png",
+    }
+    assert "Warning" in done.stderr and "missing" in done.stderr and "not registered" not in done.stderr
 
 
 def test_results_follow_the_schema(classified: Path) -> None:
@@ -112,20 +117,25 @@ def test_results_follow_the_schema(classified: Path) -> None:
         assert answer["taxonomy"] == taxonomy
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
         assert answer["predicted"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert set(content["registration"]) == {"DWI", "LAP"}
     assert set(content["provenance"]["seconds"]) == {"read", "register", "classify", "explain", "write"}
     rows = list(csv.DictReader((classified / "results.csv").open()))
     assert rows[0]["study_id"] == "S1" and rows[0]["pred_type"] == lesion["tasks"]["type"]["predicted"]
 
 
 def test_json_is_all_that_stdout_holds(study_folder: Path, model: Path, tmp_path: Path) -> None:
-    done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, "--json")
-    assert json.loads(done.stdout) == json.loads((tmp_path / "o" / "results.json").read_text())
+    done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, "--no-register", "--json")
+    content = json.loads(done.stdout)
+    assert content == json.loads((tmp_path / "o" / "results.json").read_text())
+    assert content["registration"] == {}
+    assert any("not registered" in warning for warning in content["warnings"])
+    assert not (tmp_path / "o" / "transforms").exists()
 
 
 def test_progress_as_json_lines_ends_at_one(study_folder: Path, model: Path, tmp_path: Path) -> None:
     done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, "--progress", "jsonl")
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert {e["step"] for e in events} >= {"read", "crop", "write"}
+    assert {e["step"] for e in events} >= {"read", "register DWI", "register LAP", "crop", "write"}
     assert all(0 <= e["fraction"] <= 1 for e in events) and events[-1]["fraction"] == 1
 
 

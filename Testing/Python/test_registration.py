@@ -406,3 +406,23 @@ def test_command_line(study: Study, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 0
     wrong = CliRunner().invoke(app, [*arguments[:3], str(tmp_path / "other"), "--reference", "HBP"])
     assert wrong.exit_code == 3 and not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_phantoms_come_back_to_where_they_were() -> None:
+    from LiverLesionAI.phantom import generate_study
+
+    before, after = [], []
+    for seed in (910_000, 910_002):
+        phantom = generate_study(seed, misalign_mm=(15, 5))
+        done = register_study(phantom.study)
+        for lesion in phantom.truth.lesions:
+            for name in done.sequences:
+                wanted = np.asarray(lesion.displacement_mm[name])
+                transform = done.study.images[name].transform
+                assert transform is not None
+                found = np.subtract(transform.TransformPoint(lesion.centre_lps_mm), lesion.centre_lps_mm)
+                before.append(np.linalg.norm(wanted))
+                after.append(np.linalg.norm(found - wanted))
+    assert np.median(after) <= 2 and np.percentile(after, 95) <= 4
+    assert np.all(np.array(after) <= np.maximum(np.array(before) + 1, 3))
