@@ -116,7 +116,7 @@ def fitted(rays: Rays, start: Floats, binned: NDArray[np.intp] | None = None) ->
     for _ in range(ROUNDS):
         evidence, information = _evidence(rays, binned, steps)
         steps = searched(evidence, steps)
-    return Candidate(steps, evidence, rays.inside.any(axis=0), information)
+    return Candidate(steps, evidence, np.any(rays.inside, axis=0), information)
 
 
 def searched(evidence: Floats, start: Floats) -> Floats:
