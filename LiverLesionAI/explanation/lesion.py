@@ -77,12 +77,14 @@ class LesionExplanation:
 
     @cached_property
     def outline(self) -> NDArray[np.bool_]:
-        """The lesion on the patch's grid, ``[z, y, x]``: where the annotation is at least one half.
+        """The lesion on the patch's grid, ``[z, y, x]``: where the annotation is half its maximum or more.
 
-        The union over the sequences at hand, where these were outlined one by one.
+        The union over the sequences at hand, where these were outlined one by one. The blur leaves a lesion
+        of a few voxels a maximum below 1.
         """
         there = np.array(self.lesion.present)
-        return self.lesion.patches[there, 1].max(axis=0) >= 0.5
+        annotation = self.lesion.patches[there, 1].max(axis=0)
+        return annotation >= 0.5 * annotation.max()
 
     @cached_property
     def largest_slice(self) -> int:

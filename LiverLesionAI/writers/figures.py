@@ -28,7 +28,8 @@ HEIGHT_MM = 188.0
 RESOLUTION_DPI = 300
 
 _STYLE: Any = {"font.size": 6.5, "font.family": "DejaVu Sans", "axes.linewidth": 0.5}
-_WINDOW_PERCENTILES = (0.5, 99.5)
+_WINDOW_PERCENTILES = (1.0, 99.0)
+_WINDOW_MARGIN_MM = 4.0
 _OUTLINE_COLOUR = "#00e5ff"
 _SECOND_TASK_COLOUR = "#8c8c8c"
 _SCALE_BAR_MM = 10.0
@@ -192,24 +193,48 @@ def _panel(axes: Axes, explanation: LesionExplanation, name: str, index: int, ki
         axes.text(size / 2, size / 2, "absent", color="0.7", ha="center", va="center")
         return
     patch, annotation = explanation.lesion.patches[explanation.lesion.sequences.index(name)]
-    lower, upper = np.percentile(patch, _WINDOW_PERCENTILES)
+    lower, upper = np.percentile(patch[_surroundings(explanation)], _WINDOW_PERCENTILES)
     axes.imshow(patch[index], cmap="gray", vmin=lower, vmax=max(upper, lower + 1e-6), interpolation="bicubic")
     if kind is not None:
         of = explanation.weighted_map if kind == "weighted" else explanation.feature_map
         axes.imshow(overlay(of(name)[index]), interpolation="bilinear")
-    if annotation[index].max() > 0.5:
-        axes.contour(annotation[index], [0.5], colors=_OUTLINE_COLOUR, linewidths=0.6)
+    level = 0.5 * annotation.max()
+    if annotation[index].max() > level:
+        axes.contour(annotation[index], [level], colors=_OUTLINE_COLOUR, linewidths=0.6)
+
+
+def _surroundings(explanation: LesionExplanation) -> tuple[slice, ...]:
+    """Box of the lesion and what is near it, from which the window of the images is taken."""
+    grid = explanation.lesion.grid
+    margin = round(_WINDOW_MARGIN_MM / grid.spacing_mm)
+    corners = np.argwhere(explanation.outline)
+    lower, upper = corners.min(axis=0) - margin, corners.max(axis=0) + margin + 1
+    return tuple(slice(max(a, 0), b) for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
 
 
 def _marks(axes: Axes, explanation: LesionExplanation) -> None:
     """Sides of the patient, and a bar of 10 mm."""
+    from matplotlib.patheffects import withStroke
+
+    edge = [withStroke(linewidth=2.0, foreground="black")]
     grid = explanation.lesion.grid
     middle, far = (grid.size - 1) / 2, grid.size - 1
     for x, letter, side in ((1.5, "R", "left"), (far - 1.5, "L", "right")):
-        axes.text(x, middle, letter, color="white", fontsize=6, ha=side, va="center")
+        axes.text(x, middle, letter, color="white", fontsize=6, ha=side, va="center", path_effects=edge)
     length = _SCALE_BAR_MM / grid.spacing_mm
-    axes.plot([3, 3 + length], [far - 3] * 2, color="white", linewidth=1.2, solid_capstyle="butt")
-    axes.text(3 + length / 2, far - 5, "10 mm", color="white", fontsize=5, ha="center", va="bottom")
+    axes.plot(
+        [3, 3 + length], [far - 3] * 2, color="white", linewidth=1.2, solid_capstyle="butt", path_effects=edge
+    )
+    axes.text(
+        3 + length / 2,
+        far - 5,
+        "10 mm",
+        color="white",
+        fontsize=5,
+        ha="center",
+        va="bottom",
+        path_effects=edge,
+    )
 
 
 def _colour_bar(figure: Figure, top: Axes, bottom: Axes) -> None:
@@ -221,7 +246,8 @@ def _colour_bar(figure: Figure, top: Axes, bottom: Axes) -> None:
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.set_yticks([0, THRESHOLD, 1], ["0", f"{THRESHOLD:g}", "1"], fontsize=5.5)
-    axes.set_title("saliency", fontsize=5.5, pad=3)
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel("saliency", fontsize=6, labelpad=-4)
 
 
 def _weights(axes: Axes, explanation: LesionExplanation, answer: LesionResult) -> None:

@@ -261,6 +261,16 @@ def test_slices_are_the_largest_area_and_the_strongest_saliency() -> None:
     assert abs(explanation.largest_slice - 15.5) <= 2.5, "the middle of equal ones"
 
 
+def test_a_lesion_of_a_few_voxels_has_an_outline_too() -> None:
+    explanation = made_explanation(made_study())
+    patches = explanation.lesion.patches.copy()
+    patches[:, 1] = 0
+    patches[0, 1, 9, 10, 11], patches[0, 1, 9, 10, 12] = 0.06, 0.02
+    tiny = replace(explanation, lesion=replace(explanation.lesion, patches=patches))
+    assert np.argwhere(tiny.outline).tolist() == [[9, 10, 11]]
+    assert tiny.largest_slice == 9
+
+
 def test_slices_have_places_in_the_patient() -> None:
     turned = np.reshape(rigid((0.2, -0.1, 0.3), (0, 0, 0)).GetMatrix(), (3, 3))
     explanation = made_explanation(made_study(turned))
