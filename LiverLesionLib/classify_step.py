@@ -68,7 +68,7 @@ class ClassifyStep(Step):
         self._describe()
         busy = self.panel.is_busy
         self.ui.classifyButton.enabled = not busy or self._is_running
-        if not self._is_running:
+        if self._result is not self.panel.result:
             self._show_result(self.panel.result)
 
     @property
@@ -135,10 +135,14 @@ class ClassifyStep(Step):
             bars.fill(self.ui.resultsTable, ())
             bars.fill(self.ui.classesTable, ())
             self.ui.classesLabel.visible = False
+            self.say(TODO, "")
             return
+        blocked = self.ui.resultsTable.blockSignals(True)
         bars.fill(self.ui.resultsTable, [self._row(lesion) for lesion in result.lesions])
-        if result.lesions:
-            self.ui.resultsTable.selectRow(0)
+        self.ui.resultsTable.selectRow(0)
+        self.ui.resultsTable.blockSignals(blocked)
+        self._show_classes(self.selected())
+        self.panel.explain.lesion_selected(self.selected())
         ran = _("{device}, {precision}, {seconds:.1f} s").format(
             device=result.provenance.device,
             precision=result.provenance.precision,
@@ -180,6 +184,11 @@ class ClassifyStep(Step):
 
     def _row_chosen(self) -> None:
         lesion = self.selected()
+        self._show_classes(lesion)
+        if lesion is not None:
+            self.panel.lesion_selected(lesion)
+
+    def _show_classes(self, lesion: Any) -> None:
         self.ui.classesLabel.visible = lesion is not None
         if lesion is None:
             return
@@ -194,7 +203,6 @@ class ClassifyStep(Step):
                 (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), self._spread(task, n)) for n, p in ordered
             ]
         bars.fill(self.ui.classesTable, rows)
-        self.panel.lesion_selected(lesion)
 
     def _model_chosen(self, index: int) -> None:
         if 0 <= index < len(self._models):

@@ -224,7 +224,8 @@ class Panel:
         add(scene, scene.StartCloseEvent, self._scene_closes)
         add(scene, scene.EndCloseEvent, self._scene_changed)
         add(scene, scene.EndImportEvent, self._scene_changed)
-        add(scene, scene.NodeRemovedEvent, self._node_removed)
+        add(scene, scene.NodeAddedEvent, self._nodes_changed)
+        add(scene, scene.NodeRemovedEvent, self._nodes_changed)
 
     def _scene_closes(self, caller: Any, event: str) -> None:
         self.cancel()
@@ -239,6 +240,6 @@ class Panel:
         self._connect_parameters()
         self.refresh()
 
-    def _node_removed(self, caller: Any, event: str) -> None:
+    def _nodes_changed(self, caller: Any, event: str) -> None:
         if not slicer.mrmlScene.IsClosing():
             self.refresh_soon()

@@ -63,6 +63,15 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     assert slicer.app.applicationLogic().GetSelectionNode().GetActivePlotChartID() == charts[0].GetID()
 
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, 1.0, 2.0, 3.0)
+    view = slicer.mrmlScene.GetSingletonNode("LiverDWI", "vtkMRMLSliceNode")
+    place = [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    panel.refresh()
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == place
+    ui.resultsTable.clearSelection()
+    ui.resultsTable.selectRow(0)
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] != place
+
     before = our_nodes()
     classify(made_desktop, widget)
     assert our_nodes() == before
