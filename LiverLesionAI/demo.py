@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_into, files_below
+from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_into
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import StudyResult
+from LiverLesionAI.writers.output import files_below
 
 DEMO_SEED = 800_001
 DEMO_CLASSES = ("haemangioma", "HCC", "metastasis")

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import LiverLesionAI
 from LiverLesionAI.errors import PatchError
-from LiverLesionAI.fingerprint import input_fingerprints
+from LiverLesionAI.outcome import Outcome, study_result, with_explanations, with_registration, with_seconds
 from LiverLesionAI.patch_grid import PatchParameters
 from LiverLesionAI.patches import LesionInput, extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import (
-    LesionResult,
-    Provenance,
-    SequenceRegistration,
-    StudyResult,
-    StudySummary,
-)
-from LiverLesionAI.study import Study, labels_in, lesion_geometry
+from LiverLesionAI.results import SequenceRegistration, StudyResult
+from LiverLesionAI.stopwatch import Stopwatch
+from LiverLesionAI.study import Study, labels_in
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.explain import Settings
-    from LiverLesionAI.explanation.lesion import LesionExplanation
-    from LiverLesionAI.inference import Classifier, LesionPrediction, Predictions
+    from LiverLesionAI.inference import Classifier
     from LiverLesionAI.registration import LastStage, RegisteredStudy, Scope
 
 DEFAULT_MODEL = "wang2021-phantom"
 
-NOT_REGISTERED = (
-    "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
-    "them is not corrected"
-)
-
-
-NO_REPORT = (
-    "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
-)
-
 KEPT_WEIGHTS_BYTES = 2**28
 """Folds that together are no larger on disk stay in memory between classifying and explaining."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A study's result, and the explanations of its lesions where they were asked for."""
-
-    result: StudyResult
-    explanations: tuple[LesionExplanation, ...] = ()
-
-
-@dataclass
-class Stopwatch:
-    """Seconds spent in each step of the road."""
-
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("read", "register", "classify", "explain", "write"), 0.0)
-    )
-
-    @contextmanager
-    def time(self, step: str) -> Iterator[None]:
-        """Add the time of the block to a step."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = round(self.seconds[step] + time.perf_counter() - start, 3)
 
 
 def read_study(path: str | Path, mask: str | Path | None = None, progress: Progress = silent) -> Study:
@@ -237,137 +192,45 @@ def analyse_study(
     """
     from LiverLesionAI.inference import Classifier
 
-    stopwatch = stopwatch or Stopwatch()
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with stopwatch.time("classify"):
-        inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
-        keep = saliency and sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
-        classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=keep)
-        predictions = classifier.predict(inputs, progress=progress)
-    result = _study_result(study, bundle, inputs, failures, predictions, started, stopwatch)
-    if not saliency:
-        return Outcome(result)
-    return _explained(result, classifier, inputs, predictions, settings, progress, stopwatch)
+    keep = saliency and sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
+    classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=keep)
+    return analyse_with(
+        classifier, study, saliency=saliency, settings=settings, progress=progress, stopwatch=stopwatch
+    )
 
 
-def _explained(
-    result: StudyResult,
+def analyse_with(
     classifier: Classifier,
-    inputs: Sequence[LesionInput],
-    predictions: Predictions,
-    settings: Settings | None,
-    progress: Progress,
-    stopwatch: Stopwatch,
+    study: Study,
+    *,
+    saliency: bool = True,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+    stopwatch: Stopwatch | None = None,
 ) -> Outcome:
+    """Classify and explain with a classifier that is at hand, its weights perhaps loaded already.
+
+    Parameters
+    ----------
+    classifier
+        The model on its device.
+    study, saliency, settings, progress, stopwatch
+        See :func:`analyse_study`, which also says what is returned and raised.
+    """
     from LiverLesionAI.explanation.explain import Settings, explain
 
-    settings = settings or Settings()
-    with stopwatch.time("explain"):
-        explanations = explain(classifier, inputs, predictions, settings, progress)
-    answers = {each.lesion.lesion_id: each for each in explanations}
-    lesions = tuple(_with_weights(lesion, answers.get(lesion.id)) for lesion in result.lesions)
-    parameters = {**result.provenance.parameters, "saliency": asdict(settings)}
-    provenance = replace(result.provenance, parameters=parameters, seconds=dict(stopwatch.seconds))
-    return Outcome(replace(result, lesions=lesions, provenance=provenance), explanations)
-
-
-def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -> LesionResult:
-    if explanation is None:
-        return lesion
-    weights = explanation.weights
-    return replace(
-        lesion,
-        sequence_weights={task: each.to_dict() for task, each in weights.items()},
-        sequence_interactions={task: each.pairs() for task, each in weights.items()},
-    )
-
-
-def _study_result(
-    study: Study,
-    bundle: Bundle,
-    inputs: Sequence[LesionInput],
-    failures: dict[int, str],
-    predictions: Predictions,
-    started: str,
-    stopwatch: Stopwatch,
-) -> StudyResult:
-    classified = {
-        cropped.lesion_id: _lesion_result(study, cropped, prediction)
-        for cropped, prediction in zip(inputs, predictions, strict=True)
-    }
-    lesions = tuple(
-        classified.get(lesion_id) or _failed_lesion_result(study, lesion_id, failures[lesion_id])
-        for lesion_id in study.lesion_ids
-    )
-    warnings = [*study.warnings, *predictions.execution.warnings]
-    if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
-        warnings.append(NOT_REGISTERED)
-    missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
-    if missing:
-        warnings.append(f"{', '.join(missing)} missing: the model answered without")
-    warnings += [
-        f"{study.lesion_name(lesion_id)} was not classified: {why}" for lesion_id, why in failures.items()
-    ]
-    return StudyResult(
-        study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
-        models=(bundle.summary,),
-        lesions=lesions,
-        provenance=Provenance(
-            software=f"LiverLesionAI {LiverLesionAI.__version__}",
-            started=started,
-            seconds=stopwatch.seconds,
-            device=predictions.execution.device,
-            precision=predictions.execution.precision,
-            parameters={"patches": asdict(bundle.spec.patches)},
-            inputs=input_fingerprints(study),
-        ),
-        warnings=tuple(warnings),
-    )
-
-
-def _lesion_result(study: Study, cropped: LesionInput, prediction: LesionPrediction) -> LesionResult:
-    tasks = {name: task.result() for name, task in prediction.tasks.items()}
-    warnings = [*cropped.warnings, *prediction.warnings]
-    disagreement = _disagreement(prediction)
-    if disagreement:
-        warnings.append(disagreement)
-    return LesionResult(
-        id=cropped.lesion_id,
-        name=study.lesion_name(cropped.lesion_id),
-        diameter_mm=cropped.geometry.diameter_mm,
-        volume_ml=cropped.geometry.volume_ml,
-        centroid_lps_mm=cropped.geometry.centroid_lps_mm,
-        crop_mm=cropped.crop_mm,
-        tasks=tasks,
-        warnings=tuple(warnings),
-    )
-
-
-def _disagreement(prediction: LesionPrediction) -> str | None:
-    """The two heads are never reconciled: where they contradict each other, the result says so."""
-    malignancy, kind = prediction.tasks.get("malignancy"), prediction.tasks.get("type")
-    if malignancy is None or kind is None:
-        return None
-    predicted = kind.taxonomy.classes[kind.taxonomy.index(kind.predicted)]
-    if predicted.malignant is None or predicted.malignant == (malignancy.predicted == "malignant"):
-        return None
-    return (
-        f"the two answers disagree: {kind.predicted} (p = {kind.mean.max():.2f}) but "
-        f"{malignancy.predicted} (p = {malignancy.mean.max():.2f})"
-    )
-
-
-def _failed_lesion_result(study: Study, lesion_id: int, reason: str) -> LesionResult:
-    geometry = lesion_geometry(study.outlined_lesions, lesion_id)
-    return LesionResult(
-        id=lesion_id,
-        name=study.lesion_name(lesion_id),
-        diameter_mm=geometry.diameter_mm,
-        volume_ml=geometry.volume_ml,
-        centroid_lps_mm=geometry.centroid_lps_mm,
-        crop_mm=None,
-        warnings=(reason,),
-    )
+    stopwatch, settings = stopwatch or Stopwatch(), settings or Settings()
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    bundle = classifier.bundle
+    with stopwatch.time("classify"):
+        inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
+        predictions = classifier.predict(inputs, progress=progress)
+    outcome = Outcome(study_result(study, bundle, inputs, failures, predictions, started))
+    if saliency:
+        with stopwatch.time("explain"):
+            explanations = explain(classifier, inputs, predictions, settings, progress)
+        outcome = Outcome(with_explanations(outcome.result, explanations, settings), explanations)
+    return replace(outcome, result=with_seconds(outcome.result, stopwatch.seconds))
 
 
 def classify_path(
@@ -409,7 +272,7 @@ def classify_path(
         If study, model or output folder cannot be used; nothing is written then.
     """
     from LiverLesionAI.bundles import load_bundle
-    from LiverLesionAI.writers.output import output_folder
+    from LiverLesionAI.writers.output import files_below, output_folder
 
     with output_folder(out) as folder:
         result = classify_into(
@@ -440,6 +303,8 @@ def classify_into(
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    from LiverLesionAI.writers.result import write_result
+
     stopwatch = Stopwatch()
     with stopwatch.time("read"):
         progress("read", 0.0)
@@ -507,7 +372,7 @@ def register_path(
         If study or output folder cannot be used; nothing is written then.
     """
     from LiverLesionAI.registration import register_study
-    from LiverLesionAI.writers.output import output_folder
+    from LiverLesionAI.writers.output import files_below, output_folder
     from LiverLesionAI.writers.registration import REGISTRATION_NAMES, write_registration
 
     with output_folder(out, REGISTRATION_NAMES) as folder:
@@ -517,56 +382,3 @@ def register_path(
         write_registration(registered, folder)
         names = files_below(folder)
     return registered, tuple(Path(out) / name for name in names)
-
-
-def with_registration(result: StudyResult, registration: Mapping[str, SequenceRegistration]) -> StudyResult:
-    """Return a result that tells how its sequences were registered."""
-    warnings = [f"{name}: {why}" for name, done in registration.items() for why in done.warnings]
-    return replace(result, registration=registration, warnings=(*result.warnings, *warnings))
-
-
-def write_result(
-    study: Study,
-    result: StudyResult,
-    folder: Path,
-    stopwatch: Stopwatch,
-    progress: Progress = silent,
-    explanations: Sequence[LesionExplanation] = (),
-) -> StudyResult:
-    """Write every output of a classified study; returns the result with the time this took."""
-    from LiverLesionAI.writers.figures import write_figures
-    from LiverLesionAI.writers.registration import write_checkerboards
-    from LiverLesionAI.writers.report import missing_packages, write_report
-    from LiverLesionAI.writers.saliency import write_saliency
-    from LiverLesionAI.writers.scene import write_scene
-    from LiverLesionAI.writers.tables import write_results
-    from LiverLesionAI.writers.volumes import write_volumes
-
-    missing = missing_packages()
-    if missing:
-        warning = NO_REPORT.format(packages=" and ".join(missing))
-        result = replace(result, warnings=(*result.warnings, warning))
-    figures = {}
-    with stopwatch.time("write"):
-        progress("write", 0.0)
-        write_volumes(study, result, folder)
-        if result.registration:
-            write_checkerboards(study, folder / "figures")
-        progress("write", 0.3)
-        if explanations:
-            write_saliency(explanations, folder / "saliency")
-        if explanations and not missing:
-            figures = write_figures(explanations, result, folder / "figures")
-        progress("write", 0.6)
-        write_scene(study, result, folder / "scene.mrb", explanations)
-    result = replace(result, provenance=replace(result.provenance, seconds=dict(stopwatch.seconds)))
-    write_results(result, folder)
-    if not missing:
-        write_report(result, folder / "report.html", figures)
-    progress("write", 1.0)
-    return result
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, relative to it, in order."""
-    return sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())

@@ -35,8 +35,7 @@ def save_result(panel: Panel, folder: Path) -> tuple[Path, ...]:
         If the folder is in use, holds something else, or cannot be written.
     """
     from LiverLesionAI import mrml
-    from LiverLesionAI.pipeline import files_below
-    from LiverLesionAI.writers.output import output_folder
+    from LiverLesionAI.writers.output import files_below, output_folder
     from LiverLesionAI.writers.report import missing_packages, write_report
     from LiverLesionAI.writers.tables import write_results
     from LiverLesionAI.writers.volumes import write_volumes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,6 @@ from LiverLesionAI.progress import Progress
 
 if TYPE_CHECKING:
     from LiverLesionAI.inference import Classifier
-    from LiverLesionAI.pipeline import Outcome, Stopwatch
-    from LiverLesionAI.study import Study
 
 KEPT_WEIGHTS_BYTES = 2**31
 """A model whose folds together are larger on disk is read anew, fold by fold, for every request."""
@@ -127,7 +124,8 @@ def classify(
     ``results`` is the content of ``results.json``; ``saliency`` names the maps written to `out`, as in the
     output folder of ``liverlesionai classify``.
     """
-    from LiverLesionAI.pipeline import Stopwatch
+    from LiverLesionAI.pipeline import analyse_with
+    from LiverLesionAI.stopwatch import Stopwatch
     from LiverLesionAI.worker.exchange import read_study
     from LiverLesionAI.writers.saliency import write_saliency
 
@@ -136,26 +134,11 @@ def classify(
         progress("read", 0.0)
         opened = read_study(study, mask)
     classifier = shop.classifier(model, device, precision)
-    outcome = _analysed(opened, classifier, out is not None, progress, stopwatch)
+    outcome = analyse_with(
+        classifier, opened, saliency=out is not None, progress=progress, stopwatch=stopwatch
+    )
     maps = write_saliency(outcome.explanations, _folder(out)) if out is not None else ()
     return {"results": outcome.result.to_dict(), "saliency": [str(file) for file in maps]}
-
-
-def _analysed(
-    study: Study, classifier: Classifier, saliency: bool, progress: Progress, stopwatch: Stopwatch
-) -> Outcome:
-    """Walk :func:`LiverLesionAI.pipeline.analyse_study` with a classifier that is loaded already."""
-    from LiverLesionAI import pipeline
-
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    bundle = classifier.bundle
-    with stopwatch.time("classify"):
-        inputs, failures = pipeline.crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
-        predictions = classifier.predict(inputs, progress=progress)
-    result = pipeline._study_result(study, bundle, inputs, failures, predictions, started, stopwatch)
-    if not saliency:
-        return pipeline.Outcome(result)
-    return pipeline._explained(result, classifier, inputs, predictions, None, progress, stopwatch)
 
 
 def segment(

@@ -157,3 +157,8 @@ def _put_in_place(partial: Path, target: Path, old: Path) -> None:
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, relative to it, in order."""
+    return sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())

@@ -307,7 +307,7 @@ def test_our_own_fault_is_1_without_a_traceback(study_folder: Path, model: Path,
     code = (
         "import sys; from LiverLesionAI import pipeline; from LiverLesionAI.cli import main\n"
         "def fail(*a, **k): raise RuntimeError('spanner in the works')\n"
-        "pipeline.classify_study = fail\n"
+        "pipeline.analyse_study = fail\n"
         f"sys.argv = ['x', 'classify', {str(study_folder)!r}, '--out', {str(tmp_path / 'o')!r}, "
         f"'--model', {str(model)!r}]\nmain()"
     )

@@ -22,8 +22,9 @@ from LiverLesionAI.explanation.gradcam import activation_maps, class_log_odds, s
 from LiverLesionAI.explanation.gradients import integrated_gradients
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D, resnet18_branch
-from LiverLesionAI.pipeline import Stopwatch, analyse_study
+from LiverLesionAI.pipeline import analyse_study
 from LiverLesionAI.saliency import METHODS, LesionExplanation, Settings, explain, unit_maps
+from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.saliency import write_saliency
 

@@ -1,0 +1,71 @@
+"""Every output of a classified study, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from LiverLesionAI.errors import DicomError
+from LiverLesionAI.outcome import with_seconds
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import StudyResult
+from LiverLesionAI.stopwatch import Stopwatch
+from LiverLesionAI.study import Study
+
+if TYPE_CHECKING:
+    from LiverLesionAI.explanation.lesion import LesionExplanation
+
+NO_REPORT = (
+    "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
+)
+NO_DICOM = "no DICOM segmentation and report were written: {reason}"
+
+
+def write_result(
+    study: Study,
+    result: StudyResult,
+    folder: Path,
+    stopwatch: Stopwatch,
+    progress: Progress = silent,
+    explanations: Sequence[LesionExplanation] = (),
+) -> StudyResult:
+    """Write every output of a classified study; returns the result with the time this took."""
+    from LiverLesionAI.writers.dicom import write_dicom
+    from LiverLesionAI.writers.figures import write_figures
+    from LiverLesionAI.writers.registration import write_checkerboards
+    from LiverLesionAI.writers.report import missing_packages, write_report
+    from LiverLesionAI.writers.saliency import write_saliency
+    from LiverLesionAI.writers.scene import write_scene
+    from LiverLesionAI.writers.tables import write_results
+    from LiverLesionAI.writers.volumes import write_volumes
+
+    missing = missing_packages()
+    if missing:
+        warning = NO_REPORT.format(packages=" and ".join(missing))
+        result = replace(result, warnings=(*result.warnings, warning))
+    figures = {}
+    with stopwatch.time("write"):
+        progress("write", 0.0)
+        write_volumes(study, result, folder)
+        if result.registration:
+            write_checkerboards(study, folder / "figures")
+        progress("write", 0.3)
+        if explanations:
+            write_saliency(explanations, folder / "saliency")
+        if explanations and not missing:
+            figures = write_figures(explanations, result, folder / "figures")
+        progress("write", 0.6)
+        write_scene(study, result, folder / "scene.mrb", explanations)
+        progress("write", 0.9)
+        try:
+            write_dicom(study, result, folder)
+        except DicomError as error:
+            result = replace(result, warnings=(*result.warnings, NO_DICOM.format(reason=error)))
+    result = with_seconds(result, stopwatch.seconds)
+    write_results(result, folder)
+    if not missing:
+        write_report(result, folder / "report.html", figures)
+    progress("write", 1.0)
+    return result
