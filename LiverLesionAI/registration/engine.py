@@ -26,7 +26,7 @@ from LiverLesionAI.registration.regions import (
     volume_region,
 )
 from LiverLesionAI.registration.similarity import REACH_MM, Similarity, search_shift
-from LiverLesionAI.registration.stages import STAGES, Alignment, Kind, refine
+from LiverLesionAI.registration.stages import QUICK, STAGES, THOROUGH, Alignment, Kind, refine
 from LiverLesionAI.results import SequenceRegistration
 from LiverLesionAI.study import Study
 
@@ -277,7 +277,9 @@ def _register(
     moving = [prepared(image, region.box.grown(1.5 * REACH_MM), resolution) for image in images]
     task = _Task(names, region, tuple(Similarity.of(region, fixed, image) for image in moving))
     before = task.step("none", sitk.TranslationTransform(3))
-    alignments = [Alignment(region.box, fixed, m, _mask(region, fixed), cancelled) for m in moving]
+    effort = QUICK if region.body is None else THOROUGH
+    mask = _mask(region, fixed)
+    alignments = [Alignment(region.box, fixed, image, mask, cancelled, effort) for image in moving]
     trace, warnings = [before], []
     shifts = [sitk.TranslationTransform(3, search_shift(region, reference, image)) for image in images]
     best = _better(before, [task.step("translation", shift) for shift in shifts])

@@ -19,13 +19,27 @@ Kind = Literal["translation", "rigid", "affine", "bspline"]
 STAGES: tuple[Kind, ...] = ("translation", "rigid", "affine", "bspline")
 
 BINS = 24
-LINEAR_SAMPLES, SPLINE_SAMPLES = 15_000, 10_000
 SEED = 20210
 FIRST_STEP_MM, LAST_STEP_MM = 2.0, 0.05
-LINEAR_ITERATIONS, SPLINE_ITERATIONS = 40, 6
 KNOT_SPACING_MM = 70.0
 """Distance of B-spline knots: breathing deforms the liver smoothly over several centimetres."""
 _SPLINE_ORDER = 3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many samples the metric takes and how many iterations a stage may need."""
+
+    linear_samples: int
+    linear_iterations: int
+    spline_samples: int
+    spline_iterations: int
+
+
+QUICK = Effort(15_000, 40, 10_000, 6)
+"""For the neighbourhood of lesions."""
+THOROUGH = Effort(40_000, 80, 20_000, 20)
+"""For whole volumes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,8 @@ class Alignment:
         Where samples are taken, on the grid of `fixed`; None is everywhere.
     cancelled
         Asked after each iteration; True stops the work.
+    effort
+        Samples and iterations.
     """
 
     box: Box
@@ -49,6 +65,7 @@ class Alignment:
     moving: sitk.Image
     mask: sitk.Image | None
     cancelled: Callable[[], bool]
+    effort: Effort = QUICK
 
 
 def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Transform:
@@ -76,9 +93,13 @@ def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Tran
     if kind == "bspline":
         return _refine_spline(alignment, start)
     transform = _linear(kind, start, alignment.box.centre)
-    method = _method(alignment, LINEAR_SAMPLES)
+    method = _method(alignment, alignment.effort.linear_samples)
     method.SetOptimizerAsRegularStepGradientDescent(
-        FIRST_STEP_MM, LAST_STEP_MM, LINEAR_ITERATIONS, relaxationFactor=0.5, gradientMagnitudeTolerance=1e-8
+        FIRST_STEP_MM,
+        LAST_STEP_MM,
+        alignment.effort.linear_iterations,
+        relaxationFactor=0.5,
+        gradientMagnitudeTolerance=1e-8,
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
@@ -89,12 +110,12 @@ def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Tran
 def _refine_spline(alignment: Alignment, start: sitk.Transform) -> sitk.Transform:
     mesh = np.maximum(np.round(alignment.box.size_mm / KNOT_SPACING_MM), 1).astype(int).tolist()
     spline = sitk.BSplineTransformInitializer(alignment.fixed, mesh, _SPLINE_ORDER)
-    method = _method(alignment, SPLINE_SAMPLES)
+    method = _method(alignment, alignment.effort.spline_samples)
     method.SetOptimizerAsLBFGSB(
         gradientConvergenceTolerance=1e-5,
-        numberOfIterations=SPLINE_ITERATIONS,
+        numberOfIterations=alignment.effort.spline_iterations,
         maximumNumberOfCorrections=5,
-        maximumNumberOfFunctionEvaluations=2 * SPLINE_ITERATIONS,
+        maximumNumberOfFunctionEvaluations=2 * alignment.effort.spline_iterations,
         costFunctionConvergenceFactor=1e9,
     )
     method.SetMovingInitialTransform(start)
