@@ -50,11 +50,12 @@ def _listed(variable: str) -> list[str]:
 def test_cmake_lists_every_script_of_the_library_and_no_other() -> None:
     listed = _listed("MODULE_PYTHON_SCRIPTS")
     assert len(listed) == len(set(listed))
-    assert set(listed) == {"LiverLesionAI.py", *_tracked("LiverLesionAI/*.py")}
+    assert set(listed) == {"LiverLesionAI.py", *_tracked("LiverLesionAI/*.py", "LiverLesionLib/*.py")}
 
 
 def test_cmake_lists_every_resource_and_no_other() -> None:
-    assert set(_listed("MODULE_PYTHON_RESOURCES")) == _tracked("Resources")
+    templates = "LiverLesionAI/writers/templates"
+    assert set(_listed("MODULE_PYTHON_RESOURCES")) == _tracked("Resources", templates)
 
 
 def test_cmake_lists_every_further_module() -> None:
