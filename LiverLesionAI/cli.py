@@ -208,6 +208,10 @@ def phantom(
         str, typer.Option(metavar="RIGID_MM[,SMOOTH_MM]", help="Largest displacement between sequences.")
     ] = "0",
     omit: Annotated[str, typer.Option(metavar="SEQ,…", help="Sequences to leave out.")] = "",
+    vendor: Annotated[
+        Literal["siemens", "ge", "philips"] | None,
+        typer.Option(help="Scanner; drawn for each study by default."),
+    ] = None,
     lesion_centred: Annotated[
         bool, typer.Option("--lesion-centred", help="Only the surroundings of one lesion, much faster.")
     ] = False,
@@ -230,6 +234,7 @@ def phantom(
             classes=_list(classes) or None,
             misalign_mm=_misalignment(misalign),
             omit=_list(omit),
+            vendor=vendor,
             lesion_centred=lesion_centred,
             progress=show,
         )

@@ -54,7 +54,7 @@ def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: boo
     out_dir, name = Path(out_dir), phantom.study.id
     if with_truth:
         with output_folder(out_dir / TRUTH_FOLDER / name, ()) as folder:
-            _write_truth(phantom.truth, folder)
+            write_truth(phantom.truth, folder)
     with output_folder(out_dir / name, ()) as folder:
         _write_study(phantom, folder)
     return out_dir / name
@@ -103,9 +103,11 @@ def write_cohort(
         rows: list[dict[str, object]] = []
         for index in range(n):
             progress("make phantoms", index / n)
-            phantom = _make(seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred)
+            phantom = make_phantom(
+                seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred
+            )
             write_phantom(phantom, folder)
-            rows += _cohort_rows(phantom)
+            rows += cohort_rows(phantom)
         with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COHORT_COLUMNS)
             writer.writeheader()
@@ -114,7 +116,7 @@ def write_cohort(
     return out / COHORT_FILE
 
 
-def _make(
+def make_phantom(
     seed: int,
     classes: Sequence[str],
     misalign_mm: tuple[float, float],
@@ -122,6 +124,13 @@ def _make(
     vendor: str | None,
     lesion_centred: bool,
 ) -> PhantomStudy:
+    """Make the phantom of a cohort's seed; its class is drawn from the seed. See :func:`write_cohort`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not known or not possible.
+    """
     name = classes[int(stream(seed, "class").integers(len(classes)))]
     if not lesion_centred:
         return generate_study(seed, classes=(name,), misalign_mm=misalign_mm, omit=omit, vendor=vendor)
@@ -131,7 +140,8 @@ def _make(
     return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
 
 
-def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
+def cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
+    """Rows of the cohort table, one for each lesion, with :data:`COHORT_COLUMNS`."""
     for lesion in phantom.truth.lesions:
         name = phantom.study.id
         values = (name, name, name, lesion.id, lesion.lesion_class, lesion.atypical, phantom.truth.background)
@@ -141,22 +151,23 @@ def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
 def _write_study(phantom: PhantomStudy, folder: Path) -> None:
     limits = {}
     for name, image in phantom.study.images.items():
-        _write_image(image.image, folder / f"{name}.nii.gz")
+        write_image(image.image, folder / f"{name}.nii.gz")
         if image.intensity_limits:
             limits[name] = {"intensity_limits": list(image.intensity_limits)}
     assert phantom.study.lesions is not None
-    _write_image(phantom.study.lesions, folder / "lesions.nii.gz")
+    write_image(phantom.study.lesions, folder / "lesions.nii.gz")
     if limits:
         _write_json(limits, folder / "acquisition.json")
 
 
-def _write_truth(truth: Truth, folder: Path) -> None:
+def write_truth(truth: Truth, folder: Path) -> None:
+    """Write the truth of one study into an empty folder."""
     for part in ("masks", "displacement"):
         (folder / part).mkdir()
     for sequence in truth.grids:
-        _write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz")
-        _write_image(truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz")
-    _write_image(truth.regions(), folder / "regions.nii.gz")
+        write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz")
+        write_image(truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz")
+    write_image(truth.regions(), folder / "regions.nii.gz")
     _write_json(_truth_summary(truth), folder / "truth.json")
     curves = {name: curve.tolist() for name, curve in truth.concentrations(KINETICS_TIMES_S).items()}
     _write_json({"time_s": KINETICS_TIMES_S.tolist(), "concentration_mM": curves}, folder / "kinetics.json")
@@ -186,7 +197,8 @@ def _truth_summary(truth: Truth) -> dict[str, object]:
     }
 
 
-def _write_image(image: sitk.Image, path: Path) -> None:
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Write an image, compressed lightly: noise does not get smaller by trying harder."""
     sitk.WriteImage(image, str(path), True, 1)
 
 

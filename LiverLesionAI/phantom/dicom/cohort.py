@@ -20,10 +20,10 @@ from LiverLesionAI.phantom.writer import (
     COHORT_COLUMNS,
     COHORT_FILE,
     TRUTH_FOLDER,
-    _cohort_rows,
-    _make,
-    _write_image,
-    _write_truth,
+    cohort_rows,
+    make_phantom,
+    write_image,
+    write_truth,
 )
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.writers.output import output_folder
@@ -60,10 +60,10 @@ def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | N
     if layout is None:
         layout = LAYOUTS[int(stream(truth.seed, "DICOM layout").integers(len(LAYOUTS)))]
     with output_folder(out_dir / TRUTH_FOLDER / name, ()) as folder:
-        _write_truth(truth, folder)
+        write_truth(truth, folder)
     with output_folder(out_dir / name, ()) as folder:
         write_dicom_study(phantom, folder / DICOM_FOLDER, vendor=truth.protocol.vendor, layout=layout)
-        _write_image(phantom.study.outlined_lesions, folder / MASK_FILE)
+        write_image(phantom.study.outlined_lesions, folder / MASK_FILE)
     return out_dir / name
 
 
@@ -98,9 +98,11 @@ def write_dicom_cohort(
         rows: list[dict[str, object]] = []
         for index in range(n):
             progress("make phantoms", index / n)
-            phantom = _make(seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred)
+            phantom = make_phantom(
+                seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred
+            )
             write_dicom_phantom(phantom, folder)
-            rows += _cohort_rows(phantom)
+            rows += cohort_rows(phantom)
         with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COHORT_COLUMNS)
             writer.writeheader()
