@@ -45,8 +45,21 @@ def save_result(panel: Panel, folder: Path) -> tuple[Path, ...]:
     )
     with output_folder(folder) as partial:
         write_volumes(study, panel.result, partial)
+        _write_maps(panel, partial / "saliency")
         mrml.save_scene(slicer.mrmlScene, partial / "scene.mrb")
         write_results(panel.result, partial)
         if not missing_packages():
             write_report(panel.result, partial / "report.html")
         return tuple(files_below(partial))
+
+
+def _write_maps(panel: Panel, folder: Path) -> None:
+    """Write the saliency maps that the scene holds, ``<lesion>_<SEQ>.nii.gz`` and ``…_weighted.nii.gz``."""
+    from LiverLesionAI import mrml
+    from LiverLesionAI.writers.volumes import write_image
+
+    for lesion in panel.result.lesions:
+        for suffix, weighted in (("", False), ("_weighted", True)):
+            for name, node in panel.saliency_maps(lesion.id, weighted=weighted).items():
+                folder.mkdir(exist_ok=True)
+                write_image(mrml.image_from_volume(node), folder / f"{lesion.id}_{name}{suffix}.nii.gz")

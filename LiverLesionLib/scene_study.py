@@ -166,13 +166,14 @@ def saliency_volumes(
     for file in files:
         key = file.name.removesuffix(".nii.gz")
         lesion, _, name = key.partition("_")
-        node = mrml.add_volume(
-            scene, sitk.ReadImage(str(file)), f"{study.lesion_name(int(lesion))} {name} saliency"
-        )
+        weighted = " weighted" if name.endswith("_weighted") else ""
+        sequence = name.removesuffix("_weighted")
+        title = f"{study.lesion_name(int(lesion))} {sequence} saliency{weighted}"
+        node = mrml.add_volume(scene, sitk.ReadImage(str(file)), title)
         node.SetAttribute(attributes.STUDY, study.id)
         node.SetAttribute(attributes.ROLE, attributes.SALIENCY)
         node.SetAttribute(attributes.LESION, lesion)
-        node.SetAttribute(attributes.MAP, name.replace("_", " "))
+        node.SetAttribute(attributes.MAP, f"{sequence}{weighted}")
         node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
         mrml.show_as_overlay(node, scale, palette.THRESHOLD)
         nodes[key] = node

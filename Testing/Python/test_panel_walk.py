@@ -82,6 +82,9 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     written = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert written["lesions"][0]["tasks"]["type"]["predicted"] == kind.predicted
 
+    names = {f"1_{name}{kind}.nii.gz" for name in maps for kind in ("", "_weighted")}
+    assert {file.name for file in (tmp_path / "out" / "saliency").iterdir()} == names
+
     made_desktop.close_scene()
     assert panel.result is None and ui.resultsTable.rowCount == 0
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
