@@ -47,8 +47,8 @@ def _listed(variable: str) -> list[str]:
     return block.group(1).split()
 
 
-def test_cmake_lists_every_script_of_the_library_and_no_other() -> None:
-    listed = _listed("MODULE_PYTHON_SCRIPTS")
+def test_cmake_lists_every_script_once_and_no_other() -> None:
+    listed = [*_listed("MODULE_PYTHON_SCRIPTS"), *_listed("PANEL_PYTHON_SCRIPTS")]
     assert len(listed) == len(set(listed))
     assert set(listed) == {"LiverLesionAI.py", *_tracked("LiverLesionAI/*.py", "LiverLesionLib/*.py")}
 
