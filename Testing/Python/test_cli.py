@@ -23,6 +23,8 @@ from LiverLesionAI.cli import app
 from LiverLesionAI.sequences import W_SEQUENCES
 
 SEQUENCES = ("T2WI", "DWI", "LAP")
+PLAIN = ("--no-register", "--no-saliency")
+"""What most tests do without, because it takes most of the time."""
 
 
 def run(*arguments: str | Path, check: int | None = 0) -> Result:
@@ -57,7 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def classified(study_folder: Path, model: Path, tmp_path: Path) -> Path:
     """The output folder of one classification."""
-    run("classify", study_folder, "--out", tmp_path / "out", "--model", model)
+    run("classify", study_folder, "--out", tmp_path / "out", "--model", model, *PLAIN)
     return tmp_path / "out"
 
 
@@ -85,11 +87,11 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...]) -> None:
     run(*arguments, check=2)
 
 
-def test_classify_prints_a_table_and_writes_the_contract(
+def test_classify_prints_a_table_tells_its_progress_and_writes_the_contract(
     study_folder: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    done = run("classify", study_folder, "--out", out, "--model", model)
+    done = run("classify", study_folder, "--out", out, "--model", model, "--progress", "jsonl")
     assert "lesion 1" in done.stdout and "haemangioma" in done.stdout
     assert "not for clinical use" in done.stdout
     for name in ("results.json", "results.csv", "scene.mrb", "lesions.nii.gz", "lesion_classes.nii.gz"):
@@ -101,7 +103,13 @@ def test_classify_prints_a_table_and_writes_the_contract(
         "registration_DWI.png",
         "registration_LAP.png",
     }
+    assert (out / "report.html").is_file() and (out / "figures" / "lesion_1.png").is_file()
+    assert len(list((out / "saliency").iterdir())) == 2 * len(SEQUENCES)
+    assert set(json.loads((out / "results.json").read_text())["registration"]) == {"DWI", "LAP"}
     assert "Warning" in done.stderr and "missing" in done.stderr and "not registered" not in done.stderr
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert {e["step"] for e in events} >= {"read", "register DWI", "register LAP", "crop", "explain", "write"}
+    assert all(0 <= e["fraction"] <= 1 for e in events) and events[-1]["fraction"] == 1
 
 
 def test_results_follow_the_schema(classified: Path) -> None:
@@ -117,14 +125,13 @@ def test_results_follow_the_schema(classified: Path) -> None:
         assert answer["taxonomy"] == taxonomy
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
         assert answer["predicted"] == max(answer["probabilities"], key=answer["probabilities"].get)
-    assert set(content["registration"]) == {"DWI", "LAP"}
     assert set(content["provenance"]["seconds"]) == {"read", "register", "classify", "explain", "write"}
     rows = list(csv.DictReader((classified / "results.csv").open()))
     assert rows[0]["study_id"] == "S1" and rows[0]["pred_type"] == lesion["tasks"]["type"]["predicted"]
 
 
 def test_json_is_all_that_stdout_holds(study_folder: Path, model: Path, tmp_path: Path) -> None:
-    done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, "--no-register", "--json")
+    done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, *PLAIN, "--json")
     content = json.loads(done.stdout)
     assert content == json.loads((tmp_path / "o" / "results.json").read_text())
     assert content["registration"] == {}
@@ -132,17 +139,12 @@ def test_json_is_all_that_stdout_holds(study_folder: Path, model: Path, tmp_path
     assert not (tmp_path / "o" / "transforms").exists()
 
 
-def test_progress_as_json_lines_ends_at_one(study_folder: Path, model: Path, tmp_path: Path) -> None:
-    done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, "--progress", "jsonl")
-    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert {e["step"] for e in events} >= {"read", "register DWI", "register LAP", "crop", "write"}
-    assert all(0 <= e["fraction"] <= 1 for e in events) and events[-1]["fraction"] == 1
-
-
 def test_the_same_input_gives_the_same_output(study_folder: Path, model: Path, tmp_path: Path) -> None:
     contents = []
     for name in ("a", "b"):
-        done = run_alone("classify", study_folder, "--out", tmp_path / name, "--model", model)
+        done = run_alone(
+            "classify", study_folder, "--out", tmp_path / name, "--model", model, "--no-register"
+        )
         assert done.returncode == 0, done.stderr
         content = json.loads((tmp_path / name / "results.json").read_text())
         del content["provenance"]
@@ -166,13 +168,13 @@ def test_written_volumes_lie_on_the_mask(classified: Path, study_folder: Path) -
 
 def test_a_second_run_replaces_the_first(classified: Path, study_folder: Path, model: Path) -> None:
     before = sorted(p.name for p in classified.rglob("*"))
-    run("classify", study_folder, "--out", classified, "--model", model)
+    run("classify", study_folder, "--out", classified, "--model", model, *PLAIN)
     assert sorted(p.name for p in classified.rglob("*")) == before
 
 
 def test_a_classified_scene_can_be_classified_again(classified: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    run("classify", classified / "scene.mrb", "--out", again, "--model", model)
+    run("classify", classified / "scene.mrb", "--out", again, "--model", model, *PLAIN)
     first, second = (json.loads((f / "results.json").read_text()) for f in (classified, again))
     for a, b in zip(first["lesions"], second["lesions"], strict=True):
         assert a["tasks"]["type"]["predicted"] == b["tasks"]["type"]["predicted"]
@@ -186,7 +188,9 @@ def test_one_lesion_out_of_reach_is_a_warning(study_folder: Path, model: Path, t
     wide[5, 5, 1] = 2
     sitk.WriteImage(wide, tmp_path / "two.nii.gz")
     out = tmp_path / "out"
-    done = run("classify", study_folder, "--mask", tmp_path / "two.nii.gz", "--out", out, "--model", model)
+    done = run(
+        "classify", study_folder, "--mask", tmp_path / "two.nii.gz", "--out", out, "--model", model, *PLAIN
+    )
     assert "lesion 2 was not classified" in done.stderr
     lesions = json.loads((out / "results.json").read_text())["lesions"]
     assert lesions[0]["tasks"] and not lesions[1]["tasks"] and lesions[1]["warnings"]

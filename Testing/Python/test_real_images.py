@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from tiny_bundles import tiny_bundle
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from LiverLesionAI.cli import app
 from LiverLesionAI.sequences import W_SEQUENCES
@@ -62,7 +62,7 @@ def test_every_volume_lies_exactly_on_its_input(
     for name in ("T2WI", "LAP"):
         sitk.WriteImage(image, study / f"{name}.nii.gz")
     sitk.WriteImage(mask, study / "lesions.nii.gz")
-    done = CliRunner().invoke(app, ["classify", str(study), "--out", str(out), "--model", str(model)])
+    done = _classified(study, out, model)
     assert done.exit_code == 0, done.stderr
     assert "DWI, ADC, T1WI, PVP, DP missing" in done.stderr
     result = json.loads((out / "results.json").read_text())
@@ -88,11 +88,16 @@ def test_the_answer_does_not_depend_on_how_the_file_stores_the_axes(
         study.mkdir(parents=True)
         sitk.WriteImage(turn(original), study / "T2WI.nii.gz")
         sitk.WriteImage(turn(_hand_made_mask(original)), study / "lesions.nii.gz")
-        done = CliRunner().invoke(app, ["classify", str(study), "--out", str(out), "--model", str(model)])
+        done = _classified(study, out, model)
         assert done.exit_code == 0, done.stderr
         lesion = json.loads((out / "results.json").read_text())["lesions"][0]
         probabilities.append([*lesion["tasks"]["type"]["probabilities"].values(), lesion["diameter_mm"]])
     assert np.allclose(probabilities, probabilities[0], atol=1e-3)
+
+
+def _classified(study: Path, out: Path, model: Path) -> Result:
+    options = ["--model", str(model), "--no-register", "--no-saliency"]
+    return CliRunner().invoke(app, ["classify", str(study), "--out", str(out), *options])
 
 
 def _voxels(image: sitk.Image) -> np.ndarray:
