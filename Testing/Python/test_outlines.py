@@ -43,7 +43,8 @@ def test_outline_keeps_place_and_size_there_and_back(
     there = outline_on_sequence(labels, sequence)
     before, after = lesion_geometry(labels, 1), lesion_geometry(there, 1)
     expected = moved.TransformPoint(before.centroid_lps_mm)
-    assert np.linalg.norm(np.subtract(after.centroid_lps_mm, expected)) < 2.0
+    half_a_slice = 3.5
+    assert np.linalg.norm(np.subtract(after.centroid_lps_mm, expected)) < half_a_slice
     back = lesion_geometry(outline_on_reference(there, sequence, labels), 1)
     assert np.linalg.norm(np.subtract(back.centroid_lps_mm, before.centroid_lps_mm)) < 2.5
     if radius > 10:
