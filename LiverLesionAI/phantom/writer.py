@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,7 @@ def write_cohort(
     omit: Sequence[str] = (),
     vendor: str | None = None,
     lesion_centred: bool = False,
+    write: Callable[[PhantomStudy, Path], Path] = write_phantom,
     progress: Progress = silent,
 ) -> Path:
     """Write `n` phantom studies of the seeds `seed`, `seed` + 1 … and their cohort table.
@@ -84,6 +85,7 @@ def write_cohort(
     omit : sequences to leave out.
     vendor : siemens, ge or philips; drawn for each study when omitted.
     lesion_centred : only the surroundings of one lesion, much faster.
+    write : what writes one phantom into the folder.
     progress : told how far the work is.
 
     Returns
@@ -103,11 +105,11 @@ def write_cohort(
         rows: list[dict[str, object]] = []
         for index in range(n):
             progress("make phantoms", index / n)
-            phantom = make_phantom(
+            phantom = _make_phantom(
                 seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred
             )
-            write_phantom(phantom, folder)
-            rows += cohort_rows(phantom)
+            write(phantom, folder)
+            rows += _cohort_rows(phantom)
         with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COHORT_COLUMNS)
             writer.writeheader()
@@ -116,7 +118,7 @@ def write_cohort(
     return out / COHORT_FILE
 
 
-def make_phantom(
+def _make_phantom(
     seed: int,
     classes: Sequence[str],
     misalign_mm: tuple[float, float],
@@ -140,7 +142,7 @@ def make_phantom(
     return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
 
 
-def cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
+def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
     """Rows of the cohort table, one for each lesion, with :data:`COHORT_COLUMNS`."""
     for lesion in phantom.truth.lesions:
         name = phantom.study.id

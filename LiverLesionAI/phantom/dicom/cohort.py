@@ -9,22 +9,13 @@ The layout is that of :mod:`LiverLesionAI.phantom.writer`, but for the studies t
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.phantom.fields import stream
-from LiverLesionAI.phantom.generate import CLASSES, PhantomStudy
-from LiverLesionAI.phantom.writer import (
-    COHORT_COLUMNS,
-    COHORT_FILE,
-    TRUTH_FOLDER,
-    cohort_rows,
-    make_phantom,
-    write_image,
-    write_truth,
-)
+from LiverLesionAI.phantom.generate import PhantomStudy
+from LiverLesionAI.phantom.writer import TRUTH_FOLDER, write_cohort, write_image, write_truth
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.writers.output import output_folder
 
@@ -93,19 +84,14 @@ def write_dicom_cohort(
     """
     if lesion_centred:
         raise ConfigError("Lesion-centred phantoms cannot be written as DICOM; write whole studies or NIfTI.")
-    out = Path(out)
-    with output_folder(out, ()) as folder:
-        rows: list[dict[str, object]] = []
-        for index in range(n):
-            progress("make phantoms", index / n)
-            phantom = make_phantom(
-                seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred
-            )
-            write_dicom_phantom(phantom, folder)
-            rows += cohort_rows(phantom)
-        with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COHORT_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        progress("make phantoms", 1.0)
-    return out / COHORT_FILE
+    return write_cohort(
+        out,
+        n,
+        seed,
+        classes=classes,
+        misalign_mm=misalign_mm,
+        omit=omit,
+        vendor=vendor,
+        write=write_dicom_phantom,
+        progress=progress,
+    )
