@@ -1,6 +1,8 @@
-"""Which sequences of a study move together: maps of one acquisition, and the phases of a dynamic series."""
+"""Which sequences get to the reference together: maps of one acquisition, phases of a dynamic series."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,38 +12,59 @@ from LiverLesionAI.study import SequenceImage, Study
 _DIFFUSION = ("DWI", "ADC")
 
 
-def acquisitions(study: Study) -> tuple[tuple[str, ...], ...]:
-    """The sequences to be registered, those that move together in one tuple.
+@dataclass(frozen=True)
+class Group:
+    """Sequences that get to the reference together.
 
-    DWI and the ADC map computed from it do where they lie on the same grid.
+    Attributes
+    ----------
+    names
+        The sequences.
+    anchor
+        For the phases of a dynamic series, which may have moved against each other: the phase that the others
+        are aligned with first. None where the sequences lie in one frame already.
+    """
+
+    names: tuple[str, ...]
+    anchor: str | None = None
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases that have to be aligned with the anchor."""
+        return tuple(name for name in self.names if name != self.anchor) if self.anchor else ()
+
+    @property
+    def frames(self) -> tuple[tuple[str, ...], ...]:
+        """The sequences, those that lie in one frame from the start in one tuple."""
+        return tuple((name,) for name in self.names) if self.anchor else (self.names,)
+
+
+def groups_of(study: Study) -> tuple[Group, ...]:
+    """The sequences to be registered, in groups.
+
+    DWI and the ADC map computed from it lie in one frame where they share a grid. The phases of the dynamic
+    series show the same tissue by the same physics: they are aligned with each other far more precisely than
+    with the reference, and together they say more about where the reference is than each alone. Where the
+    reference is a phase itself, each of the others is registered to it directly.
     """
     moving = [
         name for name, image in study.images.items() if name != study.reference and image.transform is None
     ]
     diffusion = tuple(name for name in _DIFFUSION if name in moving)
-    together = len(diffusion) == 2 and _same_grid(*(study.images[name] for name in diffusion))
-    groups: list[tuple[str, ...]] = []
+    if len(diffusion) < 2 or not _same_grid(*(study.images[name] for name in diffusion)):
+        diffusion = ()
+    dynamic = tuple(name for name in SEQUENCES if SEQUENCES[name].dynamic and name in moving)
+    if len(dynamic) < 2 or SEQUENCES[study.reference].dynamic:
+        dynamic = ()
+    groups: dict[str, Group] = {}
     for name in moving:
-        if not together or name not in diffusion:
-            groups.append((name,))
-        elif name == diffusion[0] or diffusion not in groups:
-            groups.append(diffusion)
-    return tuple(groups)
-
-
-def dynamic_series(study: Study) -> list[tuple[str, ...]]:
-    """The phases of each dynamic series of a study: contrast phases that lie on one grid."""
-    series: list[tuple[str, ...]] = []
-    for name, image in study.images.items():
-        if not SEQUENCES[name].dynamic or name == study.reference:
-            continue
-        for number, phases in enumerate(series):
-            if _same_grid(study.images[phases[0]], image):
-                series[number] = (*phases, name)
-                break
+        if name in diffusion:
+            groups[diffusion[0]] = Group(diffusion)
+        elif name in dynamic:
+            groups[dynamic[0]] = Group(dynamic, anchor=dynamic[len(dynamic) // 2])
         else:
-            series.append((name,))
-    return series
+            groups[name] = Group((name,))
+    return tuple(groups.values())
 
 
 def already_registered(study: Study) -> list[str]:

@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.study import Study, lesion_geometry
 
-NEIGHBOURHOOD_MM = (60.0, 60.0, 45.0)
-"""What is looked at around a lesion, along the reference grid's axes (x, y, z)."""
+SEARCH_MM = (60.0, 60.0, 45.0)
+"""How much around a lesion is searched, along the reference grid's axes (x, y, z)."""
+CLOSE_MM = (25.0, 25.0, 25.0)
+"""How much around a lesion counts in the end. The border of the liver, where fat and partial volume differ
+from sequence to sequence and pull an alignment by millimetres, mostly lies farther away."""
 WHOLE = "the whole volume"
 BODY_SPACING_MM = (6.0, 6.0, 6.0)
 AIR_BELOW = 0.08
 """Air lies below this part of the way from the darkest to the bright voxels."""
+_RANKED_SAMPLES, _LEVELS = 100_000, 65_536
 FINEST_MM = 2.0
 """Detail finer than this is not needed to align to 2 mm."""
 
@@ -149,7 +153,7 @@ def volume_region(study: Study) -> Region:
     box = Box(tuple(low.tolist()), tuple(high.tolist()), whole.origin, whole.direction)
     focuses = {WHOLE: box}
     if study.lesions is not None:
-        focuses |= lesion_boxes(study)
+        focuses |= lesion_boxes(study, SEARCH_MM)
     return Region(box, focuses, body)
 
 
@@ -170,22 +174,22 @@ def body_mask(image: sitk.Image, box: Box) -> sitk.Image:
     return body
 
 
-def lesion_region(study: Study) -> Region:
-    """The neighbourhood of each lesion, within the reference image.
+def lesion_region(study: Study, around_mm: Sequence[float]) -> Region:
+    """The neighbourhood of each lesion, so far around its box, within the reference image.
 
     Several lesions are aligned by one transform over the box that holds all their neighbourhoods, so that
     what lies between them stays smooth; only the neighbourhoods themselves count.
     """
     reference = study.images[study.reference].image
-    focuses = lesion_boxes(study)
+    focuses = lesion_boxes(study, around_mm)
     low = np.min([focus.low for focus in focuses.values()], axis=0)
     high = np.max([focus.high for focus in focuses.values()], axis=0)
     box = Box(tuple(low.tolist()), tuple(high.tolist()), reference.GetOrigin(), reference.GetDirection())
     return Region(box, focuses)
 
 
-def lesion_boxes(study: Study) -> dict[str, Box]:
-    """Neighbourhood of each lesion by the lesion's name."""
+def lesion_boxes(study: Study, around_mm: Sequence[float]) -> dict[str, Box]:
+    """Neighbourhood of each lesion, so far around it along the reference's axes, by the lesion's name."""
     reference = study.images[study.reference].image
     whole = image_box(reference, reference)
     lesions = study.outlined_lesions
@@ -196,7 +200,7 @@ def lesion_boxes(study: Study) -> dict[str, Box]:
         points = [lesions.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners]
         along = np.subtract(points, reference.GetOrigin()) @ np.reshape(reference.GetDirection(), (3, 3))
         low, high = along.min(axis=0).tolist(), along.max(axis=0).tolist()
-        box = replace(whole, low=tuple(low), high=tuple(high)).grown(NEIGHBOURHOOD_MM).clipped(whole)
+        box = replace(whole, low=tuple(low), high=tuple(high)).grown(around_mm).clipped(whole)
         if np.all(box.size_mm > 0):
             boxes[study.lesion_name(lesion_id)] = box
     return boxes or {WHOLE: whole}
@@ -234,10 +238,19 @@ def prepared(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) ->
 
 
 def ranks(values: NDArray[np.float32], steps: int = 256) -> NDArray[np.float32]:
-    """Each value's rank among all, 0 to 1; equal values share the lowest rank."""
+    """Each value's rank among all, 0 to 1; equal values share the lowest rank.
+
+    Quantiles are those of at most about `_RANKED_SAMPLES` values, evenly picked, and values are looked up in
+    `_LEVELS` levels between the smallest and the largest: an image of millions of voxels takes milliseconds.
+    """
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros_like(values, np.float32)
+    every = max(1, values.size // _RANKED_SAMPLES)
     levels = np.linspace(0, 1, steps + 1)
-    quantiles, first = np.unique(np.quantile(values, levels), return_index=True)
-    return np.interp(values, quantiles, levels[first]).astype(np.float32)
+    quantiles, first = np.unique(np.quantile(values.ravel()[::every], levels), return_index=True)
+    table = np.interp(np.linspace(low, high, _LEVELS), quantiles, levels[first]).astype(np.float32)
+    return table[((values - low) * ((_LEVELS - 1) / (high - low)) + 0.5).astype(np.int32)]
 
 
 def _cropped(image: sitk.Image, box: Box) -> sitk.Image:

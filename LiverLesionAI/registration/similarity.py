@@ -7,7 +7,7 @@ overlap or a place where there is merely more to be seen, which matters in small
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from LiverLesionAI.registration.regions import Region, prepared
 
 BINS = 24
-GATE_SPACING_MM, GATE_VOXELS = 4.0, 60_000
+GATE_SPACING_MM, GATE_VOXELS = 2.5, 60_000
 SEARCH_SPACING_MM, SEARCH_VOXELS = 4.5, 30_000
 REACH_MM = 20.0
 """How far the scanner's positions may be wrong in the coarse search; later stages may go further."""
@@ -97,30 +97,46 @@ def _on(grid: sitk.Image, image: sitk.Image, transform: sitk.Transform) -> NDArr
     )
 
 
-def search_shift(region: Region, fixed: sitk.Image, moving: sitk.Image) -> tuple[float, float, float]:
+def search_shifts(
+    region: Region, fixed: sitk.Image, moving: Sequence[sitk.Image]
+) -> list[tuple[float, float, float]]:
     """Find the shift within `REACH_MM` under which two images are most alike, by trying all on a coarse grid.
 
     Parameters
     ----------
     region
         What is to be aligned.
-    fixed, moving
-        The reference and the moving image.
+    fixed
+        The image to align with.
+    moving
+        Images to be aligned, each by itself.
 
     Returns
     -------
-    tuple of float
-        Shift in LPS mm from the reference to the moving image, to within half of the grid's spacing.
+    list of tuple of float
+        For each moving image the shift from the fixed image to it, LPS mm, to within half of the
+        grid's spacing.
     """
     grid = region.box.grid(region.spacing_mm(SEARCH_SPACING_MM, SEARCH_VOXELS))
     spacing = np.asarray(grid.GetSpacing())
+    still = sitk.Transform(3, sitk.sitkIdentity)
+    reference = binned(_on(grid, prepared(fixed, region.box, spacing), still))
+    inside = region.mask(grid)
     steps = np.floor(REACH_MM / spacing).astype(int)
     reach = sitk.ConstantPad(grid, steps.tolist(), steps.tolist())
-    still = sitk.Transform(3, sitk.sitkIdentity)
-    inside = region.mask(grid)
-    reference = binned(_on(grid, prepared(fixed, region.box, spacing), still))
-    around = prepared(moving, region.box.grown(REACH_MM), spacing)
-    moved = binned(_on(reach, around, still))
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    shifts = []
+    for image in moving:
+        moved = binned(_on(reach, prepared(image, region.box.grown(REACH_MM), spacing), still))
+        x, y, z = (axes @ (_best_offset(reference, moved, inside) * spacing)).tolist()
+        shifts.append((x, y, z))
+    return shifts
+
+
+def _best_offset(
+    reference: NDArray[np.int64], moved: NDArray[np.int64], inside: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Offset (x, y, z) in voxels from the middle at which a window of `moved` is most like `reference`."""
     z, y, x = reference.shape
     windows = np.lib.stride_tricks.sliding_window_view(moved, (z, y, x))
     everywhere = bool(inside.all())
@@ -130,7 +146,6 @@ def search_shift(region: Region, fixed: sitk.Image, moving: sitk.Image) -> tuple
         for index in np.ndindex(windows.shape[:3])
         for window in (windows[index],)
     }
-    best = max(scores, key=lambda index: (scores[index], -np.abs(index - steps[::-1]).sum()))
-    axes = np.reshape(grid.GetDirection(), (3, 3))
-    sx, sy, sz = (axes @ ((np.asarray(best)[::-1] - steps) * spacing)).tolist()
-    return sx, sy, sz
+    middle = np.asarray(windows.shape[:3]) // 2
+    best = max(scores, key=lambda index: (scores[index], -np.abs(index - middle).sum()))
+    return (np.asarray(best) - middle)[::-1]

@@ -43,7 +43,7 @@ THOROUGH = Effort(40_000, 80, 20_000, 20)
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Images:
     """What a stage works on.
 
     Attributes
@@ -54,8 +54,6 @@ class Alignment:
         Prepared images.
     mask
         Where samples are taken, on the grid of `fixed`; None is everywhere.
-    cancelled
-        Asked after each iteration; True stops the work.
     effort
         Samples and iterations.
     """
@@ -64,26 +62,29 @@ class Alignment:
     fixed: sitk.Image
     moving: sitk.Image
     mask: sitk.Image | None
-    cancelled: Callable[[], bool]
     effort: Effort = QUICK
 
 
-def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Transform:
+def refine(
+    images: Images, kind: Kind, start: sitk.Transform, cancelled: Callable[[], bool] = lambda: False
+) -> sitk.Transform:
     """Refine a transform by one stage.
 
     Parameters
     ----------
-    alignment
+    images
         Images and region.
     kind
         The stage; it must be able to represent `start`, or to follow it (B-spline).
     start
-        Linear transform, reference frame to sequence.
+        Linear transform, fixed frame to moving frame.
+    cancelled
+        Asked after each iteration; True stops the work.
 
     Returns
     -------
     SimpleITK.Transform
-        Reference frame to sequence.
+        Fixed frame to moving frame.
 
     Raises
     ------
@@ -91,40 +92,40 @@ def refine(alignment: Alignment, kind: Kind, start: sitk.Transform) -> sitk.Tran
         If the images do not overlap under the transform.
     """
     if kind == "bspline":
-        return _refine_spline(alignment, start)
-    transform = _linear(kind, start, alignment.box.centre)
-    method = _method(alignment, alignment.effort.linear_samples)
+        return _refine_spline(images, start, cancelled)
+    transform = _linear(kind, start, images.box.centre)
+    method = _method(images, images.effort.linear_samples, cancelled)
     method.SetOptimizerAsRegularStepGradientDescent(
         FIRST_STEP_MM,
         LAST_STEP_MM,
-        alignment.effort.linear_iterations,
+        images.effort.linear_iterations,
         relaxationFactor=0.5,
         gradientMagnitudeTolerance=1e-8,
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(alignment.fixed, alignment.moving)
+    method.Execute(images.fixed, images.moving)
     return transform
 
 
-def _refine_spline(alignment: Alignment, start: sitk.Transform) -> sitk.Transform:
-    mesh = np.maximum(np.round(alignment.box.size_mm / KNOT_SPACING_MM), 1).astype(int).tolist()
-    spline = sitk.BSplineTransformInitializer(alignment.fixed, mesh, _SPLINE_ORDER)
-    method = _method(alignment, alignment.effort.spline_samples)
+def _refine_spline(images: Images, start: sitk.Transform, cancelled: Callable[[], bool]) -> sitk.Transform:
+    mesh = np.maximum(np.round(images.box.size_mm / KNOT_SPACING_MM), 1).astype(int).tolist()
+    spline = sitk.BSplineTransformInitializer(images.fixed, mesh, _SPLINE_ORDER)
+    method = _method(images, images.effort.spline_samples, cancelled)
     method.SetOptimizerAsLBFGSB(
         gradientConvergenceTolerance=1e-5,
-        numberOfIterations=alignment.effort.spline_iterations,
+        numberOfIterations=images.effort.spline_iterations,
         maximumNumberOfCorrections=5,
-        maximumNumberOfFunctionEvaluations=2 * alignment.effort.spline_iterations,
+        maximumNumberOfFunctionEvaluations=2 * images.effort.spline_iterations,
         costFunctionConvergenceFactor=1e9,
     )
     method.SetMovingInitialTransform(start)
     method.SetInitialTransform(spline, inPlace=True)
-    method.Execute(alignment.fixed, alignment.moving)
-    return sitk.CompositeTransform([_linear("affine", start, alignment.box.centre), _fading(spline)])
+    method.Execute(images.fixed, images.moving)
+    return sitk.CompositeTransform([_linear("affine", start, images.box.centre), _fading(spline)])
 
 
-def _method(alignment: Alignment, samples: int) -> sitk.ImageRegistrationMethod:
+def _method(images: Images, samples: int, cancelled: Callable[[], bool]) -> sitk.ImageRegistrationMethod:
     """Seeded sampling: with one thread in ITK the same images give the same transform.
 
     The gradient filter of SimpleITK's default blurs by the coarsest spacing, which on thick slices leads the
@@ -133,14 +134,14 @@ def _method(alignment: Alignment, samples: int) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    share = samples / alignment.fixed.GetNumberOfPixels()
+    share = samples / images.fixed.GetNumberOfPixels()
     method.SetMetricSamplingPercentage(min(share, 1.0), SEED)
     method.SetMetricUseFixedImageGradientFilter(False)
     method.SetMetricUseMovingImageGradientFilter(False)
     method.SetInterpolator(sitk.sitkLinear)
-    if alignment.mask is not None:
-        method.SetMetricFixedMask(alignment.mask)
-    method.AddCommand(sitk.sitkIterationEvent, lambda: method.Abort() if alignment.cancelled() else None)
+    if images.mask is not None:
+        method.SetMetricFixedMask(images.mask)
+    method.AddCommand(sitk.sitkIterationEvent, lambda: method.Abort() if cancelled() else None)
     return method
 
 
@@ -157,6 +158,20 @@ def _linear(kind: Kind, start: sitk.Transform, centre: tuple[float, float, float
         rigid.SetMatrix(matrix.ravel().tolist())
         rigid.SetTranslation(shift)
         return rigid
+    return sitk.AffineTransform(matrix.ravel().tolist(), shift, centre)
+
+
+def composed(outer: sitk.Transform, inner: sitk.Transform) -> sitk.Transform:
+    """The transform that applies `inner` first and `outer` then; linear where both are."""
+    if not (outer.IsLinear() and inner.IsLinear()):
+        both = sitk.CompositeTransform([outer, inner])
+        both.FlattenTransform()
+        return both
+    centre = (0.0, 0.0, 0.0)
+    shift = outer.TransformPoint(inner.TransformPoint(centre))
+    matrix = matrix_of(outer) @ matrix_of(inner)
+    if np.allclose(matrix, np.eye(3), atol=1e-12):
+        return sitk.TranslationTransform(3, shift)
     return sitk.AffineTransform(matrix.ravel().tolist(), shift, centre)
 
 

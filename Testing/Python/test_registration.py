@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from LiverLesionAI.cli import app
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.registration import register_study
-from LiverLesionAI.registration.groups import acquisitions, dynamic_series
+from LiverLesionAI.registration.groups import Group, groups_of
 from LiverLesionAI.registration.plausibility import implausible
-from LiverLesionAI.registration.regions import Box, body_mask, image_box, lesion_region, ranks
+from LiverLesionAI.registration.regions import CLOSE_MM, Box, body_mask, image_box, lesion_region, ranks
 from LiverLesionAI.registration.similarity import BINS, normalised_mutual_information
-from LiverLesionAI.registration.stages import Alignment, refine
+from LiverLesionAI.registration.stages import Images, composed, refine
 from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
 from LiverLesionAI.writers.registration import checkerboard, write_registration
 
@@ -186,11 +186,26 @@ def test_progress_is_told_for_each_sequence(study: Study) -> None:
 
 
 def test_who_moves_together(study: Study) -> None:
-    assert acquisitions(study) == (("DWI", "ADC"), ("LAP",), ("PVP",))
-    assert dynamic_series(study) == [("LAP", "PVP")]
+    phases = Group(("LAP", "PVP"), anchor="PVP")
+    assert groups_of(study) == (Group(("DWI", "ADC")), phases)
+    assert phases.phases == ("LAP",) and phases.frames == (("LAP",), ("PVP",))
     coarse = replace(study.images["ADC"], image=sitk.Shrink(study.images["ADC"].image, [2, 2, 1]))
     apart = replace(study, images={**study.images, "ADC": coarse})
-    assert acquisitions(apart)[:2] == (("DWI",), ("ADC",))
+    assert groups_of(apart) == (Group(("DWI",)), Group(("ADC",)), phases)
+    to_a_phase = groups_of(replace(study, reference="PVP"))
+    assert to_a_phase == (Group(("T2WI",)), Group(("DWI", "ADC")), Group(("LAP",)))
+
+
+def test_transforms_are_composed_in_order_and_stay_linear() -> None:
+    turn = sitk.Euler3DTransform((10.0, 0.0, 0.0), 0.0, 0.0, 0.5, (1.0, 2.0, 3.0))
+    shift = sitk.TranslationTransform(3, (4.0, 5.0, 6.0))
+    point = (7.0, -8.0, 9.0)
+    wanted = turn.TransformPoint(shift.TransformPoint(point))
+    assert composed(turn, shift).TransformPoint(point) == pytest.approx(wanted)
+    assert composed(turn, shift).IsLinear()
+    assert composed(shift, shift).GetName() == "TranslationTransform"
+    spline = sitk.BSplineTransform(3, 3)
+    assert composed(shift, spline).TransformPoint(point) == pytest.approx(shift.TransformPoint(point))
 
 
 def test_images_without_anything_in_common_stay_where_they_are(study: Study) -> None:
@@ -220,7 +235,7 @@ def test_spline_follows_a_deformation_and_fades_to_nothing() -> None:
     fixed, moving = picture((2.5, 2.5, 4.0)), picture((2.5, 2.5, 4.0), bent, seed=1)
     box = image_box(fixed, fixed)
     still = sitk.TranslationTransform(3)
-    spline = refine(Alignment(box, fixed, moving, None, lambda: False), "bspline", still)
+    spline = refine(Images(box, fixed, moving, None), "bspline", still)
     edge = (-25.0, 40.0, 5.0)
     assert abs(spline.TransformPoint(edge)[1] - edge[1] - 5 * np.exp(-(40**2) / 2 / 40**2)) < 1.5
     assert implausible(spline, box) is None
@@ -265,7 +280,7 @@ def test_body_is_found_whatever_the_contrast(study: Study) -> None:
 
 
 def test_region_lies_around_each_lesion_and_within_the_reference(study: Study) -> None:
-    region = lesion_region(study)
+    region = lesion_region(study, CLOSE_MM)
     whole = image_box(study.images["T2WI"].image, study.images["T2WI"].image)
     assert np.all(np.array(region.box.low) >= whole.low) and np.all(np.array(region.box.high) <= whole.high)
     assert np.linalg.norm(np.subtract(region.box.centre, CENTRE)) < 15

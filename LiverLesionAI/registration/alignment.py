@@ -1,0 +1,254 @@
+"""Images that move together, aligned with one image by one transform: what is tried, and what is trusted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.optimize import minimize
+
+from LiverLesionAI.registration.plausibility import implausible
+from LiverLesionAI.registration.regions import Region, common_resolution_mm, prepared
+from LiverLesionAI.registration.similarity import REACH_MM, Similarity, search_shifts
+from LiverLesionAI.registration.stages import QUICK, THOROUGH, Images, Kind, refine
+
+LEAST_GAIN: Mapping[str, float] = {
+    "none": 0.0,
+    "translation": 0.01,
+    "rigid": 0.03,
+    "affine": 0.05,
+    "bspline": 0.08,
+}
+"""A stage is kept if the similarity gains at least this share of what it is above chance: the more freedom a
+stage has, the more it gains from noise alone."""
+LARGEST_LOSS = 0.02
+"""… and no lesion's neighbourhood loses more than this share of its own."""
+PROPOSERS = 2
+"""How many of the images that move together propose a rigid, affine or B-spline transform."""
+_SHIFT_TOLERANCE_MM = 0.1
+_SHIFT_EVALUATIONS = 120
+
+
+class CancelledError(Exception):
+    """A worker was told to stop."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where an alignment looks.
+
+    Attributes
+    ----------
+    search
+        Region that a shift is searched in: large enough to hold what moved.
+    close
+        Region that counts in the end.
+    """
+
+    search: Region
+    close: Region
+
+
+@dataclass(frozen=True)
+class Step:
+    """A transform that a stage ended with, and how alike it makes the images.
+
+    Attributes
+    ----------
+    kind
+        The stage, ``"none"`` for the scanner's positions.
+    transform
+        Points of the fixed image's frame to points of the moving one, LPS mm.
+    around
+        Normalised mutual information, 1 to 2, in each neighbourhood.
+    """
+
+    kind: str
+    transform: sitk.Transform
+    around: Mapping[str, float]
+
+    @property
+    def score(self) -> float:
+        """Similarity above chance over all neighbourhoods."""
+        return float(np.mean(list(self.around.values()))) - 1
+
+    def beats(self, other: Step) -> bool:
+        """Whether this is better enough to be kept instead of another."""
+        if self.score < other.score + LEAST_GAIN[self.kind] * abs(other.score):
+            return False
+        return not self.harms(other)
+
+    def harms(self, other: Step) -> bool:
+        """Whether any neighbourhood is clearly less alike than under another transform."""
+        return any(
+            value - 1 < other.around[name] - 1 - LARGEST_LOSS * abs(other.around[name] - 1)
+            for name, value in self.around.items()
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an alignment ended with, and the stages that were refused, in words."""
+
+    best: Step
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Task:
+    region: Region
+    similarities: tuple[Similarity, ...]
+
+    def step(self, kind: str, transform: sitk.Transform) -> Step:
+        around = [similarity.around(transform) for similarity in self.similarities]
+        means = {name: float(np.mean([one[name] for one in around])) for name in self.region.focuses}
+        return Step(kind, transform, means)
+
+    def most_alike(self, transform: sitk.Transform, count: int) -> list[int]:
+        """The images that are most like the fixed one under a transform, best first."""
+        scores = [np.mean(list(one.around(transform).values())) for one in self.similarities]
+        return np.argsort(-np.asarray(scores), kind="stable")[:count].tolist()
+
+
+def align(
+    fixed: sitk.Image,
+    moving: Sequence[sitk.Image],
+    where: Where,
+    stages: Sequence[Kind],
+    cancelled: Callable[[], bool],
+    tell: Callable[[float], None],
+) -> Outcome:
+    """Find the transform that makes images in one frame most like a fixed image.
+
+    Parameters
+    ----------
+    fixed
+        Image to align with.
+    moving
+        One or more images in one frame.
+    where
+        Regions in the frame of `fixed`.
+    stages
+        The stages to try, from the stiffest to the most flexible.
+    cancelled
+        Asked now and then; True ends the work.
+    tell
+        Told the fraction that is done; may end the work by raising.
+
+    Returns
+    -------
+    Outcome
+        Its best step is ``"none"`` where no stage makes the images clearly more alike.
+
+    Raises
+    ------
+    CancelledError
+        If the work was ended.
+    """
+    tell(0.0)
+    shifts = [sitk.TranslationTransform(3, shift) for shift in search_shifts(where.search, fixed, moving)]
+    tell(0.2)
+    task, pairs = _prepared(fixed, moving, where.close)
+    wide = functools.cache(lambda: _prepared(fixed, moving, where.search)[0])
+    best = task.step("none", sitk.TranslationTransform(3))
+    best = _better(best, [task.step("translation", shift) for shift in shifts])
+    warnings = []
+    for number, stage in enumerate(stages, start=1):
+        if stage == "translation":
+            steps, refusal = [_settled(task, best, cancelled)], None
+        else:
+            proposers = [pairs[index] for index in task.most_alike(best.transform, PROPOSERS)]
+            steps, refusal = _proposed(task, proposers, stage, best.transform, cancelled)
+            if where.search is not where.close:
+                steps = [step for step in steps if step.beats(best) and _confirmed(step, best, wide())]
+        if refusal and not steps:
+            warnings.append(f"the {stage} stage was not used: {refusal}")
+        best = _better(best, steps)
+        tell(0.2 + 0.8 * number / len(stages))
+    return Outcome(best, tuple(warnings))
+
+
+def similarity_of(
+    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region
+) -> Callable[[str, sitk.Transform], Step]:
+    """Return what measures a transform of images in one frame, as :func:`align` does."""
+    return _prepared(fixed, moving, region)[0].step
+
+
+def _prepared(fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region) -> tuple[_Task, list[Images]]:
+    resolution = common_resolution_mm(region.box, fixed, *moving)
+    still = _on_region(fixed, region, resolution)
+    mask = _mask(region, still)
+    effort = QUICK if region.body is None else THOROUGH
+    reach = region.box.grown(1.5 * REACH_MM)
+    pairs = [Images(region.box, still, prepared(image, reach, resolution), mask, effort) for image in moving]
+    return _Task(region, tuple(Similarity.of(region, pair.fixed, pair.moving) for pair in pairs)), pairs
+
+
+def _settled(task: _Task, start: Step, cancelled: Callable[[], bool]) -> Step:
+    """The shift, near the one so far, under which all images together are most alike (Powell's method)."""
+
+    def unlike(shift: np.ndarray) -> float:
+        if cancelled():
+            raise CancelledError
+        return -task.step("translation", sitk.TranslationTransform(3, shift.tolist())).score
+
+    begin = np.asarray(start.transform.TransformPoint((0.0, 0.0, 0.0)))
+    options = {"xtol": _SHIFT_TOLERANCE_MM, "ftol": 1e-4, "maxfev": _SHIFT_EVALUATIONS}
+    found = minimize(unlike, begin, method="Powell", options=options).x
+    return task.step("translation", sitk.TranslationTransform(3, found.tolist()))
+
+
+def _proposed(
+    task: _Task,
+    proposers: Sequence[Images],
+    stage: Kind,
+    start: sitk.Transform,
+    cancelled: Callable[[], bool],
+) -> tuple[list[Step], str | None]:
+    """A stage's plausible results, one for each proposing image, and why the last one refused was."""
+    steps, refusal = [], None
+    for images in proposers:
+        try:
+            transform = refine(images, stage, start, cancelled)
+        except RuntimeError:
+            if cancelled():
+                raise CancelledError from None
+            refusal = "the images do not overlap enough"
+            continue
+        fault = implausible(transform, task.region.box)
+        if fault is None:
+            steps.append(task.step(stage, transform))
+        else:
+            refusal = fault
+    return steps, refusal
+
+
+def _confirmed(step: Step, best: Step, wide: _Task) -> bool:
+    """Whether the larger neighbourhood agrees, as it does not where noise near a lesion was fitted."""
+    return wide.step(step.kind, step.transform).beats(wide.step(best.kind, best.transform))
+
+
+def _better(best: Step, steps: Sequence[Step]) -> Step:
+    """The most alike of some steps if it is worth leaving the best so far, else the latter."""
+    leader = max(steps, key=lambda step: step.score, default=best)
+    return leader if leader.beats(best) else best
+
+
+def _on_region(fixed: sitk.Image, region: Region, resolution: np.ndarray) -> sitk.Image:
+    """The fixed image, prepared, on a grid that fills the region with samples no finer than is useful."""
+    grid = region.box.grid(np.minimum(resolution, 3.0))
+    smooth = prepared(fixed, region.box, resolution)
+    return sitk.Resample(smooth, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear)
+
+
+def _mask(region: Region, fixed: sitk.Image) -> sitk.Image | None:
+    inside = region.mask(fixed)
+    if inside.all():
+        return None
+    mask = sitk.GetImageFromArray(inside.astype(np.uint8))
+    mask.CopyInformation(fixed)
+    return mask
