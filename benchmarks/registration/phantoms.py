@@ -19,7 +19,7 @@ import numpy as np
 from LiverLesionAI.phantom import PhantomStudy, generate_study
 from LiverLesionAI.registration import register_study
 
-FIRST_SEED = 910_000
+FIRST_SEED = 930_000
 MISALIGN_MM = (15.0, 5.0)
 COLUMNS = ("seed", "lesion", "class", "sequence", "before_mm", "after_mm", "transform", "cpu_s", "wall_s")
 
