@@ -16,6 +16,7 @@ LESIONS = "lesions"
 OUTLINE = "outline"
 CLASSES = "classes"
 SALIENCY = "saliency"
+ANSWERS = "answers"
 
 LESION = "LiverLesionAI.lesion"
 """Label of the lesion that a map, table or chart is about."""
