@@ -216,13 +216,20 @@ def test_report_tells_what_readers_decided(
     lesion = decisions.settle(decisions.accept(first), "FNH", reason="agreed")
     _, file = write_dicom(study, decisions.with_lesion(result, lesion), tmp_path)
     group, other = _groups(file)
-    asked = [(e.name.value, e.value.value, e) for e in group.get_qualitative_evaluations()]
+    asked = [
+        (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue, item)
+        for item in group[0].ContentSequence
+        if item.ValueType == "CODE" and item.RelationshipType == "CONTAINS"
+    ]
     fnh, hcc = "278527001", "109841003"
-    read = [(name, value) for name, value, _ in asked if name.split()[0] in ("read", "settled")]
+    read = [(name, value) for name, value, _ in asked if name in ("read type", "settled type")]
     assert read == [("read type", fnh), ("read type", hcc), ("settled type", fnh)]
     assert ("predicted type", hcc) in {(name, value) for name, value, _ in asked}
-    observers = [e[0].get("ContentSequence", [None, None])[1] for name, _, e in asked if name == "read type"]
-    assert observers[0].PersonName == "Ada Reader^" and observers[1] is None
+    named, unnamed = (item for name, _, item in asked if name == "read type")
+    observer, name = named.ContentSequence
+    assert observer.ConceptCodeSequence[0].CodeMeaning == "Person"
+    assert name.PersonName == "Ada Reader^"
+    assert "ContentSequence" not in unnamed
     assert any("central scar" in comment for comment in _comments(group[0].ContentSequence))
     assert not any(e.name.value == "read type" for e in other.get_qualitative_evaluations())
     _check_valid(file, "ComprehensiveSR")
