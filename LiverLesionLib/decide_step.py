@@ -132,11 +132,12 @@ class DecideStep(Step):
 def _model_says(lesion: Any) -> str:
     if lesion is None or lesion.kind is None:
         return ""
+    ordered = sorted(lesion.tasks.values(), key=lambda task: task is not lesion.kind)
     answers = ", ".join(
-        _("{name} ({probability:.0%})").format(
-            name=task.predicted, probability=task.probabilities[task.predicted]
+        _("{name} ({percent:.0f} %)").format(
+            name=task.predicted, percent=100 * task.probabilities[task.predicted]
         )
-        for task in lesion.tasks.values()
+        for task in ordered
     )
     return _("{lesion}: the model says {answers}.").format(lesion=lesion.name, answers=answers)
 

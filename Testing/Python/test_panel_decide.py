@@ -201,3 +201,49 @@ def test_a_folder_of_somebody_else_is_left_alone(made_desktop: Any, widget: Any,
     finish(made_desktop, widget)
     assert "no earlier output" in widget.ui.saveStatus.text
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+class _Database:
+    """Slicer's DICOM database as far as the panel asks it."""
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        self._files = files
+
+    def fileForInstance(self, uid: str) -> str:  # noqa: N802
+        """Return the file of an instance, empty where it is not known."""
+        return str(self._files.get(uid, ""))
+
+
+def test_studies_from_dicom_get_segmentation_and_report(
+    made_desktop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pydicom
+    import slicer
+    from dicom_phantoms import phantom, study_from_dicom
+
+    from LiverLesionAI.phantom.dicom import write_dicom_study
+
+    write_dicom_study(phantom(), tmp_path / "in", vendor="siemens", layout="separate", distractors=False)
+    study = study_from_dicom(tmp_path / "in", "siemens", "separate")
+    widget = assigned_panel(made_desktop, study)
+    ui, panel, known = widget.ui, widget.panel, {}
+    for name in ("T2WI", "LAP"):
+        node, files = panel.parameters.getValue(f"volume{name}"), study.images[name].dicom.files
+        uids = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID): file for file in files}
+        node.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
+        known |= uids if name == "T2WI" else dict(list(uids.items())[1:])
+    monkeypatch.setattr(slicer, "dicomDatabase", _Database(known), raising=False)
+    ui.explainCheck.checked = False
+    classify(made_desktop, widget)
+    ui.folderEdit.currentPath = str(tmp_path / "out")
+    ui.saveButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.saveStep.text, ui.saveStatus.text
+    assert "LAP cannot be traced" in ui.saveStatus.text and "files of 1 of" in ui.saveStatus.text
+    assert "T2WI" not in ui.saveStatus.text
+    report = pydicom.dcmread(tmp_path / "out" / "dicom" / "sr.dcm")
+    first = pydicom.dcmread(study.images["T2WI"].dicom.files[0], stop_before_pixels=True)
+    assert report.StudyInstanceUID == first.StudyInstanceUID
+    assert (tmp_path / "out" / "dicom" / "seg.dcm").is_file()
+    ui.explainCheck.checked = True
+    assert made_desktop.taken_slot_errors() == []
