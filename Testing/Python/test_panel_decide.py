@@ -14,6 +14,8 @@ from panel_desktop import assigned_panel, classify, finish, our_nodes, worker_de
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 
+_WORDS = 'seen together; größer, 100 % "sure" <T2> & co'
+
 
 @pytest.fixture(scope="module")
 def made_desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -99,7 +101,7 @@ def test_two_readers_differ_settle_and_are_remembered(made_desktop: Any, widget:
     assert ui.settleButton.enabled and not ui.acceptButton.enabled
     assert "readers differ" in _segment(widget).GetName()
     assert ui.decisionsTable.item(0, 4).text() == "open"
-    _choose(widget, second, "Ben", "seen together")
+    _choose(widget, second, "Ben", _WORDS)
     ui.settleButton.click()
     assert "✓" in ui.decideStep.text, ui.decideStatus.text
     decided = panel.result.lesions[0].reader
@@ -115,12 +117,13 @@ def test_two_readers_differ_settle_and_are_remembered(made_desktop: Any, widget:
     assert "✓" in ui.saveStep.text, ui.saveStatus.text
     row = next(csv.DictReader((tmp_path / "out" / "results.csv").open(encoding="utf-8")))
     assert (row["reader_1"], row["reader_2"], row["reader_final"]) == (first, second, second)
-    assert "seen together" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "seen together; größer" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     made_desktop.close_scene()
     assert ui.decisionsTable.rowCount == 0 and not ui.acceptButton.enabled
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
     made_desktop.settle(300)
     assert panel.result.lesions[0].reader == decided
+    assert decided.settled.reason == _WORDS
     assert ui.decisionsTable.item(0, 4).text() == second
     assert ui.readerEdit.text == "Ben"
 
