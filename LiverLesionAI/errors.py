@@ -29,3 +29,7 @@ class OutputError(LiverLesionError):
 
 class PatchError(LiverLesionError):
     """One lesion cannot be cropped; the other lesions of the study are unaffected."""
+
+
+class DecisionError(LiverLesionError):
+    """A reader's decision cannot be taken as it was given."""

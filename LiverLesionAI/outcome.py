@@ -31,6 +31,16 @@ NOT_REGISTERED = (
 
 
 @dataclass(frozen=True)
+class Classified:
+    """A study's result, and what it takes to explain it: the lesions that were classified, as the model saw
+    them, and what it predicted for each."""
+
+    result: StudyResult
+    inputs: tuple[LesionInput, ...]
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A study's result, and the explanations of its lesions where they were asked for."""
 
@@ -164,6 +174,20 @@ def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -
         sequence_weights={task: each.to_dict() for task, each in weights.items()},
         sequence_interactions={task: each.pairs() for task, each in weights.items()},
     )
+
+
+def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:
+    """Return a result with the explanations of another one of the same classification."""
+    answers = {lesion.id: lesion for lesion in explained.lesions}
+    lesions = tuple(
+        replace(
+            lesion,
+            sequence_weights=answers[lesion.id].sequence_weights,
+            sequence_interactions=answers[lesion.id].sequence_interactions,
+        )
+        for lesion in result.lesions
+    )
+    return replace(result, lesions=lesions, provenance=explained.provenance)
 
 
 def with_registration(result: StudyResult, registration: Mapping[str, SequenceRegistration]) -> StudyResult:

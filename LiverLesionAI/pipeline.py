@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.errors import PatchError
-from LiverLesionAI.outcome import Outcome, study_result, with_explanations, with_registration, with_seconds
+from LiverLesionAI.outcome import (
+    Classified,
+    Outcome,
+    study_result,
+    with_explanations,
+    with_registration,
+    with_seconds,
+)
 from LiverLesionAI.patch_grid import PatchParameters
 from LiverLesionAI.patches import LesionInput, extract_patches, with_intensity_limits
 from LiverLesionAI.progress import Progress, silent
@@ -217,20 +223,68 @@ def analyse_with(
     study, saliency, settings, progress, stopwatch
         See :func:`analyse_study`, which also says what is returned and raised.
     """
-    from LiverLesionAI.explanation.explain import Settings, explain
+    stopwatch = stopwatch or Stopwatch()
+    classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
+    if not saliency:
+        return Outcome(classified.result)
+    return explain_with(classifier, classified, settings, progress=progress, stopwatch=stopwatch)
 
-    stopwatch, settings = stopwatch or Stopwatch(), settings or Settings()
+
+def classify_with(
+    classifier: Classifier,
+    study: Study,
+    *,
+    progress: Progress = silent,
+    stopwatch: Stopwatch | None = None,
+) -> Classified:
+    """Classify with a classifier that is at hand; :func:`explain_with` may follow.
+
+    Parameters
+    ----------
+    classifier, study, progress, stopwatch
+        See :func:`analyse_with`, which also says what is raised.
+    """
+    stopwatch, bundle = stopwatch or Stopwatch(), classifier.bundle
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    bundle = classifier.bundle
     with stopwatch.time("classify"):
         inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
         predictions = classifier.predict(inputs, progress=progress)
-    outcome = Outcome(study_result(study, bundle, inputs, failures, predictions, started))
-    if saliency:
-        with stopwatch.time("explain"):
-            explanations = explain(classifier, inputs, predictions, settings, progress)
-        outcome = Outcome(with_explanations(outcome.result, explanations, settings), explanations)
-    return replace(outcome, result=with_seconds(outcome.result, stopwatch.seconds))
+    result = study_result(study, bundle, inputs, failures, predictions, started)
+    return Classified(with_seconds(result, stopwatch.seconds), tuple(inputs), predictions)
+
+
+def explain_with(
+    classifier: Classifier,
+    classified: Classified,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = silent,
+    stopwatch: Stopwatch | None = None,
+) -> Outcome:
+    """Explain what :func:`classify_with` answered.
+
+    Parameters
+    ----------
+    classifier
+        The one that classified.
+    classified
+        Its answers.
+    settings, progress, stopwatch
+        See :func:`analyse_study`.
+
+    Raises
+    ------
+    ConfigError
+        If the settings do not fit the model.
+    """
+    from LiverLesionAI.explanation.explain import Settings, explain
+
+    settings = settings or Settings()
+    stopwatch = stopwatch or Stopwatch(dict(classified.result.provenance.seconds))
+    with stopwatch.time("explain"):
+        explanations = explain(classifier, classified.inputs, classified.predictions, settings, progress)
+    result = with_explanations(classified.result, explanations, settings)
+    return Outcome(with_seconds(result, stopwatch.seconds), explanations)
 
 
 def classify_path(

@@ -13,6 +13,9 @@ REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
 PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 """Stands wherever a result of a phantom-trained model is shown."""
 
+CLASS_TASK = "type"
+"""The task that tells what kind a lesion is of."""
+
 
 @dataclass(frozen=True)
 class StudySummary:
@@ -63,14 +66,72 @@ class TaskResult:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a reader says a lesion is, having seen the model's answer.
+
+    Attributes
+    ----------
+    reader
+        Name; empty where the reader gave none. Both names where two readers settled their differences.
+    taxonomy, diagnosis
+        The class, and the taxonomy that it is one of.
+    malignant
+        Follows from the class; None where the class mixes both.
+    model_class
+        What the model had answered; the reader accepted it where it is the diagnosis, else overrode it.
+    reason
+        Why; never empty where the model was overridden or a difference was settled.
+    time
+        ISO 8601, UTC.
+    """
+
+    reader: str
+    taxonomy: str
+    diagnosis: str
+    malignant: bool | None
+    model_class: str
+    reason: str
+    time: str
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the reader agreed with the model."""
+        return self.diagnosis == self.model_class
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What up to two readers decided about a lesion, and what they settled on where they differed.
+
+    Made and changed by :mod:`LiverLesionAI.decisions`.
+    """
+
+    decisions: tuple[Decision, ...]
+    settled: Decision | None = None
+
+    @property
+    def readers_differ(self) -> bool:
+        """Whether two readers named different classes, settled since or not."""
+        return len({decision.diagnosis for decision in self.decisions}) > 1
+
+    @property
+    def final(self) -> Decision | None:
+        """What holds: the settled decision, else what all readers said; None while they differ."""
+        if self.settled is not None:
+            return self.settled
+        return None if self.readers_differ else self.decisions[0]
+
+
+@dataclass(frozen=True)
 class LesionResult:
-    """One lesion: where and how large it is, and what it was classified as.
+    """One lesion: where and how large it is, what it was classified as, and what readers made of that.
 
     ``tasks`` is empty where the lesion could not be classified; ``warnings`` then says why. ``diameter_mm``
     is the longest axial diameter; ``centroid_lps_mm`` lies in the reference frame; ``crop_mm`` is the side of
     the cube that the network saw. Where the answer was explained, ``sequence_weights`` gives for each task
     each sequence's ``shapley`` value and, with linear heads, its ``share`` for the predicted class, and
     ``sequence_interactions`` the interaction of each pair of sequences (:mod:`LiverLesionAI.saliency`).
+    ``reader`` is None until a reader has decided.
     """
 
     id: int
@@ -83,6 +144,12 @@ class LesionResult:
     sequence_weights: Mapping[str, Any] = field(default_factory=dict)
     sequence_interactions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reader: Reading | None = None
+
+    @property
+    def kind(self) -> TaskResult | None:
+        """The model's answer in task :data:`CLASS_TASK`, else in its first task; None without an answer."""
+        return self.tasks.get(CLASS_TASK) or next(iter(self.tasks.values()), None)
 
 
 @dataclass(frozen=True)

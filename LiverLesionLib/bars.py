@@ -36,10 +36,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chip:
-    """A text with a patch of colour before it."""
+    """A text with a patch of colour before it, and perhaps more under the mouse."""
 
     text: str
     colour: tuple[int, int, int]
+    tip: str = ""
 
 
 Cell = str | Bar | Chip
@@ -71,15 +72,28 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
     table.visible = bool(rows)
 
 
+def icon(colour: tuple[int, int, int]) -> qt.QIcon:
+    """Make a patch of colour (sRGB in [0, 255])."""
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(*colour))
+    return qt.QIcon(pixmap)
+
+
+def class_colours(taxonomy: str) -> dict[str, tuple[int, int, int]]:
+    """Return class to colour (sRGB in [0, 255]), in the taxonomy's order."""
+    from LiverLesionAI.taxonomy import taxonomy_named
+
+    return {each.name: each.colour for each in taxonomy_named(taxonomy).classes}
+
+
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
     if isinstance(cell, Bar):
         table.setCellWidget(row, column, _bar(cell))
         return
     item = qt.QTableWidgetItem(cell if isinstance(cell, str) else cell.text)
     if isinstance(cell, Chip):
-        pixmap = qt.QPixmap(12, 12)
-        pixmap.fill(qt.QColor(*cell.colour))
-        item.setIcon(qt.QIcon(pixmap))
+        item.setIcon(icon(cell.colour))
+        item.setToolTip(cell.tip)
     table.setItem(row, column, item)
 
 

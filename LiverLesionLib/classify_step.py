@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from LiverLesionLib import bars
 from LiverLesionLib.dependencies import ensure_packages, missing_packages
-from LiverLesionLib.step import DONE, TODO, Step
+from LiverLesionLib.step import DONE, TODO
+from LiverLesionLib.work_step import WorkStep
 
-_NEUTRAL = (153, 153, 153)
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-class ClassifyStep(Step):
+class ClassifyStep(WorkStep):
     """Model chooser, Classify that turns into Cancel, results."""
 
     def __init__(self, panel: Any) -> None:
-        super().__init__(panel, panel.ui.classifyStep, panel.ui.classifyStatus)
+        ui = panel.ui
+        super().__init__(
+            panel,
+            ui.classifyStep,
+            ui.classifyStatus,
+            job="classify",
+            button=ui.classifyButton,
+            bar=ui.classifyProgress,
+            doing=_("Classifying…"),
+            cancelled=_("Cancelled; nothing was changed."),
+        )
         self._models: tuple[Any, ...] = ()
         self._result: Any = None
         self._fill_choices()
-        self.ui.classifyButton.connect("clicked(bool)", self.toggle)
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
@@ -32,7 +40,6 @@ class ClassifyStep(Step):
         answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("Spread")]
         bars.prepare(self.ui.resultsTable, answers, 2)
         bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("Spread")], 1)
-        self.ui.classifyProgress.visible = False
         self.ui.classesLabel.visible = False
 
     def _fill_choices(self) -> None:
@@ -67,13 +74,9 @@ class ClassifyStep(Step):
         _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
         self._describe()
         busy = self.panel.is_busy
-        self.ui.classifyButton.enabled = not busy or self._is_running
+        self.ui.classifyButton.enabled = not busy or self.is_running
         if self._result is not self.panel.result:
             self._show_result(self.panel.result)
-
-    @property
-    def _is_running(self) -> bool:
-        return self.panel.running is self
 
     def _describe(self) -> None:
         bundle = next((each for each in self._models if each.name == self.parameters.model), None)
@@ -87,49 +90,23 @@ class ClassifyStep(Step):
             description=bundle.metadata.description, sequences=needs, use=use
         )
 
-    def toggle(self) -> None:
-        """Classify, or cancel what is running."""
-        if self._is_running:
-            self.ui.classifyButton.enabled = False
-            self.panel.cancel()
-            return
-        with self.action():
-            ensure_packages()
-            if not self._models:
-                self.refresh()
-            self.panel.start(self, "classify")
+    def before_start(self) -> None:
+        """Ask for missing packages, then list the models that they read."""
+        ensure_packages()
+        if not self._models:
+            self.refresh()
 
-    def started(self) -> None:
-        """Classify becomes Cancel."""
-        self.ui.classifyButton.text = _("Cancel")
-        self.ui.classifyButton.enabled = True
-        self.ui.classifyProgress.value = 0
-        self.ui.classifyProgress.visible = True
-        self.say(TODO, _("Classifying…"))
-
-    def progress(self, step: str, fraction: float) -> None:
-        """Show how far the work is."""
-        words = {
+    def words(self, step: str) -> str:
+        """What the state says while the worker is at a step of the road."""
+        known = {
             "read": _("Reading the sequences…"),
             "crop": _("Cropping the lesions…"),
             "load": _("Loading the model…"),
-            "classify": _("Classifying…"),
-            "explain": _("Explaining…"),
         }
-        self.ui.classifyProgress.value = round(100 * fraction)
-        self.say(TODO, words.get(step, _("Classifying…")))
-
-    def ended(self, message: str | None = "") -> None:
-        """Cancel becomes Classify; `message` is None after a cancellation, else what went wrong."""
-        self.ui.classifyButton.text = _("Classify")
-        self.ui.classifyButton.enabled = True
-        self.ui.classifyProgress.visible = False
-        if message is None:
-            self.say(TODO, _("Cancelled; nothing was changed."))
-        elif message:
-            self.fail(message)
+        return known.get(step, _("Classifying…"))
 
     def _show_result(self, result: Any) -> None:
+        before = self.selected()
         self._result = result
         if result is None:
             bars.fill(self.ui.resultsTable, ())
@@ -139,7 +116,9 @@ class ClassifyStep(Step):
             return
         blocked = self.ui.resultsTable.blockSignals(True)
         bars.fill(self.ui.resultsTable, [self._row(lesion) for lesion in result.lesions])
-        self.ui.resultsTable.selectRow(0)
+        ids = [lesion.id for lesion in result.lesions]
+        is_there = before is not None and before.id in ids
+        self.ui.resultsTable.selectRow(ids.index(before.id) if is_there else 0)
         self.ui.resultsTable.blockSignals(blocked)
         self._show_classes(self.selected())
         self.panel.explain.lesion_selected(self.selected())
@@ -152,16 +131,16 @@ class ClassifyStep(Step):
         self.say(DONE, "\n".join(lines))
 
     def _row(self, lesion: Any) -> tuple[bars.Cell, ...]:
-        kind = lesion.tasks.get("type") or next(iter(lesion.tasks.values()), None)
+        kind = lesion.kind
         if kind is None:
             return (lesion.name, _("not classified"))
-        colour = _colours(kind.taxonomy).get(kind.predicted, _NEUTRAL)
+        colour = bars.class_colours(kind.taxonomy)[kind.predicted]
         top = kind.probabilities[kind.predicted]
         malignancy = lesion.tasks.get("malignancy")
         malignant: bars.Cell = ""
         if malignancy is not None:
             p = malignancy.probabilities["malignant"]
-            malignant = bars.Bar(p, _colours("binary")["malignant" if p >= 0.5 else "benign"])
+            malignant = bars.Bar(p, bars.class_colours("binary")["malignant" if p >= 0.5 else "benign"])
         return (
             lesion.name,
             bars.Chip(kind.predicted, colour),
@@ -182,6 +161,12 @@ class ClassifyStep(Step):
             return None
         return self._result.lesions[row]
 
+    def select(self, name: str) -> None:
+        """Select a lesion by its name."""
+        names = [lesion.name for lesion in self._result.lesions] if self._result is not None else []
+        if name in names:
+            self.ui.resultsTable.selectRow(names.index(name))
+
     def _row_chosen(self) -> None:
         lesion = self.selected()
         self._show_classes(lesion)
@@ -197,7 +182,7 @@ class ClassifyStep(Step):
         for task in lesion.tasks.values():
             if task.taxonomy == "binary" and len(lesion.tasks) > 1:
                 continue
-            colours = _colours(task.taxonomy)
+            colours = bars.class_colours(task.taxonomy)
             ordered = sorted(task.probabilities.items(), key=lambda item: -item[1])
             rows += [
                 (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), self._spread(task, n)) for n, p in ordered
@@ -223,12 +208,6 @@ def _warnings(result: Any) -> list[str]:
             _("{name}: {text}.").format(name=lesion.name, text=text.rstrip(".")) for text in lesion.warnings
         ]
     return lines
-
-
-def _colours(taxonomy: str) -> Mapping[str, tuple[int, int, int]]:
-    from LiverLesionAI.taxonomy import taxonomy_named
-
-    return {each.name: each.colour for each in taxonomy_named(taxonomy).classes}
 
 
 def _choose(combo: Any, values: Any, value: str) -> None:

@@ -7,20 +7,32 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionLib.dependencies import ensure_packages
 from LiverLesionLib.layouts import show_side_by_side
 from LiverLesionLib.parameters import chosen_volumes
-from LiverLesionLib.scene_study import jump_to
-from LiverLesionLib.step import DONE, TODO, Step
+from LiverLesionLib.scene_study import jump_to, place_of
+from LiverLesionLib.step import DONE, TODO
 from LiverLesionLib.weights import chart_of, show_chart
+from LiverLesionLib.work_step import WorkStep
 
 _LARGEST_SHARE = 1.0
 
 
-class ExplainStep(Step):
-    """Saliency over a sequence, its threshold and opacity."""
+class ExplainStep(WorkStep):
+    """Explain that turns into Cancel; saliency over a sequence, its threshold and opacity."""
 
     def __init__(self, panel: Any) -> None:
-        super().__init__(panel, panel.ui.explainStep, panel.ui.explainStatus)
+        ui = panel.ui
+        super().__init__(
+            panel,
+            ui.explainStep,
+            ui.explainStatus,
+            job="explain",
+            button=ui.explainButton,
+            bar=ui.explainProgress,
+            doing=_("Explaining the answers…"),
+            cancelled=_("Cancelled; the classes stay."),
+        )
         self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
         self.ui.overlayButton.connect("clicked(bool)", self.show)
         self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
@@ -39,8 +51,14 @@ class ExplainStep(Step):
         """There is no result any more."""
         self._lesion = None
 
+    def before_start(self) -> None:
+        """Ask for missing packages."""
+        ensure_packages()
+
     def refresh(self) -> None:
         """Offer the sequences that have a map of the selected lesion."""
+        result, busy = self.panel.result, self.panel.is_busy
+        self.ui.explainButton.enabled = self.is_running or (result is not None and not busy)
         maps = self._maps()
         names = [name for name in chosen_volumes(self.parameters) if name in maps]
         current = self.ui.overlayCombo.currentText
@@ -51,12 +69,12 @@ class ExplainStep(Step):
         self.ui.overlayButton.enabled = bool(names)
         self.ui.weightsButton.enabled = self._lesion is not None and self._chart() is not None
         self.ui.layoutButton.enabled = bool(chosen_volumes(self.parameters))
-        if self.panel.result is None:
-            self.say(TODO, _("Classify with Explain the answers switched on."))
+        if self.is_running:
+            return
+        if result is None:
+            self.say(TODO, _("Nothing to explain yet; classify first."))
         elif not names:
-            self.say(
-                TODO, _("The answer was not explained; switch Explain the answers on and classify again.")
-            )
+            self.say(TODO, _("The answer has not been explained; press Explain."))
         else:
             self.say(DONE, _("{count} maps of {name}.").format(count=len(names), name=self._lesion.name))
 
@@ -72,7 +90,7 @@ class ExplainStep(Step):
                 background=volumes[sequence], foreground=node, foregroundOpacity=self.parameters.opacity
             )
             self._look_changed()
-            jump_to(self._lesion.centroid_lps_mm, volumes[self.parameters.reference])
+            jump_to(place_of(node, self._lesion), volumes[self.parameters.reference])
 
     def show_weights(self) -> None:
         """Show how much each sequence counted."""
@@ -83,9 +101,11 @@ class ExplainStep(Step):
         """Show all sequences side by side with their maps, at the lesion."""
         with self.action():
             volumes = chosen_volumes(self.parameters)
-            show_side_by_side(volumes, self._maps(), self.parameters.opacity)
+            maps = self._maps()
+            show_side_by_side(volumes, maps, self.parameters.opacity)
             if self._lesion is not None:
-                jump_to(self._lesion.centroid_lps_mm, volumes[self.parameters.reference])
+                place = place_of(next(iter(maps.values()), None), self._lesion)
+                jump_to(place, volumes[self.parameters.reference])
 
     def _kind_chosen(self, index: int) -> None:
         self.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from LiverLesionLib.dicom_files import instance_files, instance_uids
 from LiverLesionLib.parameters import chosen_volumes
-from LiverLesionLib.scene_study import saliency_volumes, show_result, study_of
+from LiverLesionLib.scene_study import clear_explanations, saliency_volumes, show_result, study_of
 from LiverLesionLib.weights import add_weights
 
 if TYPE_CHECKING:
@@ -35,35 +37,89 @@ class Prepared:
 
 
 def prepare_classify(panel: Panel) -> Prepared:
-    """Write the study for the worker; its answer becomes table, colours, maps."""
-    from LiverLesionAI.errors import StudyError
+    """Write the study for the worker; its answer becomes table and colours, the explanation follows."""
+    from LiverLesionAI.decisions import carry_over
+    from LiverLesionAI.outcome import with_registration
     from LiverLesionAI.results import StudyResult
-    from LiverLesionAI.worker.exchange import write_study
 
     parameters = panel.parameters
     volumes, segmentation = chosen_volumes(parameters), parameters.segmentation
-    if segmentation is None:
-        raise StudyError("No segmentation is chosen; outline a lesion in step 3.")
-    study = study_of(volumes, segmentation, parameters.reference)
+    study, folder = _written(panel, "classified")
     arguments = {
-        "study": str(write_study(study, panel.session.folder("study"))),
+        "study": str(folder),
         "model": parameters.model,
         "device": parameters.device,
         "precision": parameters.precision,
     }
-    if parameters.explain:
-        arguments["out"] = str(panel.session.folder("saliency"))
 
     def finish(answer: Mapping[str, Any]) -> None:
         _check_present(*volumes.values(), segmentation)
-        result = StudyResult.from_dict(answer["results"])
-        nodes = show_result(study, result, volumes, segmentation)
-        saliency_volumes(study, [Path(file) for file in answer["saliency"]], volumes, nodes.folder)
-        add_weights(result, nodes.folder)
-        panel.set_result(result)
+        result = with_registration(StudyResult.from_dict(answer["results"]), panel.registration())
+        if panel.result is not None:
+            result = carry_over(panel.result, result)
+        show_result(study, result, volumes, segmentation)
+        panel.set_result(result, classified=folder)
         panel.classify.refresh()
+        if parameters.explain:
+            panel.start(panel.explain, "explain")
 
     return Prepared("classify", arguments, finish)
+
+
+def prepare_explain(panel: Panel) -> Prepared:
+    """Ask for the explanation of the panel's result; it becomes maps, tables and charts."""
+    from LiverLesionAI import mrml
+    from LiverLesionAI.outcome import with_weights_of
+    from LiverLesionAI.results import StudyResult
+
+    volumes = chosen_volumes(panel.parameters)
+    folder = panel.classified or _written(panel, "classified")[1]
+    arguments = {
+        "study": str(folder),
+        "results": panel.result.to_dict(),
+        "out": str(panel.session.folder("saliency")),
+    }
+
+    def finish(answer: Mapping[str, Any]) -> None:
+        _check_present(*volumes.values())
+        result = with_weights_of(panel.result, StudyResult.from_dict(answer["results"]))
+        item = mrml.folder_item(slicer.mrmlScene, result.study.id, beside=volumes[result.study.reference])
+        clear_explanations(result.study.id)
+        files = [Path(file) for file in answer["saliency"]]
+        saliency_volumes(result, files, answer["places"], volumes, item)
+        add_weights(result, item)
+        panel.set_result(result, classified=panel.classified)
+        panel.explain.lesion_selected(panel.classify.selected())
+
+    return Prepared("explain", arguments, finish)
+
+
+def prepare_save(panel: Panel) -> Prepared:
+    """Write study and scene for the worker, which writes the output folder."""
+    from LiverLesionAI import mrml
+
+    folder, volumes = panel.save_step.folder, chosen_volumes(panel.parameters)
+    scene = panel.session.folder("scene")
+    _, written = _written(panel, "saved")
+    mrml.save_scene_folder(slicer.mrmlScene, scene)
+    arguments = {
+        "study": str(written),
+        "results": panel.result.to_dict(),
+        "out": str(folder),
+        "scene": str(scene),
+        "instances": {
+            name: [str(file) for file in instance_files(node)]
+            for name, node in volumes.items()
+            if instance_uids(node)
+        },
+    }
+    known = set(panel.result.warnings)
+
+    def finish(answer: Mapping[str, Any]) -> None:
+        notes = [warning for warning in answer["warnings"] if warning not in known]
+        panel.save_step.saved(folder, answer["files"], notes)
+
+    return Prepared("save", arguments, finish)
 
 
 def prepare_register(panel: Panel) -> Prepared:
@@ -90,10 +146,23 @@ def prepare_register(panel: Panel) -> Prepared:
     def finish(answer: Mapping[str, Any]) -> None:
         _check_present(*volumes.values())
         add_alignment(volumes, reference, answer["transforms"])
+        parameters.registration = json.dumps(answer["registration"])
         panel.align.refresh()
         panel.align.show(answer["registration"])
 
     return Prepared("register", arguments, finish)
+
+
+def _written(panel: Panel, name: str) -> tuple[Any, Path]:
+    """The study that the panel shows, and the folder of the session that it was written to."""
+    from LiverLesionAI.errors import StudyError
+    from LiverLesionAI.worker.exchange import write_study
+
+    parameters = panel.parameters
+    if parameters.segmentation is None:
+        raise StudyError("No segmentation is chosen; outline a lesion in step 3.")
+    study = study_of(chosen_volumes(parameters), parameters.segmentation, parameters.reference)
+    return study, write_study(study, panel.session.folder(name))
 
 
 def _check_present(*nodes: Any) -> None:
@@ -106,5 +175,10 @@ def _check_present(*nodes: Any) -> None:
         )
 
 
-JOBS: Mapping[str, Callable[[Any], Prepared]] = {"classify": prepare_classify, "register": prepare_register}
+JOBS: Mapping[str, Callable[[Any], Prepared]] = {
+    "register": prepare_register,
+    "classify": prepare_classify,
+    "explain": prepare_explain,
+    "save": prepare_save,
+}
 """Name of a job to what prepares it."""

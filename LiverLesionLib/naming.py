@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import slicer
-
 from LiverLesionAI.mrml import attributes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
+from LiverLesionLib.dicom_files import file_of, instance_uids
 
 _LIKE_MR = "1.2.840.10008.5.1.4.1.1.4"
-_UIDS = "DICOM.instanceUIDs"
 
 
 @dataclass(frozen=True)
@@ -120,13 +118,12 @@ def _frame(node: Any, index: int) -> Any:
 
 
 def _first_header(node: Any) -> Any:
-    uids = (node.GetAttribute(_UIDS) or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None:
+    uids = instance_uids(node)
+    file = file_of(uids[0]) if uids else None
+    if file is None:
         return None
     from LiverLesionAI.readers.dicom.headers import frames_of
     from LiverLesionAI.readers.dicom.scan import read_header
 
-    file = Path(database.fileForInstance(uids[0]))
-    dataset = read_header(file) if file.is_file() else None
+    dataset = read_header(file)
     return frames_of(dataset, file)[0] if dataset is not None else None

@@ -12,12 +12,13 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib.align_step import AlignStep
 from LiverLesionLib.classify_step import ClassifyStep
+from LiverLesionLib.decide_step import DecideStep
 from LiverLesionLib.explain_step import ExplainStep
 from LiverLesionLib.jobs import JOBS
 from LiverLesionLib.lesions_step import LesionsStep
 from LiverLesionLib.parameters import PanelParameters, chosen_volumes
 from LiverLesionLib.save_step import SaveStep
-from LiverLesionLib.scene_study import result_from_text
+from LiverLesionLib.scene_study import result_from_text, show_decisions
 from LiverLesionLib.session import Session
 from LiverLesionLib.step import Step
 from LiverLesionLib.study_step import StudyStep
@@ -43,6 +44,7 @@ class Panel:
         self.session = Session()
         self.running: Step | None = None
         self.result: Any = None
+        self.classified: Path | None = None
         self.parameters: Any = None
         self._gui_tag: int | None = None
         self._timer = qt.QTimer()
@@ -56,9 +58,10 @@ class Panel:
         self.lesions = LesionsStep(self)
         self.classify = ClassifyStep(self)
         self.explain = ExplainStep(self)
+        self.decide = DecideStep(self)
         self.save_step = SaveStep(self)
         self.steps = (
-            self.study, self.align, self.lesions, self.classify, self.explain, self.save_step,
+            self.study, self.align, self.lesions, self.classify, self.explain, self.decide, self.save_step,
         )  # fmt: skip
         self._observe_scene()
         self.refresh()
@@ -117,6 +120,7 @@ class Panel:
     def lesion_selected(self, lesion: Any) -> None:
         """A lesion was chosen in the table of results."""
         self.explain.lesion_selected(lesion)
+        self.decide.refresh()
         self.lesions.select(lesion.id)
 
     def start(self, step: Any, job: str) -> None:
@@ -163,12 +167,31 @@ class Panel:
         """Cancel what the worker does."""
         self.session.cancel()
 
-    def set_result(self, result: Any) -> None:
-        """Remember a result in the scene; None forgets it."""
-        self.result = result
-        self.parameters.result = (
-            json.dumps(result.to_dict(), ensure_ascii=False) if result is not None else ""
-        )
+    def set_result(self, result: Any, classified: Path | None = None) -> None:
+        """Remember a result in the scene; `classified` is the folder with the study as the worker saw it."""
+        self.result, self.classified = result, classified
+        self.parameters.result = json.dumps(result.to_dict(), ensure_ascii=False)
+
+    def replace_lesion(self, lesion: Any) -> None:
+        """Take over what readers have decided about a lesion, and show it."""
+        from LiverLesionAI.decisions import with_lesion
+
+        self.set_result(with_lesion(self.result, lesion), self.classified)
+        reference = chosen_volumes(self.parameters).get(self.result.study.reference)
+        show_decisions(self.result, reference, self.parameters.segmentation)
+        self.refresh()
+
+    def registration(self) -> dict[str, Any]:
+        """Return what the last alignment reported for each sequence, unless it was taken back."""
+        from LiverLesionAI.results import SequenceRegistration
+
+        if not self.parameters.registration or not self.aligned_sequences():
+            return {}
+        reports = json.loads(self.parameters.registration)
+        return {
+            name: SequenceRegistration(**{**report, "warnings": tuple(report["warnings"])})
+            for name, report in reports.items()
+        }
 
     def saliency_maps(self, lesion_id: int, weighted: bool) -> dict[str, Any]:
         """Return sequence to the saliency volume of a lesion of the result."""
@@ -196,22 +219,10 @@ class Panel:
 
         remove_alignment(chosen_volumes(self.parameters))
 
-    def save(self, folder: Path) -> tuple[Path, ...]:
-        """Write the result into an output folder; returns its files.
-
-        Raises
-        ------
-        LiverLesionError
-            If the folder cannot be used.
-        """
-        from LiverLesionLib.saving import save_result
-
-        return save_result(self, folder)
-
     def _connect_parameters(self) -> None:
         self.parameters = PanelParameters(self.logic.getParameterNode())
         self._gui_tag = self.parameters.connectGui(self.ui)
-        self.result = result_from_text(self.parameters.result)
+        self.result, self.classified = result_from_text(self.parameters.result), None
 
     def _disconnect_parameters(self) -> None:
         if self.parameters is not None:
@@ -233,7 +244,7 @@ class Panel:
         self.lesions.forget()
         self.explain.forget()
         self._disconnect_parameters()
-        self.result = None
+        self.result = self.classified = None
 
     def _scene_changed(self, caller: Any, event: str) -> None:
         self._disconnect_parameters()

@@ -15,7 +15,8 @@ SEQUENCES = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP")
 class PanelParameters:
     """Everything that a reader chose.
 
-    ``volume<SEQUENCE>`` are the volumes, `reference` names the reference sequence, `result` is the content of
+    ``volume<SEQUENCE>`` are the volumes, `reference` names the reference sequence, `reader` is who decides.
+    `registration` is what the last alignment reported for each sequence, as JSON; `result` is the content of
     ``results.json`` of the last classification with the readers' decisions.
     """
 
@@ -37,6 +38,8 @@ class PanelParameters:
     looseness: Annotated[float, WithinRange(-1.0, 1.0)] = 0.0
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    reader: str
+    registration: str
     result: str
 
 

@@ -75,7 +75,7 @@ def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentatio
     owner = segmentation.GetAttribute(attributes.STUDY)
     segmentation.RemoveAttribute(attributes.STUDY)
     nodes = show_study(scene, study, result, volumes)
-    _take_colours(segmentation, nodes.segmentation)
+    style_segments(segmentation, result)
     mrml.remove_nodes(scene, [nodes.segmentation])
     segmentation.SetAttribute(attributes.ROLE, attributes.LESIONS)
     if owner:
@@ -84,26 +84,34 @@ def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentatio
     return nodes
 
 
-def _take_colours(segmentation: Any, coloured: Any) -> None:
-    """Give segments the colours and terms of another segmentation's segments, in the same order of labels."""
-    target, source = segmentation.GetSegmentation(), coloured.GetSegmentation()
-    labels = segment_labels(segmentation)
-    for segment_id, label in labels.items():
-        answer = source.GetSegment(f"lesion_{label}")
-        if answer is None:
-            continue
-        segment = target.GetSegment(segment_id)
-        segment.SetColor(answer.GetColor())
-        tag = segment.GetTerminologyEntryTagName()
-        segment.SetTag(tag, _tag(answer, tag))
+def show_decisions(result: Any, reference: Any, segmentation: Any) -> None:
+    """Show what readers have decided: table, summary, and the segments where they are still there.
+
+    Parameters
+    ----------
+    result
+        The result with the decisions.
+    reference
+        Volume node of the reference sequence.
+    segmentation
+        The reader's segmentation node, or None.
+    """
+    from LiverLesionAI.writers.scene import show_answers
+
+    show_answers(slicer.mrmlScene, result, reference)
+    if segmentation is not None:
+        style_segments(segmentation, result)
 
 
-def _tag(segment: Any, name: str) -> str:
-    import vtk
+def style_segments(segmentation: Any, result: Any) -> None:
+    """Give segments the class that readers decided on, else the model's, as name, colour and term."""
+    from LiverLesionAI.writers.scene import lesion_segment
 
-    value = vtk.reference("")
-    segment.GetTag(name, value)
-    return str(value)
+    answers = {lesion.id: lesion for lesion in result.lesions}
+    for segment_id, label in segment_labels(segmentation).items():
+        segment = segmentation.GetSegmentation().GetSegment(segment_id)
+        if label in answers:
+            mrml.style_segment(segment, lesion_segment(label, mrml.lesion_name(segment), answers[label]))
 
 
 def segment_labels(segmentation: Any) -> dict[str, int]:
@@ -131,54 +139,94 @@ def jump_to(point_lps_mm: tuple[float, float, float], reference: Any) -> None:
         slicer.mrmlScene.GetNthNodeByClass(index, "vtkMRMLSliceNode").JumpSliceByCentering(-x, -y, z)
 
 
+def place_of(saliency: Any, lesion: Any) -> tuple[float, float, float]:
+    """Return where a lesion is to be looked at, LPS mm: its slice of largest area, else its centre.
+
+    Parameters
+    ----------
+    saliency
+        A map of the lesion, which remembers the place; or None.
+    lesion
+        The lesion's result.
+    """
+    kept = saliency.GetAttribute(attributes.PLACE) if saliency is not None else None
+    if not kept:
+        return lesion.centroid_lps_mm
+    x, y, z = map(float, kept.split())
+    return x, y, z
+
+
+def clear_explanations(study: str) -> None:
+    """Remove maps, weights and charts of a study."""
+    from LiverLesionAI.writers.scene import study_nodes
+
+    scene = slicer.mrmlScene
+    mrml.remove_nodes(
+        scene, [node for node in study_nodes(scene, study) if node.GetAttribute(attributes.LESION)]
+    )
+
+
 def saliency_volumes(
-    study: Any, files: list[Path], volumes: Mapping[str, Any], folder: int
-) -> dict[str, Any]:
+    result: Any,
+    files: list[Path],
+    places: Mapping[str, list[float]],
+    volumes: Mapping[str, Any],
+    folder: int,
+) -> None:
     """Add the saliency maps that the worker wrote.
 
     Parameters
     ----------
-    study
-        The study.
+    result
+        The result that they explain.
     files
         ``<lesion>_<SEQ>.nii.gz`` and ``<lesion>_<SEQ>_weighted.nii.gz``.
+    places
+        Lesion to the middle of its slice of largest area, LPS mm.
     volumes
         Sequence to volume node.
     folder
         The study's folder in the subject hierarchy.
-
-    Returns
-    -------
-    dict
-        ``"<lesion>_<SEQ>"`` or ``"<lesion>_<SEQ>_weighted"`` to volume node.
     """
+    scale = _saliency_colours(result.study.id) if files else None
+    for lesion in result.lesions:
+        mine = [file for file in files if file.name.startswith(f"{lesion.id}_")]
+        nodes = [_add_map(result, lesion, file, scale, volumes[result.study.reference]) for file in mine]
+        for node in nodes:
+            node.SetAttribute(attributes.PLACE, " ".join(map(repr, places[str(lesion.id)])))
+        if nodes:
+            subfolder = mrml.subfolder_item(slicer.mrmlScene, folder, f"{lesion.name}: why")
+            mrml.file_under(slicer.mrmlScene, subfolder, nodes)
+
+
+def _add_map(result: Any, lesion: Any, file: Path, scale: Any, reference: Any) -> Any:
     import SimpleITK as sitk
 
     from LiverLesionAI.explanation import palette
 
-    scene, reference = slicer.mrmlScene, volumes[study.reference]
-    if not files:
-        return {}
+    sequence, _, kind = file.name.removesuffix(".nii.gz").partition("_")[2].partition("_")
+    weighted = " weighted" if kind else ""
+    title = f"{lesion.name} {sequence} saliency{weighted}"
+    node = mrml.add_volume(slicer.mrmlScene, sitk.ReadImage(str(file)), title)
+    node.SetAttribute(attributes.STUDY, result.study.id)
+    node.SetAttribute(attributes.ROLE, attributes.SALIENCY)
+    node.SetAttribute(attributes.LESION, str(lesion.id))
+    node.SetAttribute(attributes.MAP, f"{sequence}{weighted}")
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    mrml.show_as_overlay(node, scale, palette.THRESHOLD)
+    return node
+
+
+def _saliency_colours(study: str) -> Any:
+    """The study's colours of saliency; made where it has none."""
+    from LiverLesionAI.explanation import palette
+    from LiverLesionAI.writers.scene import study_nodes
+
+    name, scene = f"{study} saliency", slicer.mrmlScene
+    found = next((node for node in study_nodes(scene, study) if node.GetName() == name), None)
+    if found is not None:
+        return found
     colours = palette.colours([value / 255 for value in range(256)])
-    scale = mrml.add_colour_scale(scene, f"{study.id} saliency", colours.tolist())
-    scale.SetAttribute(attributes.STUDY, study.id)
-    nodes = {}
-    for file in files:
-        key = file.name.removesuffix(".nii.gz")
-        lesion, _, name = key.partition("_")
-        weighted = " weighted" if name.endswith("_weighted") else ""
-        sequence = name.removesuffix("_weighted")
-        title = f"{study.lesion_name(int(lesion))} {sequence} saliency{weighted}"
-        node = mrml.add_volume(scene, sitk.ReadImage(str(file)), title)
-        node.SetAttribute(attributes.STUDY, study.id)
-        node.SetAttribute(attributes.ROLE, attributes.SALIENCY)
-        node.SetAttribute(attributes.LESION, lesion)
-        node.SetAttribute(attributes.MAP, f"{sequence}{weighted}")
-        node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-        mrml.show_as_overlay(node, scale, palette.THRESHOLD)
-        nodes[key] = node
-    for lesion_id in study.lesion_ids:
-        mine = [node for key, node in nodes.items() if key.startswith(f"{lesion_id}_")]
-        title = f"{study.lesion_name(lesion_id)}: why"
-        mrml.file_under(scene, mrml.subfolder_item(scene, folder, title), mine)
-    return nodes
+    scale = mrml.add_colour_scale(scene, name, colours.tolist())
+    scale.SetAttribute(attributes.STUDY, study)
+    return scale

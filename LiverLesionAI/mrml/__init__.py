@@ -16,12 +16,21 @@ from LiverLesionAI.mrml.scene import (
     load_scene,
     new_scene,
     nodes_of,
+    pack_scene,
     parent_transforms,
     remove_nodes,
     save_scene,
+    save_scene_folder,
     vtk_messages_logged,
 )
-from LiverLesionAI.mrml.segments import Segment, add_segmentation, labels_from_segmentation, reference_volume
+from LiverLesionAI.mrml.segments import (
+    Segment,
+    add_segmentation,
+    labels_from_segmentation,
+    lesion_name,
+    reference_volume,
+    style_segment,
+)
 from LiverLesionAI.mrml.tables import add_table, add_text
 from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
 from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views, subfolder_item
@@ -47,17 +56,21 @@ __all__ = [
     "image_from_volume",
     "in_slicer",
     "labels_from_segmentation",
+    "lesion_name",
     "load_scene",
     "new_scene",
     "nodes_of",
+    "pack_scene",
     "parent_transforms",
     "point_in_world",
     "reference_volume",
     "remove_nodes",
     "save_scene",
+    "save_scene_folder",
     "set_window",
     "show_as_overlay",
     "show_in_slice_views",
+    "style_segment",
     "subfolder_item",
     "terminology_entry",
     "transform_between",

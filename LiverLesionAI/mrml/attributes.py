@@ -16,12 +16,16 @@ LESIONS = "lesions"
 OUTLINE = "outline"
 CLASSES = "classes"
 SALIENCY = "saliency"
+ANSWERS = "answers"
 
 LESION = "LiverLesionAI.lesion"
 """Label of the lesion that a map, table or chart is about."""
 
 MAP = "LiverLesionAI.map"
 """The sequence that a saliency map lies over, followed by ``weighted`` where it is scaled by the weights."""
+
+PLACE = "LiverLesionAI.place"
+"""Middle of the slice of a lesion's largest area, LPS mm in the reference frame, separated by blanks."""
 
 INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
 """Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""

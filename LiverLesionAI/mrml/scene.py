@@ -104,6 +104,52 @@ def save_scene(scene: Node, path: Path) -> None:
         raise OutputError(f"{path} could not be written; check the free space and the rights of its folder.")
 
 
+def save_scene_folder(scene: Node, folder: Path) -> None:
+    """Write a scene and its data into an empty folder, as :func:`pack_scene` wants it.
+
+    Volumes are written uncompressed, which takes a twentieth of the time of a ``.mrb``.
+
+    Raises
+    ------
+    OutputError
+        If Slicer's writer fails.
+    """
+    compressed = []
+    for node in nodes_of(scene, "vtkMRMLVolumeNode"):
+        if node.GetStorageNode() is None:
+            node.AddDefaultStorageNode()
+        storage = node.GetStorageNode()
+        if storage is not None and storage.GetUseCompression():
+            storage.SetUseCompression(0)
+            compressed.append(storage)
+    try:
+        with vtk_messages_logged():
+            written = scene.SaveSceneToSlicerDataBundleDirectory(folder.as_posix())
+    finally:
+        for storage in compressed:
+            storage.SetUseCompression(1)
+    if not written:
+        raise OutputError(
+            f"{folder} could not be written; check the free space and the rights of its folder."
+        )
+
+
+def pack_scene(folder: Path, path: Path) -> None:
+    """Pack the folder of :func:`save_scene_folder` into one ``.mrb``; needs no Slicer.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for file in sorted(folder.rglob("*")):
+                archive.write(file, file.relative_to(folder.parent))
+    except OSError as error:
+        raise OutputError(f"{path} could not be written ({error.strerror or error}).") from error
+
+
 def load_scene(path: Path) -> Node:
     """Read a ``.mrml`` or ``.mrb`` file into a new scene.
 

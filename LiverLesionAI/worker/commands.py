@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import DicomError, LiverLesionError, OutputError
 from LiverLesionAI.pipeline import DEFAULT_MODEL
 from LiverLesionAI.progress import Progress
+from LiverLesionAI.stopwatch import Stopwatch
+from LiverLesionAI.worker.workshop import Workshop
 
 if TYPE_CHECKING:
-    from LiverLesionAI.inference import Classifier
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.study import Study
 
-KEPT_WEIGHTS_BYTES = 2**31
-"""A model whose folds together are larger on disk is read anew, fold by fold, for every request."""
-
-
-@dataclass
-class Workshop:
-    """What the worker keeps between requests: the model that was used last, ready to classify."""
-
-    _key: tuple[str, str, str] | None = None
-    _classifier: Classifier | None = field(default=None, repr=False)
-
-    def classifier(self, model: str, device: str, precision: str) -> Classifier:
-        """Return a model, loaded already if it was the last one and has not been changed on disk.
-
-        Raises
-        ------
-        BundleError
-            If there is no such model.
-        ConfigError
-            If device or precision is not possible.
-        """
-        from LiverLesionAI.bundles import load_bundle
-        from LiverLesionAI.inference import Classifier
-
-        bundle = load_bundle(model)
-        key = (bundle.sha256, device, precision)
-        if self._classifier is None or self._key != key:
-            self._classifier = None
-            small = sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
-            self._classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=small)
-            self._key = key
-        return self._classifier
+NO_SOURCE = "{sequence} cannot be traced to its DICOM instances: {reason}"
+CHANGED = (
+    "{names} changed after the study was classified; what stands beside the results is as it was when saved"
+)
+NO_EXPLANATION = "figures and maps were not written: {reason}"
 
 
 def load(
@@ -117,28 +93,131 @@ def classify(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
-    out: str | None = None,
 ) -> dict[str, Any]:
-    """Classify the lesions of a study and, where `out` is given, explain the answers.
+    """Classify the lesions of a study; ``results`` is the content of ``results.json``, without explanations.
 
-    ``results`` is the content of ``results.json``; ``saliency`` names the maps written to `out`, as in the
-    output folder of ``liverlesionai classify``.
+    What it takes to explain the answers is kept until the next classification.
     """
-    from LiverLesionAI.pipeline import analyse_with
-    from LiverLesionAI.stopwatch import Stopwatch
     from LiverLesionAI.worker.exchange import read_study
-    from LiverLesionAI.writers.saliency import write_saliency
 
     stopwatch = Stopwatch()
     with stopwatch.time("read"):
         progress("read", 0.0)
         opened = read_study(study, mask)
-    classifier = shop.classifier(model, device, precision)
-    outcome = analyse_with(
-        classifier, opened, saliency=out is not None, progress=progress, stopwatch=stopwatch
-    )
-    maps = write_saliency(outcome.explanations, _folder(out)) if out is not None else ()
-    return {"results": outcome.result.to_dict(), "saliency": [str(file) for file in maps]}
+    result = shop.classify(opened, shop.classifier(model, device, precision), progress, stopwatch)
+    return {"results": result.to_dict()}
+
+
+def explain(
+    shop: Workshop, progress: Progress, *, study: str, results: Mapping[str, Any], out: str
+) -> dict[str, Any]:
+    """Explain the answers of ``classify``: saliency maps, sequence weights.
+
+    Parameters
+    ----------
+    study
+        The study that was classified; it is read where this process did not classify it last.
+    results
+        What ``classify`` answered, with whatever readers have decided since.
+    out
+        Folder for the maps, as in the output folder of ``liverlesionai classify``.
+
+    Returns
+    -------
+    dict
+        ``results`` with the weights; ``saliency``, the files; ``places``, lesion to the middle of its slice
+        of largest area (LPS mm, reference frame).
+    """
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.writers.saliency import write_saliency
+
+    outcome = shop.explain(StudyResult.from_dict(results), study, progress)
+    maps = write_saliency(outcome.explanations, _folder(out))
+    places = {
+        str(each.lesion.lesion_id): list(each.slice_centre_lps_mm(each.largest_slice))
+        for each in outcome.explanations
+    }
+    return {
+        "results": outcome.result.to_dict(),
+        "saliency": [str(file) for file in maps],
+        "places": places,
+    }
+
+
+def save(
+    shop: Workshop,
+    progress: Progress,
+    *,
+    study: str,
+    results: Mapping[str, Any],
+    out: str,
+    scene: str | None = None,
+    instances: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Write the output folder of ``liverlesionai classify``.
+
+    Parameters
+    ----------
+    study, results
+        See :func:`explain`.
+    out
+        Output folder; it appears complete or not at all.
+    scene
+        Folder of the scene that is open in Slicer (:func:`LiverLesionAI.mrml.save_scene_folder`); by default
+        a scene is made.
+    instances
+        Sequence to the DICOM files that it was loaded from, for segmentation and structured report.
+
+    Returns
+    -------
+    dict
+        ``files`` written, relative to `out`, and all ``warnings`` of the result.
+    """
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.writers.output import files_below, output_folder
+    from LiverLesionAI.writers.result import write_result
+
+    result = StudyResult.from_dict(results)
+    opened = read_study(study)
+    warnings = _changes(opened, result)
+    opened, untraced = _traced(opened, instances or {})
+    warnings += untraced
+    explanations: tuple[Any, ...] = ()
+    if any(lesion.sequence_weights for lesion in result.lesions):
+        try:
+            explanations = shop.explain(result, study, progress).explanations
+        except LiverLesionError as error:
+            warnings.append(NO_EXPLANATION.format(reason=error))
+    result = replace(result, warnings=(*result.warnings, *warnings))
+    stopwatch = Stopwatch(dict(result.provenance.seconds))
+    open_scene = Path(scene) if scene is not None else None
+    with output_folder(out) as folder:
+        written = write_result(opened, result, folder, stopwatch, progress, explanations, open_scene)
+        return {"files": [str(file) for file in files_below(folder)], "warnings": list(written.warnings)}
+
+
+def _changes(study: Study, result: StudyResult) -> list[str]:
+    """A warning where images or outlines are not those that were classified."""
+    from LiverLesionAI.fingerprint import input_fingerprints
+
+    before, now = result.provenance.inputs, input_fingerprints(study)
+    names = [name for name in before if before[name] != now.get(name)]
+    return [CHANGED.format(names=", ".join(names))] if names else []
+
+
+def _traced(study: Study, instances: Mapping[str, Sequence[str]]) -> tuple[Study, list[str]]:
+    """The study with its sequences' DICOM sources, and a warning for each that cannot be found."""
+    from LiverLesionAI.readers.dicom.instances import source_of
+
+    images, warnings = dict(study.images), []
+    for name, files in instances.items():
+        try:
+            source = source_of(images[name].image, [Path(file) for file in files])
+            images[name] = replace(images[name], dicom=source)
+        except DicomError as error:
+            warnings.append(NO_SOURCE.format(sequence=name, reason=str(error).rstrip(".")))
+    return replace(study, images=images), warnings
 
 
 def segment(
@@ -188,5 +267,7 @@ COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "identify": identify,
     "register": register,
     "classify": classify,
+    "explain": explain,
+    "save": save,
     "segment": segment,
 }

@@ -22,8 +22,9 @@ from typing import IO, Any
 import LiverLesionAI
 from LiverLesionAI.errors import LiverLesionError
 from LiverLesionAI.worker import protocol
-from LiverLesionAI.worker.commands import COMMANDS, Workshop
+from LiverLesionAI.worker.commands import COMMANDS
 from LiverLesionAI.worker.protocol import Done, Event, Failed, ProgressMade, Ready, Request
+from LiverLesionAI.worker.workshop import Workshop
 
 PROGRESS_INTERVAL_S = 0.05
 CANCELLED_MESSAGE = "Cancelled."

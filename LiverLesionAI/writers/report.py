@@ -13,11 +13,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import (
+    CLASS_TASK,
+    PHANTOM_NOTICE,
+    Decision,
+    LesionResult,
+    StudyResult,
+    TaskResult,
+)
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import task_classes
-from LiverLesionAI.writers.volumes import CLASS_TASK
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -154,6 +161,7 @@ def _lesion(lesion: LesionResult, picture: str | None, folds: int) -> dict[str, 
         "warnings": lesion.warnings,
         "tasks": lesion.tasks,
         "answers": [_answer(name, task) for name, task in tasks.items()],
+        "readers": _readers(lesion),
         "picture": picture,
         "probabilities": [{"task": name, "rows": _rows(task, folds)} for name, task in tasks.items()],
         "weights": _weights(lesion),
@@ -170,7 +178,11 @@ def _headline(lesion: LesionResult) -> str:
     if not lesion.tasks:
         return ""
     name, task = next(iter(_ordered(lesion).items()))
-    return _answer(name, task)["title"]
+    model, decided = _answer(name, task)["title"], decided_class(lesion)
+    if lesion.reader is None:
+        return model
+    readers = f"{decided.title} (readers)" if decided is not None else "readers differ"
+    return f"{model} (model), {readers}"
 
 
 def _answer(name: str, task: TaskResult) -> dict[str, str]:
@@ -179,12 +191,45 @@ def _answer(name: str, task: TaskResult) -> dict[str, str]:
     return {"task": name, "title": title, "percent": f"p = {task.probabilities[task.predicted]:.2f}"}
 
 
+def _readers(lesion: LesionResult) -> list[dict[str, str]]:
+    """The model's answer, then the readers', in rows of one shape."""
+    reading, answer = lesion.reader, lesion.kind
+    if reading is None or answer is None:
+        return []
+    names = [(f"Reader {number}", each) for number, each in enumerate(reading.decisions, start=1)]
+    names += [("Settled", reading.settled)] if reading.settled is not None else []
+    binary = next((task.predicted for task in lesion.tasks.values() if task.taxonomy == "binary"), "–")
+    model = {**_class_cells(answer.taxonomy, answer.predicted), "who": "Model", "malignancy": binary}
+    return [model, *(_decision_row(title, decision) for title, decision in names)]
+
+
+def _decision_row(title: str, decision: Decision) -> dict[str, str]:
+    return {
+        **_class_cells(decision.taxonomy, decision.diagnosis),
+        "who": f"{title}: {decision.reader}" if decision.reader else title,
+        "malignancy": {True: "malignant", False: "benign", None: "–"}[decision.malignant],
+        "how": "accepted" if decision.is_accepted else f"instead of {decision.model_class}",
+        "reason": decision.reason,
+        "time": decision.time,
+    }
+
+
+def _class_cells(taxonomy_name: str, class_name: str) -> dict[str, str]:
+    taxonomy = taxonomy_named(taxonomy_name)
+    shown = taxonomy.classes[taxonomy.index(class_name)]
+    return {"title": shown.title, "colour": _css(shown.colour), "how": "", "reason": "", "time": ""}
+
+
+def _css(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def _rows(task: TaskResult, folds: int) -> list[dict[str, Any]]:
     classes = taxonomy_named(task.taxonomy).classes
     return [
         {
             "title": each.title,
-            "colour": "#{:02x}{:02x}{:02x}".format(*each.colour),
+            "colour": _css(each.colour),
             "probability": task.probabilities[each.name],
             "spread": task.fold_std.get(each.name) if folds > 1 else None,
             "predicted": each.name == task.predicted,

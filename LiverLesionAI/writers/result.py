@@ -30,8 +30,32 @@ def write_result(
     stopwatch: Stopwatch,
     progress: Progress = silent,
     explanations: Sequence[LesionExplanation] = (),
+    scene: Path | None = None,
 ) -> StudyResult:
-    """Write every output of a classified study; returns the result with the time this took."""
+    """Write every output of a classified study; returns the result with the time this took.
+
+    Parameters
+    ----------
+    study, result
+        The study and its result.
+    folder
+        Exists already.
+    stopwatch
+        Goes on from the time already spent.
+    progress
+        Told how far the work is.
+    explanations
+        Of the study's lesions; without them no figures and maps are written.
+    scene
+        Folder of the scene that is open in Slicer (:func:`LiverLesionAI.mrml.save_scene_folder`); by default
+        a scene is made.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    from LiverLesionAI import mrml
     from LiverLesionAI.writers.dicom import write_dicom
     from LiverLesionAI.writers.figures import write_figures
     from LiverLesionAI.writers.registration import write_checkerboards
@@ -49,7 +73,7 @@ def write_result(
     with stopwatch.time("write"):
         progress("write", 0.0)
         write_volumes(study, result, folder)
-        if result.registration:
+        if result.registration or any(image.transform for image in study.images.values()):
             write_checkerboards(study, folder / "figures")
         progress("write", 0.3)
         if explanations:
@@ -57,7 +81,10 @@ def write_result(
         if explanations and not missing:
             figures = write_figures(explanations, result, folder / "figures")
         progress("write", 0.6)
-        write_scene(study, result, folder / "scene.mrb", explanations)
+        if scene is None:
+            write_scene(study, result, folder / "scene.mrb", explanations)
+        else:
+            mrml.pack_scene(scene, folder / "scene.mrb")
         progress("write", 0.9)
         try:
             write_dicom(study, result, folder)

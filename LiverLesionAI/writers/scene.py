@@ -11,12 +11,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
+from LiverLesionAI.decisions import decided_class, in_words
 from LiverLesionAI.mrml import Node, Segment, attributes
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
+from LiverLesionAI.results import CLASS_TASK, PHANTOM_NOTICE, LesionResult, StudyResult
 from LiverLesionAI.study import Study, lesion_geometry
-from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
+from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
-from LiverLesionAI.writers.volumes import CLASS_TASK, lesion_classes
+from LiverLesionAI.writers.volumes import lesion_classes
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
@@ -103,9 +104,7 @@ def show_study(
     _add_outlines(scene, study, volumes)
     if result is not None:
         classes, colours = _add_classes(scene, study, result, reference)
-        lesions = lesion_table(result)
-        table = _mark(mrml.add_table(scene, f"{study.id} lesions", lesions.columns, lesions.rows), study)
-        text = _mark(mrml.add_text(scene, _title(result), result_text(result)), study)
+        table, text = show_answers(scene, result, reference)
     saliency = _add_saliency(scene, study, explanations, reference)
     folder = mrml.folder_item(scene, study.id, beside=reference)
     mrml.file_under(scene, folder, study_nodes(scene, study.id))
@@ -113,6 +112,36 @@ def show_study(
         title = f"{study.lesion_name(lesion_id)}: why"
         mrml.file_under(scene, mrml.subfolder_item(scene, folder, title), nodes.nodes)
     return StudyNodes(folder, volumes, segmentation, classes, colours, table, text, saliency)
+
+
+def show_answers(scene: Node, result: StudyResult, reference: Node) -> tuple[Node, Node]:
+    """Put the table of answers and their summary into a scene, in the place of those shown before.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    result
+        What came out, with what readers decided.
+    reference
+        Volume node of the reference sequence: they stand beside it in the subject hierarchy.
+
+    Returns
+    -------
+    table, text : Node
+    """
+    earlier = study_nodes(scene, result.study.id)
+    mrml.remove_nodes(
+        scene, [node for node in earlier if node.GetAttribute(attributes.ROLE) == attributes.ANSWERS]
+    )
+    lesions = lesion_table(result)
+    table = mrml.add_table(scene, f"{result.study.id} lesions", lesions.columns, lesions.rows)
+    text = mrml.add_text(scene, _title(result), result_text(result))
+    for node in (table, text):
+        node.SetAttribute(attributes.STUDY, result.study.id)
+        node.SetAttribute(attributes.ROLE, attributes.ANSWERS)
+    mrml.file_under(scene, mrml.folder_item(scene, result.study.id, beside=reference), (table, text))
+    return table, text
 
 
 def study_nodes(scene: Node, study_id: str) -> list[Node]:
@@ -187,7 +216,10 @@ def _add_lesions(scene: Node, study: Study, result: StudyResult | None, referenc
     if study.lesions is None:
         return None
     answers = {lesion.id: lesion for lesion in result.lesions} if result else {}
-    segments = [_segment(study, lesion_id, answers.get(lesion_id)) for lesion_id in study.lesion_ids]
+    segments = [
+        lesion_segment(lesion_id, study.lesion_name(lesion_id), answers.get(lesion_id))
+        for lesion_id in study.lesion_ids
+    ]
     node = mrml.add_segmentation(scene, study.lesions, f"{study.id} lesion outlines", segments, reference)
     node.SetAttribute(attributes.ROLE, attributes.LESIONS)
     return _mark(node, study)
@@ -196,7 +228,7 @@ def _add_lesions(scene: Node, study: Study, result: StudyResult | None, referenc
 def _add_outlines(scene: Node, study: Study, volumes: Mapping[str, Node]) -> None:
     """Outlines drawn on single sequences, kept but not shown."""
     for name, outline in study.outlines.items():
-        segments = [_segment(study, lesion_id, None) for lesion_id in study.lesion_ids]
+        segments = [lesion_segment(lesion_id, study.lesion_name(lesion_id)) for lesion_id in study.lesion_ids]
         title = f"{study.id} outlines on {name}"
         node = mrml.add_segmentation(scene, outline, title, segments, volumes[name])
         node.SetAttribute(attributes.ROLE, attributes.OUTLINE)
@@ -230,29 +262,35 @@ def _add_saliency(
     return add_saliency(scene, study, explanations, reference)
 
 
-def _segment(study: Study, lesion_id: int, answer: LesionResult | None) -> Segment:
-    name = study.lesion_name(lesion_id)
-    lesion_class = None if answer is None else _class_of(answer)
-    if lesion_class is None:
-        title = name if answer is None else f"{name}: not classified"
-        return Segment(lesion_id, title, _UNCLASSIFIED_COLOUR, lesion=name)
-    code = lesion_class.code or mrml.LESION
-    return Segment(lesion_id, f"{name}: {lesion_class.name}", lesion_class.colour, code, name)
+def lesion_segment(label: int, name: str, answer: LesionResult | None = None) -> Segment:
+    """How a lesion shows as a segment: in the class that readers decided on, else in the model's.
 
-
-def _class_of(lesion: LesionResult) -> LesionClass | None:
-    """Class of a lesion in task ``type``, else in its first task; None where it has no answer."""
-    if not lesion.tasks:
-        return None
-    task = lesion.tasks.get(CLASS_TASK) or next(iter(lesion.tasks.values()))
-    taxonomy = taxonomy_named(task.taxonomy)
-    return taxonomy.classes[taxonomy.index(task.predicted)]
+    Parameters
+    ----------
+    label
+        Value in the label image.
+    name
+        The lesion's own name.
+    answer
+        What came out; None where it has not been asked for.
+    """
+    if answer is None:
+        return Segment(label, name, _UNCLASSIFIED_COLOUR, lesion=name)
+    shown, whose = decided_class(answer), " (reader)"
+    if shown is None and answer.kind is not None:
+        taxonomy = taxonomy_named(answer.kind.taxonomy)
+        shown = taxonomy.classes[taxonomy.index(answer.kind.predicted)]
+        whose = " (readers differ)" if answer.reader is not None else ""
+    if shown is None:
+        return Segment(label, f"{name}: not classified", _UNCLASSIFIED_COLOUR, lesion=name)
+    return Segment(label, f"{name}: {shown.name}{whose}", shown.colour, shown.code or mrml.LESION, name)
 
 
 def _lesion_line(lesion: LesionResult) -> str:
     tasks = lesion.tasks.values()
     answers = [f"{task.predicted} ({task.probabilities[task.predicted]:.2f})" for task in tasks]
-    return f"{lesion.name}, {lesion.diameter_mm:.0f} mm: {', '.join(answers) or 'not classified'}"
+    line = f"{lesion.name}, {lesion.diameter_mm:.0f} mm: {', '.join(answers) or 'not classified'}"
+    return f"{line}; {in_words(lesion.reader)}" if lesion.reader is not None else line
 
 
 def _title(result: StudyResult) -> str:

@@ -126,6 +126,8 @@ def _add_map(
     node = mrml.add_volume(scene, image, f"{lesion} {name} saliency{suffix}")
     node.SetAttribute(attributes.ROLE, attributes.SALIENCY)
     node.SetAttribute(attributes.MAP, f"{name}{suffix}")
+    place = explanation.slice_centre_lps_mm(explanation.largest_slice)
+    node.SetAttribute(attributes.PLACE, " ".join(map(repr, place)))
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
     mrml.show_as_overlay(node, scale, palette.THRESHOLD)
     return node

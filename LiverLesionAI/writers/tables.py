@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from LiverLesionAI.decisions import in_words
 from LiverLesionAI.results import LesionResult, StudyResult
 
 Cell = str | int | float | None
@@ -53,25 +54,41 @@ def prediction_table(
     -------
     Table
         ``study_id, patient_id, lesion, truth``, then for each task ``pred_<task>`` and
-        ``prob_<task>_<class>``. None where a lesion has no answer or the truth is unknown.
+        ``prob_<task>_<class>``. None where a lesion has no answer or the truth is unknown. Where readers have
+        decided, ``reader_1``, ``reader_2`` (their classes) and ``reader_final`` (what holds) follow.
     """
     tasks, truth = task_classes(result) if tasks is None else tasks, truth or {}
     columns = ["study_id", "patient_id", "lesion", "truth"]
     for task, classes in tasks.items():
         columns += [f"pred_{task}", *(f"prob_{task}_{name}" for name in classes)]
+    readers = _reader_count(result)
+    if readers:
+        columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
     rows = (
-        (result.study.id, patient_id, lesion.id, truth.get(lesion.id), *_answers(lesion, tasks))
+        (
+            result.study.id,
+            patient_id,
+            lesion.id,
+            truth.get(lesion.id),
+            *_answers(lesion, tasks),
+            *(_diagnoses(lesion, readers) if readers else ()),
+        )
         for lesion in result.lesions
     )
     return Table(tuple(columns), tuple(rows))
 
 
 def lesion_table(result: StudyResult) -> Table:
-    """One row a lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001)."""
+    """One row a lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001).
+
+    Where readers have decided, a column tells in words what.
+    """
     tasks = task_classes(result)
     columns = ["lesion", "name", "diameter (mm)", "volume (ml)"]
     for task, classes in tasks.items():
         columns += [task, *(f"p({name})" for name in classes)]
+    is_read = bool(_reader_count(result))
+    columns += ["readers"] if is_read else []
     rows = (
         (
             lesion.id,
@@ -79,6 +96,7 @@ def lesion_table(result: StudyResult) -> Table:
             round(lesion.diameter_mm, 1),
             round(lesion.volume_ml, 2),
             *(round(cell, 3) if isinstance(cell, float) else cell for cell in _answers(lesion, tasks)),
+            *([in_words(lesion.reader) if lesion.reader else None] if is_read else []),
         )
         for lesion in result.lesions
     )
@@ -111,6 +129,19 @@ def _answers(lesion: LesionResult, tasks: Mapping[str, tuple[str, ...]]) -> list
         cells.append(task.predicted if task else None)
         cells += [task.probabilities[each] if task else None for each in classes]
     return cells
+
+
+def _reader_count(result: StudyResult) -> int:
+    """How many readers decided about a lesion at most."""
+    return max((len(each.reader.decisions) for each in result.lesions if each.reader), default=0)
+
+
+def _diagnoses(lesion: LesionResult, readers: int) -> list[Cell]:
+    """The class of each reader, and the one that holds."""
+    reading = lesion.reader
+    said = [each.diagnosis for each in reading.decisions] if reading else []
+    final = reading.final if reading else None
+    return [*said, *[None] * (readers - len(said)), final.diagnosis if final else None]
 
 
 def _text(cell: Cell) -> str:

@@ -12,12 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.results import StudyResult
+from LiverLesionAI.results import CLASS_TASK, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
-
-CLASS_TASK = "type"
-"""The task whose classes ``lesion_classes.nii.gz`` shows."""
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:

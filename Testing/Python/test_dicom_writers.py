@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from made_studies import answer, centres, directions, grid, made_result, made_study
 from pydicom.sr.codedict import codes
 
+from LiverLesionAI import decisions
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.phantom.dicom import write_dicom_study
 from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
@@ -204,10 +205,44 @@ def test_objects_are_valid(written: tuple[Study, StudyResult, Path, Path], tmp_p
     files.append(write_parametric_map(study, result, _saliency(study), tmp_path / "pm.dcm", title="saliency"))
     kinds = ("Segmentation", "ComprehensiveSR", "ParametricMap")
     for file, kind in zip(files, kinds, strict=True):
-        checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
-        lines = (checked.stdout + checked.stderr).splitlines()
-        assert kind in lines
-        assert not [line for line in lines if line.startswith("Error")]
+        _check_valid(file, kind)
+
+
+def test_report_tells_what_readers_decided(
+    written: tuple[Study, StudyResult, Path, Path], tmp_path: Path
+) -> None:
+    study, result, *_ = written
+    first = decisions.override(result.lesions[0], "FNH", "Ada^Reader", reason="central scar")
+    lesion = decisions.settle(decisions.accept(first), "FNH", reason="agreed")
+    _, file = write_dicom(study, decisions.with_lesion(result, lesion), tmp_path)
+    group, other = _groups(file)
+    asked = [
+        (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue, item)
+        for item in group[0].ContentSequence
+        if item.ValueType == "CODE" and item.RelationshipType == "CONTAINS"
+    ]
+    fnh, hcc = "278527001", "109841003"
+    read = [(name, value) for name, value, _ in asked if name in ("read type", "settled type")]
+    assert read == [("read type", fnh), ("read type", hcc), ("settled type", fnh)]
+    assert ("predicted type", hcc) in {(name, value) for name, value, _ in asked}
+    named, unnamed = (item for name, _, item in asked if name == "read type")
+    observer, name = named.ContentSequence
+    assert observer.ConceptCodeSequence[0].CodeMeaning == "Person"
+    assert name.PersonName == "Ada Reader^"
+    assert "ContentSequence" not in unnamed
+    assert any("central scar" in comment for comment in _comments(group[0].ContentSequence))
+    assert not any(e.name.value == "read type" for e in other.get_qualitative_evaluations())
+    _check_valid(file, "ComprehensiveSR")
+
+
+def _check_valid(file: Path, kind: str) -> None:
+    """Have the Debian package dicom3tools judge a file, where it is installed."""
+    if not shutil.which("dciodvfy"):
+        return
+    checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+    lines = (checked.stdout + checked.stderr).splitlines()
+    assert kind in lines
+    assert not [line for line in lines if line.startswith("Error")]
 
 
 def test_same_result_same_bytes(written: tuple[Study, StudyResult, Path, Path], tmp_path: Path) -> None:

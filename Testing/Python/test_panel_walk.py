@@ -44,6 +44,7 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
 
     predicted = taxonomy_named(kind.taxonomy).classes[taxonomy_named(kind.taxonomy).index(kind.predicted)]
     segment = panel.parameters.segmentation.GetSegmentation().GetNthSegment(0)
+    assert segment.GetName() == f"lesion 1: {kind.predicted}"
     assert [round(255 * value) for value in segment.GetColor()] == list(predicted.colour)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
     maps = panel.saliency_maps(lesion.id, weighted=False)
@@ -78,12 +79,16 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
 
     ui.folderEdit.currentPath = str(tmp_path / "out")
     ui.saveButton.click()
+    assert ui.saveButton.text == "Cancel"
+    finish(made_desktop, widget)
     assert "✓" in ui.saveStep.text, ui.saveStatus.text
     written = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert written["lesions"][0]["tasks"]["type"]["predicted"] == kind.predicted
 
     names = {f"1_{name}{kind}.nii.gz" for name in maps for kind in ("", "_weighted")}
     assert {file.name for file in (tmp_path / "out" / "saliency").iterdir()} == names
+    assert (tmp_path / "out" / "figures" / "lesion_1.png").is_file()
+    assert "data:image/png;base64" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
     made_desktop.close_scene()
     assert panel.result is None and ui.resultsTable.rowCount == 0

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.errors import LiverLesionError
-from LiverLesionAI.pipeline import classify_study, read_study
+from LiverLesionAI.pipeline import analyse_study, classify_path, classify_study, read_study
 from LiverLesionAI.study import Study
 from LiverLesionAI.worker import exchange, protocol
 from LiverLesionAI.worker.client import Job, WorkerClient, WorkerError
@@ -159,14 +160,72 @@ def test_a_loaded_model_is_not_read_again(worker: WorkerClient, study_folder: Pa
     assert done["results"]["lesions"][0]["tasks"]
 
 
-def test_explanations_are_files(
+def _classified(worker: WorkerClient, study: Path, model: Path) -> dict[str, Any]:
+    return worker.call("classify", study=str(study), model=str(model))["results"]
+
+
+def test_explanations_follow_as_a_second_answer(
     worker: WorkerClient, study_folder: Path, model: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "saliency"
-    done = worker.call("classify", study=str(study_folder), model=str(model), out=str(out))
+    results, out = _classified(worker, study_folder, model), tmp_path / "saliency"
+    results["lesions"][0]["name"] = "renamed meanwhile"
+    told: set[str] = set()
+    done = worker.call(
+        "explain",
+        study=str(study_folder),
+        results=results,
+        out=str(out),
+        progress=lambda step, fraction: told.add(step),
+    )
     assert sorted(done["saliency"]) == sorted(str(file) for file in out.iterdir())
     assert len(done["saliency"]) == 2 * 3
-    assert set(done["results"]["lesions"][0]["sequence_weights"]["type"]) == {"T2WI", "DWI", "LAP"}
+    lesion = done["results"]["lesions"][0]
+    assert set(lesion["sequence_weights"]["type"]) == {"T2WI", "DWI", "LAP"}
+    assert lesion["name"] == "renamed meanwhile"
+    assert done["places"]["1"] == pytest.approx(lesion["centroid_lps_mm"], abs=6.0)
+    assert told == {"explain"}
+    expected = analyse_study(read_study(study_folder), load_bundle(model)).result
+    weights = json.loads(expected.to_json())["lesions"][0]["sequence_weights"]
+    assert lesion["sequence_weights"] == weights
+
+
+def test_another_process_explains_the_same(
+    worker: WorkerClient, study_folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(model.parent))
+    results = _classified(worker, study_folder, model)
+    arguments = {"study": str(study_folder), "results": results, "out": str(tmp_path)}
+    first = worker.call("explain", **arguments)["results"]
+    with WorkerClient() as fresh:
+        again = fresh.call("explain", **arguments)["results"]
+        assert again["lesions"] == first["lesions"]
+        results["lesions"][0]["tasks"]["type"]["probabilities"]["HCC"] += 0.5
+        with pytest.raises(WorkerError, match="changed since it was classified"):
+            results["provenance"]["started"] = "earlier"
+            fresh.call("explain", **arguments)
+
+
+def test_a_result_is_saved_as_classify_saves_it(
+    worker: WorkerClient, study_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    results = _classified(worker, study_folder, model)
+    arguments = {"study": str(study_folder), "out": str(tmp_path / "maps"), "results": results}
+    results = worker.call("explain", **arguments)["results"]
+    done = worker.call("save", study=str(study_folder), results=results, out=str(tmp_path / "out"))
+    classify_path(study_folder, tmp_path / "line", model=model, register=False)
+    expected = sorted(str(file.relative_to(tmp_path / "line")) for file in files_in(tmp_path / "line"))
+    assert sorted(done["files"]) == expected
+    assert not any("changed" in warning for warning in done["warnings"])
+
+    changed = sitk.ReadImage(study_folder / "lesions.nii.gz")
+    sitk.WriteImage(sitk.BinaryDilate(changed), study_folder / "lesions.nii.gz")
+    again = worker.call("save", study=str(study_folder), results=results, out=str(tmp_path / "out"))
+    assert any(warning.startswith("lesions changed") for warning in again["warnings"])
+    assert "figures/lesion_1.png" in again["files"]
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def test_a_click_becomes_a_mask(worker: WorkerClient, made: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import logging
 import os
@@ -236,6 +237,7 @@ def _vtk_kept_quiet() -> Iterator[None]:
 @contextmanager
 def desktop() -> Iterator[Desktop]:
     """Put up the desktop; everything is as it was after the block."""
+    _keep_none()
     modules_before = {name: module for name, module in sys.modules.items() if _is_ours(name)}
     slicer_before = dict(vars(slicer))
     util_before = dict(vars(slicer.util))
@@ -268,6 +270,16 @@ def desktop() -> Iterator[Desktop]:
                 delattr(target, name)
             vars(target).update(before)
         sys.path[:] = path_before
+
+
+def _keep_none() -> None:
+    """Make None immortal, as it is from Python 3.12 on.
+
+    PySide6 6.12 relies on that: every call that returns nothing takes a reference of None away, and Python
+    3.11 aborts when the last one is gone, after some thousand calls.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def _is_ours(name: str) -> bool:

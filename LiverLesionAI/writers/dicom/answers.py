@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.decisions import in_words
 from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
@@ -42,10 +43,11 @@ def type_task(lesion: LesionResult) -> TaskResult | None:
 
 
 def answer_in_words(lesion: LesionResult, result: StudyResult) -> str:
-    """The answer for people: class, probability, model."""
+    """The answer for people: class, probability, model; and what readers decided."""
     task = type_task(lesion)
     if task is None:
         return "; ".join(("not classified", *lesion.warnings))
     probability = task.probabilities[task.predicted]
     models = ", ".join(f"{model.name} {model.version}" for model in result.models)
-    return f"{predicted_class(task).title}, p = {probability:.2f}, by {models}"
+    said = f"{predicted_class(task).title}, p = {probability:.2f}, by {models}"
+    return f"{said}; {in_words(lesion.reader)}" if lesion.reader is not None else said

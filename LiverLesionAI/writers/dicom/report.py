@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import LiverLesionAI
-from LiverLesionAI.results import LesionResult, ModelSummary, StudyResult, TaskResult
+from LiverLesionAI.results import Decision, LesionResult, ModelSummary, StudyResult, TaskResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import MALIGNANT, taxonomy_named
 from LiverLesionAI.writers.dicom.answers import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         AlgorithmIdentification,
         CodedConcept,
         ComprehensiveSR,
+        ContentSequence,
         Measurement,
         ObservationContext,
         QualitativeEvaluation,
@@ -60,8 +61,10 @@ def lesion_report(
 
     A lesion's group holds its longest axial diameter, its volume, the probability of every class of every
     task, the predicted classes, and the model with its version, hash and intended use. A probability is a
-    numeric item *Probability* whose modifier *Finding* says of which class. That the results are no basis for
-    care, and the warnings, stand in comments of the root and of each group.
+    numeric item *Probability* whose modifier *Finding* says of which class. A reader's class stands beside
+    the model's as a finding of its own, with the reader as its observer where the name was given, and the
+    reason in a comment. That the results are no basis for care, and the warnings, stand in comments of the
+    root and of each group.
 
     Parameters
     ----------
@@ -141,9 +144,14 @@ def _lesion_group(
         finding_sites=[FindingSite(codes.SCT.Liver)],
         algorithm_id=_algorithm(result.models[0]) if result.models else None,
         measurements=[*_sizes(lesion), *_probabilities(lesion)],
-        qualitative_evaluations=list(_classes(lesion)),
+        qualitative_evaluations=[*_classes(lesion), *_readers_classes(lesion)],
     )
-    remarks = (answer_in_words(lesion, result), notice(result), *(lesion.warnings if lesion.tasks else ()))
+    remarks = (
+        answer_in_words(lesion, result),
+        notice(result),
+        *(f"{each.time}, {each.diagnosis}: {each.reason}" for each in _decisions(lesion) if each.reason),
+        *(lesion.warnings if lesion.tasks else ()),
+    )
     group[0].ContentSequence.extend(_comment(text) for text in remarks)
     return group
 
@@ -221,6 +229,46 @@ def _classes(lesion: LesionResult) -> Iterator[QualitativeEvaluation]:
         yield QualitativeEvaluation(
             name=_question(name, task), value=class_code(predicted_class(task), task.taxonomy)
         )
+
+
+def _readers_classes(lesion: LesionResult) -> Iterator[QualitativeEvaluation]:
+    """What each reader decided, and what they settled on."""
+    from highdicom.sr import QualitativeEvaluation
+
+    for decision in _decisions(lesion):
+        is_settled = lesion.reader is not None and decision is lesion.reader.settled
+        question = (
+            coded("settled type", SCHEME, "Type of lesion that readers settled on")
+            if is_settled
+            else coded("read type", SCHEME, "Type of lesion decided by a reader")
+        )
+        taxonomy = taxonomy_named(decision.taxonomy)
+        decided = taxonomy.classes[taxonomy.index(decision.diagnosis)]
+        finding = QualitativeEvaluation(name=question, value=class_code(decided, taxonomy.name))
+        if decision.reader:
+            finding[0].ContentSequence = _person(decision.reader)
+        yield finding
+
+
+def _decisions(lesion: LesionResult) -> list[Decision]:
+    if lesion.reader is None:
+        return []
+    return [each for each in (*lesion.reader.decisions, lesion.reader.settled) if each is not None]
+
+
+def _person(name: str) -> ContentSequence:
+    """A person as the observer of one finding (PS3.16 TID 1003)."""
+    from highdicom.sr import CodeContentItem, ContentSequence, PnameContentItem, RelationshipTypeValues
+    from pydicom.sr.codedict import codes
+
+    context = RelationshipTypeValues.HAS_OBS_CONTEXT
+    plain = name.translate(str.maketrans("^=\\", "   "))
+    return ContentSequence(
+        [
+            CodeContentItem(codes.DCM.ObserverType, codes.DCM.Person, context),
+            PnameContentItem(codes.DCM.PersonObserverName, f"{plain[: TEXT_LIMIT - 1]}^", context),
+        ]
+    )
 
 
 def _question(name: str, task: TaskResult) -> CodedConcept:

@@ -1,0 +1,141 @@
+"""What the worker keeps between requests, so that nothing is loaded or computed twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.progress import Progress
+from LiverLesionAI.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from LiverLesionAI.inference import Classifier
+    from LiverLesionAI.outcome import Classified, Outcome
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.study import Study
+
+KEPT_WEIGHTS_BYTES = 2**31
+"""A model whose folds together are larger on disk is read anew, fold by fold, for every request."""
+
+SAME_PROBABILITY = 0.02
+"""Two runs whose probabilities are no further apart gave the same answer: as far as precisions may differ."""
+
+
+@dataclass
+class Workshop:
+    """The model that was used last, ready to classify; what was classified last, and its explanation."""
+
+    _key: tuple[str, str, str] | None = None
+    _classifier: Classifier | None = field(default=None, repr=False)
+    _classified: Classified | None = field(default=None, repr=False)
+    _outcome: Outcome | None = field(default=None, repr=False)
+
+    def classifier(self, model: str, device: str, precision: str) -> Classifier:
+        """Return a model, loaded already if it was the last one and has not been changed on disk.
+
+        Raises
+        ------
+        BundleError
+            If there is no such model.
+        ConfigError
+            If device or precision is not possible.
+        """
+        from LiverLesionAI.bundles import load_bundle
+        from LiverLesionAI.inference import Classifier
+
+        bundle = load_bundle(model)
+        key = (bundle.sha256, device, precision)
+        if self._classifier is None or self._key != key:
+            self._classifier = None
+            small = sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
+            self._classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=small)
+            self._key = key
+        return self._classifier
+
+    def classify(
+        self, study: Study, classifier: Classifier, progress: Progress, stopwatch: Stopwatch
+    ) -> StudyResult:
+        """Classify a study and keep what it takes to explain the answers."""
+        from LiverLesionAI.pipeline import classify_with
+
+        self._classified = self._outcome = None
+        self._classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
+        return self._classified.result
+
+    def explain(self, result: StudyResult, folder: str | Path, progress: Progress) -> Outcome:
+        """Explain a result of the study in a folder.
+
+        What was classified before the one kept, or by another process, is classified again first.
+
+        Returns
+        -------
+        Outcome
+            The result as given, with the weights; and the explanations.
+
+        Raises
+        ------
+        StudyError
+            If study and model do not give that result any more.
+        BundleError
+            If the model is not there any more.
+        """
+        from LiverLesionAI.outcome import with_weights_of
+        from LiverLesionAI.pipeline import explain_with
+
+        if self._outcome is None or _run_of(self._outcome.result) != _run_of(result):
+            classifier = self._classifier_of(result)
+            classified = self._classified
+            if classified is None or _run_of(classified.result) != _run_of(result):
+                classified = self._classify_again(result, folder, classifier, progress)
+            self._outcome = explain_with(classifier, classified, progress=progress)
+        return replace(self._outcome, result=with_weights_of(result, self._outcome.result))
+
+    def _classifier_of(self, result: StudyResult) -> Classifier:
+        """The model that gave a result."""
+        model, provenance, last = result.models[0], result.provenance, self._classifier
+        wanted = (model, provenance.device, provenance.precision)
+        if last and (last.bundle.summary, last.execution.device, last.execution.precision) == wanted:
+            return last
+        found = self.classifier(model.name, provenance.device, provenance.precision)
+        if found.bundle.summary != model:
+            raise StudyError(f"Model {model.name} is not the one that classified; classify the study again.")
+        return found
+
+    def _classify_again(
+        self, result: StudyResult, folder: str | Path, classifier: Classifier, progress: Progress
+    ) -> Classified:
+        from LiverLesionAI.worker.exchange import read_study
+
+        self.classify(read_study(folder), classifier, progress, Stopwatch())
+        assert self._classified is not None
+        if not _same_answers(self._classified.result, result):
+            raise StudyError("The study has changed since it was classified; classify it again.")
+        self._classified = replace(self._classified, result=result)
+        return self._classified
+
+
+def _run_of(result: StudyResult) -> tuple[Any, ...]:
+    """What tells one classification from another, whatever has been added to its result since."""
+    return (result.study.id, result.models, result.provenance.started, result.provenance.inputs)
+
+
+def _same_answers(first: StudyResult, second: StudyResult) -> bool:
+    """Whether two results say the same of the same lesions."""
+    if _answered(first) != _answered(second):
+        return False
+    return all(
+        abs(probability - two.tasks[task].probabilities[name]) <= SAME_PROBABILITY
+        for one, two in zip(first.lesions, second.lesions, strict=True)
+        for task in one.tasks
+        for name, probability in one.tasks[task].probabilities.items()
+    )
+
+
+def _answered(result: StudyResult) -> list[tuple[int, dict[str, list[str]]]]:
+    """Lesions, their tasks and the classes of each."""
+    return [
+        (lesion.id, {name: list(task.probabilities) for name, task in lesion.tasks.items()})
+        for lesion in result.lesions
+    ]

@@ -1,0 +1,252 @@
+"""The main panel after the answer: explaining, deciding, saving, each with what the reader may do wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from panel_desktop import assigned_panel, classify, finish, our_nodes, worker_desktop
+
+from LiverLesionAI.study import Study
+from LiverLesionAI.taxonomy import taxonomy_named
+
+_WORDS = 'seen together; größer, 100 % "sure" <T2> & co'
+
+
+@pytest.fixture(scope="module")
+def made_desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One desktop, so that the worker stays warm from test to test."""
+    with worker_desktop(tmp_path_factory.mktemp("models")) as made:
+        yield made
+
+
+@pytest.fixture
+def widget(made_desktop: Any, ball_study: Callable[..., Study]) -> Iterator[Any]:
+    """The panel on a study of one ball, classified without explanations."""
+    made = assigned_panel(made_desktop, ball_study())
+    made.ui.explainCheck.checked = False
+    classify(made_desktop, made)
+    yield made
+    made.ui.explainCheck.checked = True
+    assert made_desktop.taken_slot_errors() == []
+
+
+def _others(widget: Any) -> list[str]:
+    """Classes that the model did not name."""
+    kind = widget.panel.result.lesions[0].kind
+    return [name for name in taxonomy_named(kind.taxonomy).names if name != kind.predicted]
+
+
+def _choose(widget: Any, name: str, reader: str, reason: str) -> None:
+    ui = widget.ui
+    ui.diagnosisCombo.setCurrentIndex(ui.diagnosisCombo.findText(name))
+    ui.readerEdit.text, ui.reasonEdit.text = reader, reason
+
+
+def _segment(widget: Any) -> Any:
+    return widget.panel.parameters.segmentation.GetSegmentation().GetNthSegment(0)
+
+
+def _table_node() -> Any:
+    import slicer
+
+    (node,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    return node
+
+
+def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None:
+    ui, kind = widget.ui, widget.panel.result.lesions[0].kind
+    assert kind.predicted in ui.decideLabel.text and "0 of 1" in ui.decideStatus.text
+    assert ui.diagnosisCombo.currentText == kind.predicted
+    assert not ui.settleButton.enabled and not ui.takeBackButton.enabled
+    nodes = our_nodes()
+    ui.readerEdit.text = "Ada"
+    ui.acceptButton.click()
+    assert "✓" in ui.decideStep.text, ui.decideStatus.text
+    (decision,) = widget.panel.result.lesions[0].reader.decisions
+    assert (decision.reader, decision.diagnosis) == ("Ada", kind.predicted)
+    assert _segment(widget).GetName() == f"lesion 1: {kind.predicted} (reader)"
+    assert ui.decisionsTable.item(0, 2).text() == kind.predicted
+    assert "Ada" in ui.decisionsTable.item(0, 2).toolTip()
+    assert ui.resultsTable.currentRow() == 0 and our_nodes() == nodes
+    assert "Ada" in _table_node().GetCellText(0, _table_node().GetColumnIndex("readers"))
+    ui.takeBackButton.click()
+    assert widget.panel.result.lesions[0].reader is None
+    assert _segment(widget).GetName() == f"lesion 1: {kind.predicted}"
+    assert "0 of 1" in ui.decideStatus.text and not ui.takeBackButton.enabled
+
+
+def test_two_readers_differ_settle_and_are_remembered(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
+    ui, panel = widget.ui, widget.panel
+    first, second = _others(widget)[:2]
+    _choose(widget, first, "Ada", "")
+    ui.overrideButton.click()
+    assert "!" in ui.decideStep.text and "reason" in ui.decideStatus.text
+    _choose(widget, first, "Ada", "bright in T2")
+    ui.overrideButton.click()
+    assert "✓" in ui.decideStep.text, ui.decideStatus.text
+    colour = taxonomy_named("W7").classes[taxonomy_named("W7").index(first)].colour
+    assert [round(255 * value) for value in _segment(widget).GetColor()] == list(colour)
+
+    _choose(widget, second, "Ada", "on second thoughts")
+    ui.overrideButton.click()
+    assert "Ada has decided" in ui.decideStatus.text
+    _choose(widget, second, "Ben", "washout")
+    ui.overrideButton.click()
+    assert "differ on lesion 1" in ui.decideStatus.text
+    assert ui.settleButton.enabled and not ui.acceptButton.enabled
+    assert "readers differ" in _segment(widget).GetName()
+    assert ui.decisionsTable.item(0, 4).text() == "open"
+    _choose(widget, second, "Ben", _WORDS)
+    ui.settleButton.click()
+    assert "✓" in ui.decideStep.text, ui.decideStatus.text
+    decided = panel.result.lesions[0].reader
+    assert decided.settled.diagnosis == second and decided.settled.reader == "Ada and Ben"
+
+    classify(made_desktop, widget)
+    assert panel.result.lesions[0].reader == decided
+    assert _segment(widget).GetName() == f"lesion 1: {second} (reader)"
+
+    ui.folderEdit.currentPath = str(tmp_path / "out")
+    ui.saveButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.saveStep.text, ui.saveStatus.text
+    row = next(csv.DictReader((tmp_path / "out" / "results.csv").open(encoding="utf-8")))
+    assert (row["reader_1"], row["reader_2"], row["reader_final"]) == (first, second, second)
+    assert "seen together; größer" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    made_desktop.close_scene()
+    assert ui.decisionsTable.rowCount == 0 and not ui.acceptButton.enabled
+    made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
+    made_desktop.settle(300)
+    assert panel.result.lesions[0].reader == decided
+    assert decided.settled.reason == _WORDS
+    assert ui.decisionsTable.item(0, 4).text() == second
+    assert ui.readerEdit.text == "Ben"
+
+
+def test_a_decision_on_another_outline_is_told_not_kept(made_desktop: Any, widget: Any) -> None:
+    import slicer
+
+    ui, panel = widget.ui, widget.panel
+    ui.readerEdit.text = "Ada"
+    ui.acceptButton.click()
+    segmentation, volume = panel.parameters.segmentation, panel.parameters.volumeT2WI
+    segment = segmentation.GetSegmentation().GetNthSegmentID(0)
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, volume)
+    voxels[:, :, : voxels.nonzero()[2].min() + 3] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, segment, volume)
+    classify(made_desktop, widget)
+    assert panel.result.lesions[0].reader is None
+    assert "Ada" in ui.classifyStatus.text and "outline has changed" in ui.classifyStatus.text
+
+
+def test_classes_are_shown_before_they_are_explained(made_desktop: Any, widget: Any) -> None:
+    ui, panel = widget.ui, widget.panel
+    ui.explainCheck.checked = True
+    ui.classifyButton.click()
+    assert made_desktop.wait(lambda: panel.running is panel.explain, 60)
+    assert "✓" in ui.classifyStep.text and ui.classifyButton.text == "Classify"
+    assert ui.resultsTable.rowCount == 1 and ui.explainButton.text == "Cancel"
+    assert ui.acceptButton.enabled
+    ui.acceptButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.explainStep.text, ui.explainStatus.text
+    lesion = panel.result.lesions[0]
+    assert lesion.reader is not None and lesion.sequence_weights
+    assert json.loads(panel.parameters.result)["lesions"][0]["reader"]
+
+
+def test_cancelling_the_explanation_keeps_the_classes(made_desktop: Any, widget: Any) -> None:
+    ui, panel = widget.ui, widget.panel
+    nodes = our_nodes()
+    ui.explainButton.click()
+    assert ui.explainButton.text == "Cancel" and not ui.classifyButton.enabled
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert "classes stay" in ui.explainStatus.text
+    assert ui.resultsTable.rowCount == 1 and our_nodes() == nodes
+    assert not panel.result.lesions[0].sequence_weights
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.explainStep.text, ui.explainStatus.text
+    explained = our_nodes()
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert our_nodes() == explained
+
+
+def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: Any) -> None:
+    import slicer
+
+    from LiverLesionAI.mrml import attributes
+
+    ui, panel = widget.ui, widget.panel
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    node = panel.saliency_maps(1, weighted=False)["LAP"]
+    node.SetAttribute(attributes.PLACE, "61.0 72.0 53.0")
+    ui.overlayCombo.setCurrentIndex(ui.overlayCombo.findText("LAP"))
+    ui.layoutButton.click()
+    ui.overlayButton.click()
+    view = slicer.mrmlScene.GetSingletonNode("LiverDWI", "vtkMRMLSliceNode")
+    shown = [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    assert shown == pytest.approx([-61.0, -72.0, 53.0])
+
+
+def test_a_folder_of_somebody_else_is_left_alone(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    widget.ui.folderEdit.currentPath = str(tmp_path)
+    widget.ui.saveButton.click()
+    finish(made_desktop, widget)
+    assert "no earlier output" in widget.ui.saveStatus.text
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+class _Database:
+    """Slicer's DICOM database as far as the panel asks it."""
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        self._files = files
+
+    def fileForInstance(self, uid: str) -> str:  # noqa: N802
+        """Return the file of an instance, empty where it is not known."""
+        return str(self._files.get(uid, ""))
+
+
+def test_studies_from_dicom_get_segmentation_and_report(
+    made_desktop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pydicom
+    import slicer
+    from dicom_phantoms import phantom, study_from_dicom
+
+    from LiverLesionAI.phantom.dicom import write_dicom_study
+
+    write_dicom_study(phantom(), tmp_path / "in", vendor="siemens", layout="separate", distractors=False)
+    study = study_from_dicom(tmp_path / "in", "siemens", "separate")
+    widget = assigned_panel(made_desktop, study)
+    ui, panel, known = widget.ui, widget.panel, {}
+    for name in ("T2WI", "LAP"):
+        node, files = panel.parameters.getValue(f"volume{name}"), study.images[name].dicom.files
+        uids = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID): file for file in files}
+        node.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
+        known |= uids if name == "T2WI" else dict(list(uids.items())[1:])
+    monkeypatch.setattr(slicer, "dicomDatabase", _Database(known), raising=False)
+    ui.explainCheck.checked = False
+    classify(made_desktop, widget)
+    ui.folderEdit.currentPath = str(tmp_path / "out")
+    ui.saveButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.saveStep.text, ui.saveStatus.text
+    assert "LAP cannot be traced" in ui.saveStatus.text and "files of 1 of" in ui.saveStatus.text
+    assert "T2WI" not in ui.saveStatus.text
+    report = pydicom.dcmread(tmp_path / "out" / "dicom" / "sr.dcm")
+    first = pydicom.dcmread(study.images["T2WI"].dicom.files[0], stop_before_pixels=True)
+    assert report.StudyInstanceUID == first.StudyInstanceUID
+    assert (tmp_path / "out" / "dicom" / "seg.dcm").is_file()
+    ui.explainCheck.checked = True
+    assert made_desktop.taken_slot_errors() == []
