@@ -71,6 +71,11 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
     table.visible = bool(rows)
 
 
+def set_value(table: qt.QTableWidget, row: int, column: int, value: float) -> None:
+    """Change a bar that is shown already; `value` is 0 to 1."""
+    table.cellWidget(row, column).setValue(round(100 * value))
+
+
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
     if isinstance(cell, Bar):
         table.setCellWidget(row, column, _bar(cell))

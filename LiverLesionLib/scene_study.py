@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import slicer
 
 from LiverLesionAI import mrml
 from LiverLesionAI.mrml import attributes
+from LiverLesionLib.outlines import outline_nodes
 
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -30,7 +33,7 @@ def study_of(volumes: Mapping[str, Any], lesions: Any, reference: str) -> Any:
     volumes
         Sequence to volume node.
     lesions
-        Segmentation node, or None.
+        Segmentation node, or None. What was outlined on single sequences comes with it.
     reference
         The reference sequence.
 
@@ -50,11 +53,13 @@ def study_of(volumes: Mapping[str, Any], lesions: Any, reference: str) -> Any:
         raise StudyError(
             "No sequence is assigned as the reference; press Assign sequences or choose volumes."
         )
-    return study_from_nodes(study_id(volumes[reference]), "Slicer scene", volumes, lesions, reference)
+    outlines = outline_nodes(volumes) if lesions is not None else {}
+    name = study_id(volumes[reference])
+    return study_from_nodes(name, "Slicer scene", volumes, lesions, reference, outlines)
 
 
 def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentation: Any) -> Any:
-    """Put a result beside the study's nodes; the reader's segmentation stays and takes the classes' colours.
+    """Put a result beside the study's nodes; the reader's outlines stay and take the classes' colours.
 
     Parameters
     ----------
@@ -72,27 +77,38 @@ def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentatio
     from LiverLesionAI.writers.scene import show_study
 
     scene = slicer.mrmlScene
-    owner = segmentation.GetAttribute(attributes.STUDY)
-    segmentation.RemoveAttribute(attributes.STUDY)
-    nodes = show_study(scene, study, result, volumes)
-    _take_colours(segmentation, nodes.segmentation)
+    drawn = [segmentation, *outline_nodes(volumes).values()]
+    with _kept(drawn):
+        nodes = show_study(scene, replace(study, outlines={}), result, volumes)
+    for node in drawn:
+        _take_colours(node, nodes.segmentation, mrml.segment_labels(segmentation))
     mrml.remove_nodes(scene, [nodes.segmentation])
     segmentation.SetAttribute(attributes.ROLE, attributes.LESIONS)
-    if owner:
-        segmentation.SetAttribute(attributes.STUDY, owner)
-    mrml.file_under(scene, nodes.folder, [segmentation])
+    mrml.file_under(scene, nodes.folder, drawn)
     return nodes
 
 
-def _take_colours(segmentation: Any, coloured: Any) -> None:
-    """Give segments the colours and terms of another segmentation's segments, in the same order of labels."""
+@contextmanager
+def _kept(nodes: Sequence[Any]) -> Iterator[None]:
+    """Keep nodes when their study is shown anew: for the while they do not belong to it."""
+    owners = [node.GetAttribute(attributes.STUDY) for node in nodes]
+    for node in nodes:
+        node.RemoveAttribute(attributes.STUDY)
+    try:
+        yield
+    finally:
+        for node, owner in zip(nodes, owners, strict=True):
+            if owner:
+                node.SetAttribute(attributes.STUDY, owner)
+
+
+def _take_colours(segmentation: Any, coloured: Any, labels: Mapping[str, int]) -> None:
+    """Give segments the colours and terms of the lesions that they are; `labels` is segment ID to lesion."""
     target, source = segmentation.GetSegmentation(), coloured.GetSegmentation()
-    labels = segment_labels(segmentation)
     for segment_id, label in labels.items():
-        answer = source.GetSegment(f"lesion_{label}")
-        if answer is None:
+        segment, answer = target.GetSegment(segment_id), source.GetSegment(f"lesion_{label}")
+        if segment is None or answer is None:
             continue
-        segment = target.GetSegment(segment_id)
         segment.SetColor(answer.GetColor())
         tag = segment.GetTerminologyEntryTagName()
         segment.SetTag(tag, _tag(answer, tag))
@@ -104,16 +120,6 @@ def _tag(segment: Any, name: str) -> str:
     value = vtk.reference("")
     segment.GetTag(name, value)
     return str(value)
-
-
-def segment_labels(segmentation: Any) -> dict[str, int]:
-    """Return segment ID to the label that the segment has in the study's label image."""
-    node = segmentation.GetSegmentation()
-    ids = [node.GetNthSegmentID(index) for index in range(node.GetNumberOfSegments())]
-    labels = [node.GetSegment(segment_id).GetLabelValue() for segment_id in ids]
-    if len(set(labels)) < len(labels):
-        labels = list(range(1, len(ids) + 1))
-    return dict(zip(ids, labels, strict=True))
 
 
 def result_from_text(text: str) -> Any:

@@ -6,6 +6,7 @@ only one that imports ``slicer``. It runs inside Slicer and, without the desktop
 """
 
 from LiverLesionAI.mrml.colours import LESION, add_colour_table, terminology_entry
+from LiverLesionAI.mrml.nudges import Nudge, read_nudge, set_nudge_centre, write_nudge
 from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, show_as_overlay
 from LiverLesionAI.mrml.plots import add_bar_chart
 from LiverLesionAI.mrml.scene import (
@@ -21,15 +22,22 @@ from LiverLesionAI.mrml.scene import (
     save_scene,
     vtk_messages_logged,
 )
-from LiverLesionAI.mrml.segments import Segment, add_segmentation, labels_from_segmentation, reference_volume
+from LiverLesionAI.mrml.segments import (
+    Segment,
+    add_segmentation,
+    labels_from_segmentation,
+    reference_volume,
+    segment_labels,
+)
 from LiverLesionAI.mrml.tables import add_table, add_text
 from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
 from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views, subfolder_item
-from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window
+from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window, slice_number
 
 __all__ = [
     "LESION",
     "Node",
+    "Nudge",
     "Segment",
     "add_bar_chart",
     "add_colour_legend",
@@ -52,14 +60,19 @@ __all__ = [
     "nodes_of",
     "parent_transforms",
     "point_in_world",
+    "read_nudge",
     "reference_volume",
     "remove_nodes",
     "save_scene",
+    "segment_labels",
+    "set_nudge_centre",
     "set_window",
     "show_as_overlay",
     "show_in_slice_views",
+    "slice_number",
     "subfolder_item",
     "terminology_entry",
     "transform_between",
     "vtk_messages_logged",
+    "write_nudge",
 ]

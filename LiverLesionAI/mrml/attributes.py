@@ -16,6 +16,9 @@ LESIONS = "lesions"
 OUTLINE = "outline"
 CLASSES = "classes"
 SALIENCY = "saliency"
+REGISTRATION = "registration"
+NUDGE = "nudge"
+COMPARISON = "comparison"
 
 LESION = "LiverLesionAI.lesion"
 """Label of the lesion that a map, table or chart is about."""
@@ -25,3 +28,6 @@ MAP = "LiverLesionAI.map"
 
 INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
 """Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""
+
+AGREEMENT = "LiverLesionAI.agreement"
+"""On a registration's transform: its last stage, then the agreement with the reference before and after."""

@@ -183,10 +183,7 @@ def _i18n() -> ModuleType:
 def _new_scene() -> Any:
     from LiverLesionAI.mrml import new_scene
 
-    scene = new_scene()
-    for name in ("vtkMRMLSegmentEditorNode",):
-        scene.RegisterNodeClass(getattr(slicer, name)())
-    return scene
+    return new_scene()
 
 
 def _follow_in_subject_hierarchy(scene: Any) -> Callable[[], Any]:
