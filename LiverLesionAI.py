@@ -27,6 +27,7 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
 
 from LiverLesionLib.logic import StudyLogic  # noqa: E402
 from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
+from LiverLesionLib.sample_data import register_sample_data  # noqa: E402
 
 
 class LiverLesionAI(ScriptedLoadableModule):
@@ -47,6 +48,7 @@ class LiverLesionAI(ScriptedLoadableModule):
             "Implements Wang et al. 2021 (doi:10.1186/s13244-021-01117-z). The supplied model is trained on "
             "digital phantoms."
         )
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class LiverLesionAIWidget(ModuleWidget):

@@ -77,7 +77,7 @@ def remove_alignment(volumes: Mapping[str, Any]) -> None:
 
 
 def agreement(volume: Any) -> tuple[str, float | None, float | None] | None:
-    """Return what a registration did to a volume: last stage, agreement before and after; None if none did."""
+    """Return a registration's last stage, and the agreement before and after; None without one."""
     from LiverLesionAI.mrml import attributes
 
     node = _own(volume, attributes.REGISTRATION)

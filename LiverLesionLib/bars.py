@@ -73,7 +73,7 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
 
 def set_value(table: qt.QTableWidget, row: int, column: int, value: float) -> None:
     """Change a bar that is shown already; `value` is 0 to 1."""
-    table.cellWidget(row, column).setValue(round(100 * value))
+    _fill_bar(table.cellWidget(row, column), value)
 
 
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
@@ -91,8 +91,12 @@ def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
 def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
-    bar.setValue(round(100 * cell.value))
-    bar.setFormat(f"{100 * cell.value:.0f} %")
+    _fill_bar(bar, cell.value)
     bar.styleSheet = _STYLE.format(*cell.colour)
     bar.toolTip = cell.tip
     return bar
+
+
+def _fill_bar(bar: qt.QProgressBar, value: float) -> None:
+    bar.setValue(round(100 * value))
+    bar.setFormat(f"{100 * value:.0f} %")

@@ -147,7 +147,7 @@ class StudyLogic:
 
 
 def _sequence_candidates() -> list[Any]:
-    """Volumes of the scene that may be sequences: no labels, no saliency maps."""
+    """Volumes of the scene that may be sequences: no labels, nothing that was computed."""
     from LiverLesionAI import mrml
     from LiverLesionAI.mrml import attributes
 
@@ -155,7 +155,7 @@ def _sequence_candidates() -> list[Any]:
         node
         for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
         if not node.IsA("vtkMRMLLabelMapVolumeNode")
-        and node.GetAttribute(attributes.ROLE) != attributes.SALIENCY
+        and node.GetAttribute(attributes.ROLE) in attributes.SOURCES
     ]
 
 

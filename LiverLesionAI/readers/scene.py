@@ -153,7 +153,8 @@ def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
     unknown = []
     nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
     for node in sorted(nodes, key=lambda node: node.GetAttribute(attributes.SEQUENCE) is None):
-        if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(attributes.ROLE) == attributes.SALIENCY:
+        is_source = node.GetAttribute(attributes.ROLE) in attributes.SOURCES
+        if node.IsA("vtkMRMLLabelMapVolumeNode") or not is_source:
             continue
         marked = node.GetAttribute(attributes.SEQUENCE)
         sequence = marked if marked in SEQUENCES else sequence_named(node.GetName())

@@ -20,7 +20,7 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from desktop_harness import parameters, pythonqt, scripted
+from desktop_harness import parameters, pythonqt, sample_data, scripted
 from desktop_harness.api import NotImitated, check_member
 from desktop_harness.application import Application, Modules
 from desktop_harness.pythonqt import QtClass, qt_module, wrap
@@ -268,7 +268,7 @@ def desktop() -> Iterator[Desktop]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in ("qt", "ctk", "LiverLesionAI") or name.startswith(
+    return name in ("qt", "ctk", "SampleData", "LiverLesionAI") or name.startswith(
         ("LiverLesion", "slicer.i18n", "slicer.Scripted", "slicer.parameter", "slicer.packaging")
     )
 
@@ -278,6 +278,7 @@ def _install(made: Desktop, scene: Any) -> None:
     layout.SetSingletonTag("vtkMRMLLayoutNode")
     sys.modules["qt"] = qt_module("qt", STAND_INS)
     sys.modules["ctk"] = qt_module("ctk", STAND_INS)
+    sys.modules["SampleData"] = sample_data.module()
     members: dict[str, Any] = {
         "app": Application(layout),
         "modules": Modules(),
