@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 SEED = 800_012
 CLASSES = ("HCC", "cyst", "metastasis")
 MISALIGNED_MM = (12.0, 3.0)
-"""Bounds of the rigid and of the smooth displacement between sequences, so that there is something to align."""
+"""Bounds of the rigid and of the smooth displacement between sequences: something is left to align."""
 _INTERVAL_MS = 100
 _MAKE = """
 import sys

@@ -175,7 +175,9 @@ def test_further_modules_load_in_any_order(name: str, order: str) -> None:
     lines = {
         "main first": f"main = load('LiverLesionAI'); further = load({name!r})",
         "main last": f"further = load({name!r}); main = load('LiverLesionAI')",
-        "library first": f"import LiverLesionAI.patches; further = load({name!r}); main = load('LiverLesionAI')",
+        "library first": (
+            f"import LiverLesionAI.patches; further = load({name!r}); main = load('LiverLesionAI')"
+        ),
     }[order]
     code = f"""{STAND_INS}{LOAD}{lines}
 from LiverLesionAI.patches import extract_patches

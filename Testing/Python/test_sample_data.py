@@ -72,6 +72,7 @@ def test_what_goes_wrong_is_told(made_desktop: Any, monkeypatch: pytest.MonkeyPa
 
 def test_the_console_waits_for_the_phantom(made_desktop: Any) -> None:
     import slicer
+
     from LiverLesionLib.sample_data import load_phantom
 
     volumes = load_phantom()

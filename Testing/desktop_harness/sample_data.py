@@ -42,13 +42,11 @@ class SampleDataLogic:
         checksums: Any = None,
     ) -> None:
         """Add a source to ``slicer.modules.sampleDataSources``."""
-        if isinstance(uris, str):
-            uris, fileNames, nodeNames = [uris], [fileNames], [nodeNames]
-        if not len(uris) == len(fileNames) == len(nodeNames):
+        given = (uris, fileNames, nodeNames)
+        fields = [[each] for each in given] if isinstance(uris, str) else given
+        if len(set(map(len, fields))) != 1:
             raise ValueError("All fields of sample data source must have the same length")
-        source = SampleDataSource(
-            str(sampleName), uris, fileNames, nodeNames, thumbnailFileName, customDownloader
-        )
+        source = SampleDataSource(str(sampleName), *fields, thumbnailFileName, customDownloader)
         slicer.modules.sampleDataSources.setdefault(category, []).append(source)
 
 
