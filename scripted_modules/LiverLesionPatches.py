@@ -1,8 +1,8 @@
 """The scripted module LiverLesionPatches of 3D Slicer: what a network sees of each lesion, and data sets.
 
 A thin front on :mod:`LiverLesionAI.patches` and :mod:`LiverLesionAI.writers.dataset`: patch, annotation
-channel and label become volumes in the place where they were cut; a study with a class for each lesion becomes
-part of a folder that ``liverlesionai train`` reads.
+channel and label become volumes in the place where they were cut; a study with a class for each lesion
+becomes part of a folder that ``liverlesionai train`` reads.
 """
 
 import sys

@@ -35,7 +35,8 @@ class LiverSequenceRegistration(ScriptedLoadableModule):
         parent.helpText = _(
             "Aligns the sequences of a liver study with one of them, around the lesions or everywhere: "
             "shift, rigid, affine, deformable, each kept only where it makes the images more alike. The "
-            "volumes come to lie under transform nodes; the result can be compared, nudged by hand and undone."
+            "volumes come to lie under transform nodes; the result can be compared, nudged by hand and "
+            "undone."
         )
         parent.acknowledgementText = _("Built on SimpleITK's registration framework.")
 
