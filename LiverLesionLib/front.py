@@ -36,6 +36,7 @@ class Front:
         self.widget, self.ui, self.logic = widget, ui, logic
         self.session = Session()
         self.running: Step | None = None
+        self.is_shown = True
         self.parameters: Any = None
         self._gui_tag: int | None = None
         self._timer = qt.QTimer()
@@ -68,6 +69,7 @@ class Front:
 
     def enter(self) -> None:
         """The module is shown."""
+        self.is_shown = True
         if self.parameters is None:
             self.connect_parameters()
         for step in self.steps:
@@ -76,6 +78,7 @@ class Front:
 
     def exit(self) -> None:
         """The module is hidden."""
+        self.is_shown = False
         if self.parameters is not None:
             for step in self.steps:
                 step.exit()
@@ -89,8 +92,9 @@ class Front:
         self.session.close()
 
     def refresh_soon(self) -> None:
-        """Refresh once after a burst of changes."""
-        self._timer.start()
+        """Refresh once after a burst of changes; a hidden panel does so when it is shown again."""
+        if self.is_shown:
+            self._timer.start()
 
     def refresh(self) -> None:
         """Let every step show what the scene says."""
