@@ -23,11 +23,11 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin  # noqa: E402
 
 from LiverLesionLib.logic import StudyLogic  # noqa: E402
+from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
+from LiverLesionLib.sample_data import register_sample_data  # noqa: E402
 
 
 class LiverLesionAI(ScriptedLoadableModule):
@@ -48,48 +48,18 @@ class LiverLesionAI(ScriptedLoadableModule):
             "Implements Wang et al. 2021 (doi:10.1186/s13244-021-01117-z). The supplied model is trained on "
             "digital phantoms."
         )
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
-class LiverLesionAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class LiverLesionAIWidget(ModuleWidget):
     """The panel; its steps are in ``LiverLesionLib``."""
 
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.panel = None
-
-    def setup(self):
-        """Build the panel."""
-        ScriptedLoadableModuleWidget.setup(self)
+    def make_panel(self):
+        """Make the panel of seven steps."""
         from LiverLesionLib.panel import Panel
 
-        widget = slicer.util.loadUI(self.resourcePath("UI/LiverLesionAI.ui"))
-        self.layout.addWidget(widget)
-        self.ui = slicer.util.childWidgetVariables(widget)
-        widget.setMRMLScene(slicer.mrmlScene)
         self.logic = LiverLesionAILogic()
-        self.panel = Panel(self, self.ui, self.logic)
-
-    def enter(self):
-        """The module is shown."""
-        self.panel.enter()
-
-    def exit(self):
-        """The module is hidden."""
-        self.panel.exit()
-
-    def cleanup(self):
-        """Let go of the scene and end the background worker."""
-        if self.panel is not None:
-            self.panel.close()
-        self.removeObservers()
-
-    def onReload(self):  # noqa: N802
-        """Forget the library too, so that it is read again."""
-        for name in [name for name in sys.modules if name.startswith(("LiverLesionAI.", "LiverLesionLib"))]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
+        return Panel(self, self.ui, self.logic)
 
 
 class LiverLesionAILogic(ScriptedLoadableModuleLogic, StudyLogic):

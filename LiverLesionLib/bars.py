@@ -86,6 +86,11 @@ def class_colours(taxonomy: str) -> dict[str, tuple[int, int, int]]:
     return {each.name: each.colour for each in taxonomy_named(taxonomy).classes}
 
 
+def set_value(table: qt.QTableWidget, row: int, column: int, value: float) -> None:
+    """Change a bar that is shown already; `value` is 0 to 1."""
+    _fill_bar(table.cellWidget(row, column), value)
+
+
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
     if isinstance(cell, Bar):
         table.setCellWidget(row, column, _bar(cell))
@@ -100,8 +105,12 @@ def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
 def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
-    bar.setValue(round(100 * cell.value))
-    bar.setFormat(f"{100 * cell.value:.0f} %")
+    _fill_bar(bar, cell.value)
     bar.styleSheet = _STYLE.format(*cell.colour)
     bar.toolTip = cell.tip
     return bar
+
+
+def _fill_bar(bar: qt.QProgressBar, value: float) -> None:
+    bar.setValue(round(100 * value))
+    bar.setFormat(f"{100 * value:.0f} %")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from LiverLesionLib.scene_study import clear_explanations, saliency_volumes, sho
 from LiverLesionLib.weights import add_weights
 
 if TYPE_CHECKING:
+    from LiverLesionLib.front import Front
     from LiverLesionLib.panel import Panel
 
 
@@ -122,33 +122,33 @@ def prepare_save(panel: Panel) -> Prepared:
     return Prepared("save", arguments, finish)
 
 
-def prepare_register(panel: Panel) -> Prepared:
+def prepare_register(panel: Front) -> Prepared:
     """Write the study without its earlier alignment; the answer becomes transform nodes."""
     from dataclasses import replace
 
     from LiverLesionAI.worker.exchange import write_study
-    from LiverLesionLib.alignment import add_alignment, own_transform
+    from LiverLesionLib.alignment import add_alignment, aligned_sequences
 
-    parameters = panel.parameters
+    parameters, scope = panel.parameters, panel.registration_scope
     volumes, reference = chosen_volumes(parameters), parameters.reference
-    has_lesions = parameters.segmentation is not None and bool(panel.logic.lesions(parameters.segmentation))
-    study = study_of(volumes, parameters.segmentation if has_lesions else None, reference)
-    own = {name for name, node in volumes.items() if own_transform(node) is not None}
+    study = study_of(volumes, parameters.segmentation if scope == "lesion" else None, reference)
+    own = aligned_sequences(volumes)
     images = {n: replace(image, transform=None) if n in own else image for n, image in study.images.items()}
     study = replace(study, images=images)
     arguments = {
         "study": str(write_study(study, panel.session.folder("study"))),
         "out": str(panel.session.folder("registration")),
         "transform": parameters.transform,
-        "scope": "lesion" if has_lesions else "volume",
+        "scope": scope,
     }
 
     def finish(answer: Mapping[str, Any]) -> None:
+        import SimpleITK as sitk
+
         _check_present(*volumes.values())
-        add_alignment(volumes, reference, answer["transforms"])
-        parameters.registration = json.dumps(answer["registration"])
-        panel.align.refresh()
-        panel.align.show(answer["registration"])
+        transforms = {name: sitk.ReadTransform(file) for name, file in answer["transforms"].items()}
+        add_alignment(volumes, reference, transforms, answer["registration"])
+        panel.registered()
 
     return Prepared("register", arguments, finish)
 

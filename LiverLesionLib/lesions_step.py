@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib import bars
 from LiverLesionLib.one_click import OneClick
+from LiverLesionLib.outline_controls import OutlineControls
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import jump_to
 from LiverLesionLib.step import DONE, TODO, Step
@@ -24,10 +25,11 @@ class LesionsStep(Step):
         super().__init__(panel, panel.ui.lesionsStep, panel.ui.lesionsStatus)
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
-        bars.prepare(self.ui.lesionTable, [_("Lesion"), _("Diameter"), _("Volume"), _("Place")], 0)
+        columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Centre (mm)"), _("Slice")]
+        bars.prepare(self.ui.lesionTable, columns, 0)
         self._set_up_editor()
-        self.one_click = OneClick(self)
-        self._rows: list[Any] = []
+        self.rows: list[Any] = []
+        self.one_click, self.outlines = OneClick(self), OutlineControls(self)
         self._observed: Any = None
 
     def _set_up_editor(self) -> None:
@@ -44,56 +46,74 @@ class LesionsStep(Step):
 
     def exit(self) -> None:
         """The module is hidden: leave the mouse to others."""
+        self.outlines.choose(0)
         self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.removeViewObservations()
 
     def forget(self) -> None:
         """The scene closes."""
         self.one_click.forget()
+        self.outlines.forget()
         self.ui.segmentEditor.setMRMLSegmentEditorNode(None)
         self._observe(None)
 
     def refresh(self) -> None:
         """Measure the lesions again."""
-        self._bind_editor()
         self.one_click.refresh()
         node = self.parameters.segmentation
         self._observe(node)
-        self._rows = []
-        if node is None:
-            bars.fill(self.ui.lesionTable, ())
-            self.say(TODO, _("Choose or create a segmentation; each lesion is one segment of it."))
-            return
+        self.rows = []
         with self.errors_told():
-            self._rows = self.panel.logic.lesions(node)
-            self._show_lesions()
+            self.rows = [] if node is None else self.panel.logic.lesions(node)
+        self.outlines.refresh()
+        self._bind_editor()
+        self._show_lesions()
 
     def _show_lesions(self) -> None:
-        rows = [
-            (
-                bars.Chip(each.name, each.colour),
-                f"{each.diameter_mm:.0f} mm",
-                f"{each.volume_ml:.1f} ml",
-                _place(each),
-            )
-            for each in self._rows
-        ]
-        bars.fill(self.ui.lesionTable, rows)
-        if not rows:
+        bars.fill(self.ui.lesionTable, [self._row(lesion) for lesion in self.rows])
+        sequence = self.outlines.sequence
+        if self.parameters.segmentation is None:
+            self.say(TODO, _("Choose or create a segmentation; each lesion is one segment of it."))
+        elif not self.rows:
             self.say(TODO, _("Outline a lesion: click it, or Add, then Paint or Draw."))
-            return
-        self.say(DONE, _("Lesions outlined: {count}.").format(count=len(rows)))
+        elif sequence and self.outlines.segmentation is None:
+            self.say(
+                DONE,
+                _("{sequence} takes the outlines of {reference}; press Correct here to change them.").format(
+                    sequence=sequence, reference=self.parameters.reference
+                ),
+            )
+        elif sequence:
+            self.say(DONE, _("The outlines below are those of {sequence} alone.").format(sequence=sequence))
+        else:
+            self.say(DONE, _("Lesions outlined: {count}.").format(count=len(self.rows)))
+
+    def _row(self, lesion: Any) -> tuple[bars.Cell, ...]:
+        from LiverLesionAI import mrml
+
+        reference = chosen_volumes(self.parameters).get(self.parameters.reference)
+        level = (
+            "" if reference is None else "{}/{}".format(*mrml.slice_number(reference, lesion.centroid_lps_mm))
+        )
+        return (
+            bars.Chip(lesion.name, lesion.colour),
+            f"{lesion.diameter_mm:.0f} mm",
+            f"{lesion.volume_ml:.1f} ml",
+            _place(lesion),
+            level,
+        )
 
     def select(self, lesion_id: int) -> None:
         """Jump to a lesion."""
         reference = chosen_volumes(self.parameters).get(self.parameters.reference)
-        for row in self._rows:
+        for row in self.rows:
             if row.id == lesion_id and reference is not None:
                 jump_to(row.centroid_lps_mm, reference)
                 self.ui.segmentEditor.setCurrentSegmentID(row.segment_id)
 
     def segmentation_to_edit(self) -> Any:
-        """Return the chosen segmentation; one is made where there is none."""
+        """Return the chosen segmentation, ready to be edited; one is made where there is none."""
+        self.outlines.choose(0)
         if self.parameters.segmentation is None:
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("Lesions"))
             node.CreateDefaultDisplayNodes()
@@ -102,25 +122,23 @@ class LesionsStep(Step):
         return self.parameters.segmentation
 
     def _row_clicked(self, row: int) -> None:
-        self.select(self._rows[row].id)
+        self.select(self.rows[row].id)
 
     def _segmentation_chosen(self, node: Any) -> None:
         self.panel.refresh_soon()
 
     def _bind_editor(self) -> None:
-        editor, node = self.ui.segmentEditor, self.parameters.segmentation
+        editor, lesions = self.ui.segmentEditor, self.parameters.segmentation
+        reference = chosen_volumes(self.parameters).get(self.parameters.reference)
+        if lesions is not None and reference is not None:
+            _tie(lesions, reference)
+        node, volume = self.outlines.segmentation or lesions, self.outlines.volume
         if editor.mrmlSegmentEditorNode() is None:
             editor.setMRMLSegmentEditorNode(self._editor_node())
         if editor.segmentationNode() is not node:
             editor.setSegmentationNode(node)
-        reference = chosen_volumes(self.parameters).get(self.parameters.reference)
-        if node is None or reference is None:
-            return
-        if node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is None:
-            node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-            node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-        if editor.sourceVolumeNode() is not reference:
-            editor.setSourceVolumeNode(reference)
+        if node is not None and volume is not None and editor.sourceVolumeNode() is not volume:
+            editor.setSourceVolumeNode(volume)
 
     def _editor_node(self) -> Any:
         scene = slicer.mrmlScene
@@ -146,6 +164,13 @@ class LesionsStep(Step):
     @vtk.calldata_type(vtk.VTK_STRING)
     def _changed(self, caller: Any, event: str, data: str = "") -> None:
         self.panel.refresh_soon()
+
+
+def _tie(segmentation: Any, reference: Any) -> None:
+    """Give a new segmentation the reference's grid and frame."""
+    if segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is None:
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+        segmentation.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
 
 
 def _place(lesion: Any) -> str:

@@ -66,7 +66,6 @@ class StudyLogic:
         """Measure the lesions of a segmentation node; empty segments are left out."""
         from LiverLesionAI import mrml
         from LiverLesionAI.study import labels_in, lesion_geometry
-        from LiverLesionLib.scene_study import segment_labels
 
         node = segmentation.GetSegmentation()
         if not node.GetNumberOfSegments():
@@ -74,7 +73,7 @@ class StudyLogic:
         image = mrml.labels_from_segmentation(segmentation).image
         present = labels_in(image)
         rows = []
-        for segment_id, label in segment_labels(segmentation).items():
+        for segment_id, label in mrml.segment_labels(segmentation).items():
             if label not in present:
                 continue
             segment, geometry = node.GetSegment(segment_id), lesion_geometry(image, label)
@@ -148,7 +147,7 @@ class StudyLogic:
 
 
 def _sequence_candidates() -> list[Any]:
-    """Volumes of the scene that may be sequences: no labels, no saliency maps."""
+    """Volumes of the scene that may be sequences: no labels, nothing that was computed."""
     from LiverLesionAI import mrml
     from LiverLesionAI.mrml import attributes
 
@@ -156,7 +155,7 @@ def _sequence_candidates() -> list[Any]:
         node
         for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
         if not node.IsA("vtkMRMLLabelMapVolumeNode")
-        and node.GetAttribute(attributes.ROLE) != attributes.SALIENCY
+        and node.GetAttribute(attributes.ROLE) in attributes.SOURCES
     ]
 
 

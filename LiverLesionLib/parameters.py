@@ -1,24 +1,18 @@
-"""What the panel remembers in the scene, so that a saved scene brings the whole panel back."""
+"""What the panels remember in the scene, so that a saved scene brings them back."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 SEQUENCES = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP")
-"""The sequences that the panel has a selector for, in its order."""
+"""The sequences that a panel has a selector for, in its order."""
 
 
-@parameterNodeWrapper
-class PanelParameters:
-    """Everything that a reader chose.
-
-    ``volume<SEQUENCE>`` are the volumes, `reference` names the reference sequence, `reader` is who decides.
-    `registration` is what the last alignment reported for each sequence, as JSON; `result` is the content of
-    ``results.json`` of the last classification with the readers' decisions.
-    """
+class StudyParameters:
+    """The study that a reader chose: a volume for each sequence, the lesions, the reference sequence."""
 
     volumeT2WI: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
     volumeDWI: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
@@ -30,6 +24,16 @@ class PanelParameters:
     volumeHBP: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
     segmentation: slicer.vtkMRMLSegmentationNode
     reference: str
+
+
+@parameterNodeWrapper
+class PanelParameters(StudyParameters):
+    """Everything that a reader chose in the main panel.
+
+    `reader` is who decides; `result` is the content of ``results.json`` of the last classification with
+    the readers' decisions.
+    """
+
     transform: str = "bspline"
     model: str
     device: str = "auto"
@@ -39,11 +43,40 @@ class PanelParameters:
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     reader: str
-    registration: str
     result: str
 
 
-def chosen_volumes(parameters: PanelParameters) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
+@parameterNodeWrapper
+class RegistrationParameters(StudyParameters):
+    """Everything that a reader chose in the registration's panel."""
+
+    transform: str = "bspline"
+    around_lesions: bool = True
+    resample: bool = False
+
+
+@parameterNodeWrapper
+class PatchParameters(StudyParameters):
+    """Everything that a reader chose in the patches' panel; `diagnoses` is JSON, segment ID to class."""
+
+    study_name: str
+    patient: str
+    diagnoses: str
+
+
+def chosen_volumes(parameters: Any) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
     """Return sequence to volume node for the sequences that have one."""
     nodes = {name: parameters.getValue(f"volume{name}") for name in SEQUENCES}
     return {name: node for name, node in nodes.items() if node is not None}
+
+
+def connect_widgets(parameters: Any, ui: Any) -> int:
+    """Connect every widget that names a parameter in its property ``SlicerParameterName``.
+
+    Returns
+    -------
+    int
+        For ``disconnectGui``; the wrapper's own ``connectGui`` keeps it to itself.
+    """
+    named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+    return parameters.connectParametersToGui({name: widget for name, widget in named.items() if name})

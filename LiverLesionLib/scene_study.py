@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import slicer
 
 from LiverLesionAI import mrml
 from LiverLesionAI.mrml import attributes
+from LiverLesionLib.outlines import outline_nodes
 
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -30,7 +33,7 @@ def study_of(volumes: Mapping[str, Any], lesions: Any, reference: str) -> Any:
     volumes
         Sequence to volume node.
     lesions
-        Segmentation node, or None.
+        Segmentation node, or None. What was outlined on single sequences comes with it.
     reference
         The reference sequence.
 
@@ -50,11 +53,13 @@ def study_of(volumes: Mapping[str, Any], lesions: Any, reference: str) -> Any:
         raise StudyError(
             "No sequence is assigned as the reference; press Assign sequences or choose volumes."
         )
-    return study_from_nodes(study_id(volumes[reference]), "Slicer scene", volumes, lesions, reference)
+    outlines = outline_nodes(volumes) if lesions is not None else {}
+    name = study_id(volumes[reference])
+    return study_from_nodes(name, "Slicer scene", volumes, lesions, reference, outlines)
 
 
 def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentation: Any) -> Any:
-    """Put a result beside the study's nodes; the reader's segmentation stays and takes the classes' colours.
+    """Put a result beside the study's nodes; the reader's outlines stay and take the classes' colours.
 
     Parameters
     ----------
@@ -72,56 +77,71 @@ def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentatio
     from LiverLesionAI.writers.scene import show_study
 
     scene = slicer.mrmlScene
-    owner = segmentation.GetAttribute(attributes.STUDY)
-    segmentation.RemoveAttribute(attributes.STUDY)
-    nodes = show_study(scene, study, result, volumes)
-    style_segments(segmentation, result)
+    drawn = [segmentation, *outline_nodes(volumes).values()]
+    with _kept(drawn):
+        nodes = show_study(scene, replace(study, outlines={}), result, volumes)
+    style_segments(drawn, result, mrml.segment_labels(segmentation))
     mrml.remove_nodes(scene, [nodes.segmentation])
     segmentation.SetAttribute(attributes.ROLE, attributes.LESIONS)
-    if owner:
-        segmentation.SetAttribute(attributes.STUDY, owner)
-    mrml.file_under(scene, nodes.folder, [segmentation])
+    mrml.file_under(scene, nodes.folder, drawn)
     return nodes
 
 
-def show_decisions(result: Any, reference: Any, segmentation: Any) -> None:
+def show_decisions(result: Any, volumes: Mapping[str, Any], segmentation: Any) -> None:
     """Show what readers have decided: table, summary, and the segments where they are still there.
 
     Parameters
     ----------
     result
         The result with the decisions.
-    reference
-        Volume node of the reference sequence.
+    volumes
+        Sequence to volume node.
     segmentation
         The reader's segmentation node, or None.
     """
     from LiverLesionAI.writers.scene import show_answers
 
-    show_answers(slicer.mrmlScene, result, reference)
+    show_answers(slicer.mrmlScene, result, volumes.get(result.study.reference))
     if segmentation is not None:
-        style_segments(segmentation, result)
+        drawn = [segmentation, *outline_nodes(volumes).values()]
+        style_segments(drawn, result, mrml.segment_labels(segmentation))
 
 
-def style_segments(segmentation: Any, result: Any) -> None:
-    """Give segments the class that readers decided on, else the model's, as name, colour and term."""
+@contextmanager
+def _kept(nodes: Sequence[Any]) -> Iterator[None]:
+    """Keep nodes when their study is shown anew: for the while they do not belong to it."""
+    owners = [node.GetAttribute(attributes.STUDY) for node in nodes]
+    for node in nodes:
+        node.RemoveAttribute(attributes.STUDY)
+    try:
+        yield
+    finally:
+        for node, owner in zip(nodes, owners, strict=True):
+            if owner:
+                node.SetAttribute(attributes.STUDY, owner)
+
+
+def style_segments(segmentations: Sequence[Any], result: Any, labels: Mapping[str, int]) -> None:
+    """Give segments the class that readers decided on, else the model's, as name, colour and term.
+
+    Parameters
+    ----------
+    segmentations
+        Segmentation nodes that outline the same lesions by the same segment IDs.
+    result
+        The result.
+    labels
+        Segment ID to lesion.
+    """
     from LiverLesionAI.writers.scene import lesion_segment
 
     answers = {lesion.id: lesion for lesion in result.lesions}
-    for segment_id, label in segment_labels(segmentation).items():
-        segment = segmentation.GetSegmentation().GetSegment(segment_id)
-        if label in answers:
-            mrml.style_segment(segment, lesion_segment(label, mrml.lesion_name(segment), answers[label]))
-
-
-def segment_labels(segmentation: Any) -> dict[str, int]:
-    """Return segment ID to the label that the segment has in the study's label image."""
-    node = segmentation.GetSegmentation()
-    ids = [node.GetNthSegmentID(index) for index in range(node.GetNumberOfSegments())]
-    labels = [node.GetSegment(segment_id).GetLabelValue() for segment_id in ids]
-    if len(set(labels)) < len(labels):
-        labels = list(range(1, len(ids) + 1))
-    return dict(zip(ids, labels, strict=True))
+    for node in segmentations:
+        for segment_id, label in labels.items():
+            segment = node.GetSegmentation().GetSegment(segment_id)
+            if segment is not None and label in answers:
+                styled = lesion_segment(label, mrml.lesion_name(segment), answers[label])
+                mrml.style_segment(segment, styled)
 
 
 def result_from_text(text: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
-    from LiverLesionLib.panel import Panel
+    from LiverLesionLib.front import Front
 
 DONE, TODO, WRONG = "✓", "", "!"
 _COLOURS = {DONE: "", TODO: "", WRONG: "color: #c0392b;"}
@@ -29,7 +29,7 @@ class Step:
         Its label for one or two lines of state.
     """
 
-    def __init__(self, panel: Panel, frame: Any, status: Any) -> None:
+    def __init__(self, panel: Front, frame: Any, status: Any) -> None:
         self.panel, self.ui, self._frame, self._status = panel, panel.ui, frame, status
         self._title = frame.text
         self._error_stands = False
@@ -91,3 +91,12 @@ class Step:
 
     def refresh(self) -> None:
         """Show what the scene and the parameters say; called after every change."""
+
+    def enter(self) -> None:
+        """The module is shown."""
+
+    def exit(self) -> None:
+        """The module is hidden."""
+
+    def forget(self) -> None:
+        """The scene closes, or the module goes away: let go of its nodes."""

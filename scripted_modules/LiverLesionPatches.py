@@ -1,7 +1,8 @@
-"""The scripted module LiverLesionPatches of 3D Slicer: what a network sees of each lesion, as volumes.
+"""The scripted module LiverLesionPatches of 3D Slicer: what a network sees of each lesion, and data sets.
 
-A thin front on :mod:`LiverLesionAI.patches`: every lesion of the scene is cropped out of every sequence, and
-patch and annotation channel become scalar volumes in the place where they were cut.
+A thin front on :mod:`LiverLesionAI.patches` and :mod:`LiverLesionAI.writers.dataset`: patch, annotation
+channel and label become volumes in the place where they were cut; a study with a class for each lesion
+becomes part of a folder that ``liverlesionai train`` reads.
 """
 
 import sys
@@ -14,12 +15,14 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
 
 _SOURCE_TREE = Path(__file__).resolve().parent.parent
 if (_SOURCE_TREE / "LiverLesionAI").is_dir() and str(_SOURCE_TREE) not in sys.path:
     sys.path.append(str(_SOURCE_TREE))
+
+from LiverLesionLib.logic import StudyLogic  # noqa: E402
+from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
 
 
 class LiverLesionPatches(ScriptedLoadableModule):
@@ -32,86 +35,138 @@ class LiverLesionPatches(ScriptedLoadableModule):
         parent.dependencies = ["LiverLesionAI"]
         parent.contributors = ["LiverLesionAI developers"]
         parent.helpText = _(
-            "Crops every lesion out of every sequence as the classifier sees it. Patch and annotation "
-            "channel become volumes of the scene."
+            "Crops every lesion out of every sequence as the classifier sees it: patch, annotation channel "
+            "and label become volumes of the scene. Studies with a class for each lesion are collected in a "
+            "folder for training."
         )
         parent.acknowledgementText = _("Implements Wang et al. 2021 (doi:10.1186/s13244-021-01117-z).")
 
 
-class LiverLesionPatchesWidget(ScriptedLoadableModuleWidget):
-    """The panel: one button."""
+class LiverLesionPatchesWidget(ModuleWidget):
+    """The panel; its steps are in ``LiverLesionLib``."""
 
-    def setup(self):
-        """Build the panel."""
-        ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/LiverLesionPatches.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
+    def make_panel(self):
+        """Make the panel: the study, cropping, the export of a data set."""
+        from LiverLesionLib.patches_panel import PatchesPanel
+
         self.logic = LiverLesionPatchesLogic()
-        self.ui.cropButton.connect("clicked(bool)", self.onCrop)
-
-    def onCrop(self, checked=False):  # noqa: N802
-        """Crop every lesion of the scene."""
-        with slicer.util.tryWithErrorDisplay(_("The lesions were not cropped."), waitCursor=True):
-            count = len(self.logic.crop())
-            self.ui.statusLabel.text = _("{count} volumes were made.").format(count=count)
+        return PatchesPanel(self, self.ui, self.logic)
 
 
-class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic):
+class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
     """What the panel does, callable from the Python console."""
 
-    def crop(self, parameters=None):
-        """Crop every lesion of the scene and put patches and annotation channels into it.
+    def crop(self, volumes=None, segmentation=None, reference=None, parameters=None):
+        """Crop every lesion out of every sequence; waits until it is done.
 
         Parameters
         ----------
+        volumes
+            Sequence to volume node; by default what :meth:`assign_sequences` finds.
+        segmentation
+            Segmentation node, a segment a lesion; by default the scene's.
+        reference
+            The reference sequence; by default that of the segmentation.
         parameters
-            :class:`LiverLesionAI.patches.PatchParameters`; the paper's by default.
+            :class:`LiverLesionAI.patch_grid.PatchParameters`; the paper's by default.
 
         Returns
         -------
         list of vtkMRMLScalarVolumeNode
-            For each lesion and sequence the patch and its annotation channel, on the patch's grid.
+            For each lesion its label volume, and for each sequence the patch and its annotation channel, all
+            on the patch's grid.
 
         Raises
         ------
         LiverLesionAI.errors.LiverLesionError
             If the scene is no study or has no outlined lesions.
         """
-        from LiverLesionAI import mrml
-        from LiverLesionAI.patch_grid import PatchParameters
-        from LiverLesionAI.pipeline import crop_lesions
-        from LiverLesionAI.readers.scene import study_from_scene
+        from LiverLesionLib.cropping import crop_lesions
 
-        study = study_from_scene(slicer.mrmlScene, "study", "Slicer scene")
-        inputs, _failures = crop_lesions(study, study.sequences, parameters or PatchParameters())
-        nodes = []
-        for lesion in inputs:
-            for index, sequence in enumerate(lesion.sequences):
-                for channel, kind in enumerate(("patch", "annotation")):
-                    name = f"{study.lesion_name(lesion.lesion_id)} {sequence} {kind}"
-                    for stale in slicer.mrmlScene.GetNodesByName(name):
-                        slicer.mrmlScene.RemoveNode(stale)
-                    image = lesion.grid.image(lesion.patches[index, channel])
-                    nodes.append(mrml.add_volume(slicer.mrmlScene, image, name))
-        return nodes
+        study, anchor = self._study(volumes, segmentation, reference)
+        return [node for _, nodes, _ in crop_lesions(study, anchor, parameters) for node in nodes]
+
+    def export(
+        self, folder, diagnoses, name="", patient="", *, volumes=None, segmentation=None, reference=None
+    ):
+        """Add the study to a data set for ``liverlesionai train``; waits until it is done.
+
+        Parameters
+        ----------
+        folder
+            The data set's folder.
+        diagnoses
+            Label of a lesion to its class, taxonomy W7.
+        name
+            Name of the study in the data set; by default its pseudonym, numbered where that is taken.
+        patient
+            Pseudonym of the patient; by default the study's name.
+        volumes, segmentation, reference
+            See :meth:`crop`.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The files written.
+
+        Raises
+        ------
+        LiverLesionAI.errors.LiverLesionError
+            If the study cannot be used or the data set cannot be written.
+        """
+        from dataclasses import replace
+
+        from LiverLesionAI.writers.dataset import add_to_dataset, free_name
+
+        study, _ = self._study(volumes, segmentation, reference)
+        study = replace(study, id=name or free_name(study.id, Path(folder)))
+        return list(add_to_dataset(study, diagnoses, Path(folder), patient))
+
+    def _study(self, volumes, segmentation, reference):
+        """The study of some nodes, and the volume node of its reference sequence."""
+        from LiverLesionLib.logic import only_segmentation
+        from LiverLesionLib.scene_study import study_of
+
+        if volumes is None:
+            volumes = {name: naming.node for name, naming in self.assign_sequences().items()}
+        segmentation = segmentation or only_segmentation()
+        reference = reference or (self.default_reference(volumes, segmentation) if volumes else "")
+        return study_of(volumes, segmentation, reference), volumes[reference]
 
 
 class LiverLesionPatchesTest(ScriptedLoadableModuleTest):
-    """Self-test: the lesions of a phantom are cropped."""
+    """Self-test: the lesions of a phantom are cropped and exported."""
 
     def runTest(self):  # noqa: N802
         """Run from an empty scene."""
         slicer.mrmlScene.Clear()
         self.test_a_phantom_is_cropped()
+        slicer.mrmlScene.Clear()
+        self.test_a_phantom_is_exported()
 
     def test_a_phantom_is_cropped(self):
-        """One patch and one annotation channel for each sequence, in the lesion's place."""
+        """Label, patches and annotation channels lie in the lesion's place."""
         from LiverLesionAI.phantom import generate_lesion
         from LiverLesionAI.writers.scene import show_study
 
         phantom = generate_lesion(800_003, "cyst")
         show_study(slicer.mrmlScene, phantom.study)
         nodes = LiverLesionPatchesLogic().crop()
-        self.assertEqual(len(nodes), 2 * len(phantom.study.sequences))
-        self.assertEqual(nodes[0].GetImageData().GetDimensions(), (64, 64, 64))
+        self.assertEqual(len(nodes), 1 + 2 * len(phantom.study.sequences))
+        self.assertTrue(nodes[0].IsA("vtkMRMLLabelMapVolumeNode"))
+        for node in nodes:
+            self.assertEqual(node.GetImageData().GetDimensions(), (64, 64, 64))
+
+    def test_a_phantom_is_exported(self):
+        """A data set holds the study and the class of its lesion."""
+        import tempfile
+
+        from LiverLesionAI.phantom import generate_lesion
+        from LiverLesionAI.writers.scene import show_study
+
+        show_study(slicer.mrmlScene, generate_lesion(800_003, "cyst", sequences=("T2WI", "LAP")).study)
+        with tempfile.TemporaryDirectory() as folder:
+            LiverLesionPatchesLogic().export(folder, {1: "cyst"}, "S1")
+            rows = (Path(folder) / "cohort.csv").read_text(encoding="utf-8").splitlines()
+            self.assertEqual(rows[1], "S1,S1,S1,1,cyst")
+            self.assertTrue((Path(folder) / "S1" / "LAP.nii.gz").is_file())

@@ -6,6 +6,7 @@ only one that imports ``slicer``. It runs inside Slicer and, without the desktop
 """
 
 from LiverLesionAI.mrml.colours import LESION, add_colour_table, terminology_entry
+from LiverLesionAI.mrml.nudges import Nudge, read_nudge, set_nudge_centre, write_nudge
 from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, show_as_overlay
 from LiverLesionAI.mrml.plots import add_bar_chart
 from LiverLesionAI.mrml.scene import (
@@ -29,16 +30,18 @@ from LiverLesionAI.mrml.segments import (
     labels_from_segmentation,
     lesion_name,
     reference_volume,
+    segment_labels,
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
 from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
 from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views, subfolder_item
-from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window
+from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window, slice_number
 
 __all__ = [
     "LESION",
     "Node",
+    "Nudge",
     "Segment",
     "add_bar_chart",
     "add_colour_legend",
@@ -63,16 +66,21 @@ __all__ = [
     "pack_scene",
     "parent_transforms",
     "point_in_world",
+    "read_nudge",
     "reference_volume",
     "remove_nodes",
     "save_scene",
     "save_scene_folder",
+    "segment_labels",
+    "set_nudge_centre",
     "set_window",
     "show_as_overlay",
     "show_in_slice_views",
+    "slice_number",
     "style_segment",
     "subfolder_item",
     "terminology_entry",
     "transform_between",
     "vtk_messages_logged",
+    "write_nudge",
 ]

@@ -17,6 +17,14 @@ OUTLINE = "outline"
 CLASSES = "classes"
 SALIENCY = "saliency"
 ANSWERS = "answers"
+REGISTRATION = "registration"
+NUDGE = "nudge"
+COMPARISON = "comparison"
+RESAMPLED = "resampled"
+PATCH = "patch"
+
+SOURCES = (None, REFERENCE)
+"""Roles of volumes that may be sequences; all other roles are of volumes that were computed."""
 
 LESION = "LiverLesionAI.lesion"
 """Label of the lesion that a map, table or chart is about."""
@@ -29,3 +37,9 @@ PLACE = "LiverLesionAI.place"
 
 INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
 """Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""
+
+AGREEMENT = "LiverLesionAI.agreement"
+"""On a registration's transform: its last stage, then the agreement with the reference before and after."""
+
+CUT_FROM = "LiverLesionAI.cut_from"
+"""Identifier of the study that a patch was cut from; the patch is not one of the study's own nodes."""

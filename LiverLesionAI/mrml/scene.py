@@ -53,6 +53,7 @@ def new_scene() -> Node:
     application.GetColorLogic().AddDefaultColorNodes()
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    scene.RegisterNodeClass(slicer.vtkMRMLSegmentEditorNode())
     return scene
 
 

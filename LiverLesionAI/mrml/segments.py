@@ -37,6 +37,8 @@ class Segment:
         Coded type of the segment.
     lesion
         The lesion's own name, kept in the file; the segment's where empty.
+    segment_id
+        Identifier of the segment in its node; made of the label where empty.
     """
 
     label: int
@@ -44,6 +46,7 @@ class Segment:
     colour: tuple[int, int, int]
     code: Code = LESION
     lesion: str = ""
+    segment_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def add_segmentation(
     node.AddDefaultStorageNode()
     image, segmentation = _oriented_image(labels), node.GetSegmentation()
     for segment in segments:
-        segmentation.AddSegment(_vtk_segment(segment, image), f"lesion_{segment.label}")
+        segment_id = segment.segment_id or f"lesion_{segment.label}"
+        segmentation.AddSegment(_vtk_segment(segment, image), segment_id)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), reference.GetID())
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
     converter = slicer_module().vtkSegmentationConverter
@@ -108,10 +112,29 @@ def add_segmentation(
     return node
 
 
-def labels_from_segmentation(node: Node) -> SegmentedLabels:
-    """Return a segmentation node's segments as one label image.
+def segment_labels(node: Node) -> dict[str, int]:
+    """Return segment ID to the label that the segment has in the label image of its node.
 
     Segments keep their label values where these are distinct, else they are numbered from 1 in order.
+    """
+    segmentation = node.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+    labels = [segmentation.GetSegment(segment_id).GetLabelValue() for segment_id in ids]
+    if len(set(labels)) < len(labels):
+        labels = list(range(1, len(ids) + 1))
+    return dict(zip(ids, labels, strict=True))
+
+
+def labels_from_segmentation(node: Node, labels: Mapping[str, int] | None = None) -> SegmentedLabels:
+    """Return a segmentation node's segments as one label image.
+
+    Parameters
+    ----------
+    node
+        Segmentation node.
+    labels
+        Segment ID to the label wanted for it, segments without one being left out; by default
+        :func:`segment_labels`.
 
     Raises
     ------
@@ -119,23 +142,26 @@ def labels_from_segmentation(node: Node) -> SegmentedLabels:
         If there is no segment.
     """
     segmentation = node.GetSegmentation()
-    segments = [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
-    if not segments or not node.CreateBinaryLabelmapRepresentation():
+    if not segmentation.GetNumberOfSegments() or not node.CreateBinaryLabelmapRepresentation():
         name = node.GetName()
         raise StudyError(f"Segmentation {name!r} of the scene has no segment; outline a lesion first.")
-    labels = [segment.GetLabelValue() for segment in segments]
-    if len(set(labels)) < len(labels):
-        labels = list(range(1, len(segments) + 1))
+    labels = segment_labels(node) if labels is None else labels
+    wanted = {
+        label: segmentation.GetSegment(segment_id)
+        for segment_id, label in labels.items()
+        if segmentation.GetSegment(segment_id) is not None
+    }
     grid = _common_grid(segmentation)
-    array = np.zeros(grid.GetDimensions()[::-1], np.uint8 if max(labels) < 256 else np.uint16)
+    kind = np.uint8 if max(wanted, default=0) < 256 else np.uint16
+    array = np.zeros(grid.GetDimensions()[::-1], kind)
     overlap = False
-    for label, segment in zip(labels, segments, strict=True):
+    for label, segment in wanted.items():
         mask = _mask(segment, grid)
         overlap |= bool(array[mask].any())
         array[mask] = label
     return SegmentedLabels(
         image=_placed(array, grid),
-        names=dict(zip(labels, map(lesion_name, segments), strict=True)),
+        names={label: lesion_name(segment) for label, segment in wanted.items()},
         overlap=overlap,
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
@@ -60,6 +63,30 @@ def image_from_volume(node: Node) -> sitk.Image:
     directions = vtk.vtkMatrix4x4()
     node.GetIJKToRASDirectionMatrix(directions)
     return image_at(voxels_of(data), node.GetOrigin(), node.GetSpacing(), numpy_matrix(directions)[:3, :3])
+
+
+def slice_number(node: Node, point_lps_mm: Sequence[float]) -> tuple[int, int]:
+    """Tell the axial slice of a volume node at a point of its own frame.
+
+    In another orientation: the plane of its grid that is closest to axial.
+
+    Returns
+    -------
+    number : int
+        Counted from 1 at the feet; the first or last slice for points beyond them.
+    count : int
+        How many slices there are.
+    """
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    to_ras = numpy_matrix(matrix)
+    axis = int(np.argmax(np.abs(to_ras[2, :3]) / np.linalg.norm(to_ras[:3, :3], axis=0)))
+    count = node.GetImageData().GetDimensions()[axis]
+    index = float((np.linalg.inv(to_ras) @ [*ras(point_lps_mm), 1.0])[axis])
+    number = round(index if to_ras[2, axis] > 0 else count - 1 - index) + 1
+    return min(max(number, 1), count), count
 
 
 def set_window(node: Node, lower: float, upper: float) -> None:

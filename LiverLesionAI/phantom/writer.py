@@ -21,6 +21,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.writers.output import output_folder
+from LiverLesionAI.writers.study_folder import write_study_folder
 
 from .fields import stream
 from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
@@ -56,7 +57,8 @@ def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: boo
         with output_folder(out_dir / TRUTH_FOLDER / name, ()) as folder:
             write_truth(phantom.truth, folder)
     with output_folder(out_dir / name, ()) as folder:
-        _write_study(phantom, folder)
+        for _file in write_study_folder(phantom.study, folder):
+            pass
     return out_dir / name
 
 
@@ -148,18 +150,6 @@ def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
         name = phantom.study.id
         values = (name, name, name, lesion.id, lesion.lesion_class, lesion.atypical, phantom.truth.background)
         yield dict(zip(COHORT_COLUMNS, values, strict=True))
-
-
-def _write_study(phantom: PhantomStudy, folder: Path) -> None:
-    limits = {}
-    for name, image in phantom.study.images.items():
-        write_image(image.image, folder / f"{name}.nii.gz")
-        if image.intensity_limits:
-            limits[name] = {"intensity_limits": list(image.intensity_limits)}
-    assert phantom.study.lesions is not None
-    write_image(phantom.study.lesions, folder / "lesions.nii.gz")
-    if limits:
-        _write_json(limits, folder / "acquisition.json")
 
 
 def write_truth(truth: Truth, folder: Path) -> None:

@@ -17,6 +17,7 @@ from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
 
 MASK_STEM = "lesions"
 ACQUISITION_FILE = "acquisition.json"
+TRANSFORMS_FOLDER = "transforms"
 
 
 def read_study(path: str | Path, mask: str | Path | None = None, reference: str | None = None) -> Study:
@@ -26,7 +27,8 @@ def read_study(path: str | Path, mask: str | Path | None = None, reference: str 
     (:mod:`LiverLesionAI.sequences`), and ``lesions.nii.gz`` (0 = background, 1…N = lesions) on any of their
     grids, or ``lesions_<SEQ>.nii.gz`` where sequences were outlined by themselves. A file
     ``acquisition.json`` may give ``{"<SEQ>": {"intensity_limits": [lower, upper]}}`` for sequences that are
-    only a part of their volume.
+    only a part of their volume, and ``transforms/<SEQ>.tfm`` the transforms of sequences that are registered
+    already (reference frame to sequence, LPS mm).
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def read_study(path: str | Path, mask: str | Path | None = None, reference: str 
         raise StudyError(f"{folder} has no {reference}, which was to be the reference sequence.")
     limits = _read_intensity_limits(folder / ACQUISITION_FILE)
     images = {
-        name: SequenceImage(read_sequence_image(file), intensity_limits=limits.get(name))
+        name: SequenceImage(read_sequence_image(file), _transform(folder, name), limits.get(name))
         for name, file in image_files.items()
     }
     study = Study(folder.resolve().name, f"study folder {folder.resolve().name}", images, reference=reference)
@@ -109,6 +111,16 @@ def _put(files: dict[str, Path], name: str, file: Path) -> None:
     if sequence in files:
         raise StudyError(f"{file} and {files[sequence].name} are both {sequence}; keep one of them.")
     files[sequence] = file
+
+
+def _transform(folder: Path, name: str) -> sitk.Transform | None:
+    file = folder / TRANSFORMS_FOLDER / f"{name}.tfm"
+    if not file.is_file():
+        return None
+    try:
+        return sitk.ReadTransform(file)
+    except RuntimeError:
+        raise StudyError(f"{file} cannot be read as a transform; write it again or remove it.") from None
 
 
 def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:

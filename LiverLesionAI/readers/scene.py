@@ -14,8 +14,9 @@ from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.patches import covers_lesion
+from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study, labels_in, lesion_geometry
 
 SCENE_SUFFIXES = (".mrml", ".mrb")
 
@@ -108,7 +109,9 @@ def study_from_nodes(
     reference
         The reference sequence.
     outlines
-        Sequence to the segmentation node drawn on it.
+        Sequence to the segmentation node drawn on it: a segment is the lesion of the same segment ID in
+        `lesions`, or of the same label where that is a label map. Lesions that are not outlined there are
+        carried over.
 
     Raises
     ------
@@ -125,10 +128,10 @@ def study_from_nodes(
     if lesions is None:
         return study
     image, names, warnings = _labels(lesions, anchor, images[reference].image)
-    drawn = {name: _labels(node, volumes[name], images[name].image)[0] for name, node in outlines.items()}
-    study = replace(study, lesions=image, lesion_names=names, outlines=drawn, warnings=warnings)
+    study = replace(study, lesions=image, lesion_names=names, warnings=warnings)
     _check_lesions(study, image, lesions.GetName())
-    return study
+    drawn = {name: _outline(study, name, node, volumes[name], lesions) for name, node in outlines.items()}
+    return replace(study, outlines=drawn)
 
 
 def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
@@ -150,7 +153,8 @@ def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
     unknown = []
     nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
     for node in sorted(nodes, key=lambda node: node.GetAttribute(attributes.SEQUENCE) is None):
-        if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(attributes.ROLE) == attributes.SALIENCY:
+        is_source = node.GetAttribute(attributes.ROLE) in attributes.SOURCES
+        if node.IsA("vtkMRMLLabelMapVolumeNode") or not is_source:
             continue
         marked = node.GetAttribute(attributes.SEQUENCE)
         sequence = marked if marked in SEQUENCES else sequence_named(node.GetName())
@@ -211,6 +215,22 @@ def _sequence_image(node: Node, reference: Node) -> SequenceImage:
         return SequenceImage(image, transform)
     lower, upper = map(float, limits.split())
     return SequenceImage(image, transform, (lower, upper))
+
+
+def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -> sitk.Image:
+    """Label image of all lesions in a sequence's frame: as drawn there, the others carried over."""
+    numbers = mrml.segment_labels(lesions) if lesions.IsA("vtkMRMLSegmentationNode") else None
+    image = mrml.labels_from_segmentation(node, numbers).image
+    displacement = mrml.transform_between(volume, node)
+    if displacement is not None:
+        image = sitk.Resample(image, study.images[name].image, displacement, sitk.sitkNearestNeighbor)
+    drawn = sitk.Cast(image, sitk.sitkUInt16)
+    missing = sorted(set(study.lesion_ids) - set(labels_in(drawn)))
+    if not missing:
+        return drawn
+    others = sitk.ChangeLabel(study.outlined_lesions, {label: 0 for label in labels_in(drawn)})
+    carried = outline_on_sequence(others, replace(study.images[name], image=drawn))
+    return sitk.Add(drawn, sitk.Mask(carried, drawn == 0))
 
 
 def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dict[int, str], tuple[str, ...]]:

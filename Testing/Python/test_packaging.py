@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 STAND_INS = """
 import sys, types
-for name in ("slicer", "slicer.i18n", "slicer.ScriptedLoadableModule", "slicer.util"):
+for name in ("qt", "slicer", "slicer.i18n", "slicer.ScriptedLoadableModule", "slicer.util"):
     sys.modules[name] = types.ModuleType(name)
 sys.modules["slicer.i18n"].tr = sys.modules["slicer.i18n"].translate = lambda *words: words[-1]
 for name in ("", "Logic", "Test", "Widget"):
@@ -23,13 +24,18 @@ for name in ("", "Logic", "Test", "Widget"):
 sys.modules["slicer.util"].VTKObservationMixin = type("VTKObservationMixin", (), {})
 """
 
-FILE_AS_SLICER_LOADS_IT = f"""
+LOAD = f"""
 import importlib.util
-spec = importlib.util.spec_from_file_location("LiverLesionAI", {str(ROOT / "LiverLesionAI.py")!r})
-module = importlib.util.module_from_spec(spec)
-sys.modules["LiverLesionAI"] = module
-spec.loader.exec_module(module)
+def load(name):
+    folder = {str(ROOT)!r} + ("" if name == "LiverLesionAI" else "/scripted_modules")
+    spec = importlib.util.spec_from_file_location(name, folder + "/" + name + ".py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 """
+FILE_AS_SLICER_LOADS_IT = f"{LOAD}module = load('LiverLesionAI')\n"
+FURTHER_MODULES = ("LiverSequenceRegistration", "LiverLesionPatches")
 
 
 def _tracked(*patterns: str) -> set[str]:
@@ -62,8 +68,63 @@ def test_cmake_lists_every_further_module() -> None:
     text = (ROOT / "scripted_modules" / "CMakeLists.txt").read_text(encoding="utf-8")
     names = re.findall(r"NAME (\w+)", text)
     assert {f"scripted_modules/{name}.py" for name in names} == _tracked("scripted_modules/*.py")
+    assert re.findall(r"unittest\(SCRIPT (\w+)\.py\)", text) == names
     for resource in _tracked("scripted_modules/Resources"):
         assert resource.removeprefix("scripted_modules/") in text
+    for name in names:
+        assert (ROOT / "scripted_modules" / "Resources" / "Icons" / f"{name}.png").is_file()
+
+
+def test_resources_have_names_of_their_own() -> None:
+    """In an installed Slicer the resources of all modules lie in one folder."""
+    own = {name.removeprefix("Resources/") for name in _tracked("Resources")}
+    further = _tracked("scripted_modules/Resources")
+    assert not own & {name.removeprefix("scripted_modules/Resources/") for name in further}
+
+
+def test_the_self_test_is_run_by_ctest() -> None:
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert "slicer_add_python_unittest(SCRIPT LiverLesionAI.py)" in text
+
+
+CATALOGUE_FIELDS = {
+    "$schema": str,
+    "build_dependencies": list,
+    "build_subdirectory": str,
+    "category": str,
+    "enabled": bool,
+    "scm_revision": str,
+    "scm_type": str,
+    "scm_url": str,
+    "tier": int,
+}
+"""Fields of Slicer's extension catalogue, schema 1.0.1, with their types; no others are allowed."""
+
+
+def test_the_extensions_index_can_take_the_extension() -> None:
+    """The rules of the index' own checks that need no network, and what must agree with the build."""
+    entry = json.loads((ROOT / "LiverLesionAI.json").read_text(encoding="utf-8"))
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= set(CATALOGUE_FIELDS)
+    for name, value in entry.items():
+        assert isinstance(value, CATALOGUE_FIELDS[name]), name
+    schema = r"https://.*/slicer-extension-catalog-entry-schema-v\d\.\d\.\d\.json#"
+    assert re.fullmatch(schema, entry["$schema"])
+    assert 1 <= entry["tier"] <= 5
+
+    build = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    settings = dict(re.findall(r'^set\((EXTENSION_\w+) "(.*)"\)$', build, re.MULTILINE))
+    project = re.search(r"^project\((\w+)\)$", build, re.MULTILINE)
+    assert project is not None and project.group(1) == "LiverLesionAI"
+    assert entry["category"] == settings["EXTENSION_CATEGORY"]
+    assert entry["build_dependencies"] == settings["EXTENSION_DEPENDS"].split()
+    assert entry["scm_url"].removesuffix(".git") == settings["EXTENSION_HOMEPAGE"]
+    assert entry["scm_url"].rsplit("/", 1)[1].startswith("Slicer")
+    assert settings["EXTENSION_CONTRIBUTORS"] and settings["EXTENSION_DESCRIPTION"]
+    raw = f"https://raw.githubusercontent.com/LiverLesionAI/SlicerLiverLesionAI/{entry['scm_revision']}/"
+    for name in ("EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"):
+        for address in settings[name].split():
+            assert address.startswith(raw) and (ROOT / address.removeprefix(raw)).is_file(), address
+    assert (ROOT / "LICENSE").is_file()
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -105,6 +166,26 @@ def test_the_library_first_then_the_file() -> None:
 def test_loading_the_module_imports_neither_torch_nor_monai() -> None:
     code = f"{STAND_INS}{FILE_AS_SLICER_LOADS_IT}print([m for m in ('torch', 'monai') if m in sys.modules])"
     assert _python(code) == "[]"
+
+
+@pytest.mark.parametrize("name", FURTHER_MODULES)
+@pytest.mark.parametrize("order", ["main first", "main last", "library first"])
+def test_further_modules_load_in_any_order(name: str, order: str) -> None:
+    """All share one library, whoever comes first; nothing heavy is imported."""
+    lines = {
+        "main first": f"main = load('LiverLesionAI'); further = load({name!r})",
+        "main last": f"further = load({name!r}); main = load('LiverLesionAI')",
+        "library first": (
+            f"import LiverLesionAI.patches; further = load({name!r}); main = load('LiverLesionAI')"
+        ),
+    }[order]
+    code = f"""{STAND_INS}{LOAD}{lines}
+from LiverLesionAI.patches import extract_patches
+from LiverLesionLib.logic import StudyLogic
+print(issubclass(further.{name}Logic, StudyLogic), issubclass(main.LiverLesionAILogic, StudyLogic),
+      main.patches.extract_patches is extract_patches,
+      [m for m in ('torch', 'monai') if m in sys.modules])"""
+    assert _python(code) == "True True True []"
 
 
 def test_no_module_but_mrml_imports_slicer_or_qt() -> None:

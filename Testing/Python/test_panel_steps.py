@@ -217,18 +217,6 @@ def test_classifying_without_lesions_is_explained(made_desktop: Any, widget: Any
     assert widget.panel.session.client.pid is None
 
 
-def test_the_patches_module_crops_every_lesion(made_desktop: Any, ball_study: Callable[..., Study]) -> None:
-    import slicer
-
-    patches = made_desktop.load(ROOT / "scripted_modules" / "LiverLesionPatches.py")
-    made_desktop.enter("LiverLesionPatches")
-    study = ball_study()
-    _show(study)
-    patches.ui.cropButton.click()
-    assert patches.ui.statusLabel.text == f"{2 * len(study.sequences)} volumes were made."
-    assert slicer.util.getNode("lesion 1 LAP annotation").GetImageData().GetDimensions() == (64, 64, 64)
-
-
 def test_the_build_lists_every_file_of_the_panel() -> None:
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     block = text.split("set(PANEL_PYTHON_SCRIPTS\n")[1].split("\n  )")[0]
@@ -237,7 +225,8 @@ def test_the_build_lists_every_file_of_the_panel() -> None:
 
 
 def _sources() -> list[Path]:
-    return [*sorted((ROOT / "LiverLesionLib").glob("*.py")), *sorted(ROOT.glob("*.py"))]
+    folders = (ROOT / "LiverLesionLib", ROOT, ROOT / "scripted_modules")
+    return [file for folder in folders for file in sorted(folder.glob("*.py"))]
 
 
 @pytest.mark.parametrize("file", _sources(), ids=lambda file: file.name)

@@ -102,6 +102,9 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
 
 
 def test_sequences_are_aligned_and_put_back(made_desktop: Any, widget: Any) -> None:
+    from LiverLesionLib.alignment import aligned_sequences
+    from LiverLesionLib.parameters import chosen_volumes
+
     ui, panel = widget.ui, widget.panel
     ui.transformCombo.setCurrentIndex(0)
     ui.registerButton.click()
@@ -109,11 +112,12 @@ def test_sequences_are_aligned_and_put_back(made_desktop: Any, widget: Any) -> N
     finish(made_desktop, widget)
     assert "!" not in ui.alignStep.text, ui.alignStatus.text
     assert ui.alignTable.rowCount >= 2
-    for name in panel.aligned_sequences():
+    assert aligned_sequences(chosen_volumes(panel.parameters)) == ["DWI", "LAP"]
+    for name in ("DWI", "LAP"):
         node = panel.parameters.getValue(f"volume{name}").GetParentTransformNode()
         assert node.GetName() == f"{name} to T2WI"
     ui.undoRegisterButton.click()
-    assert panel.aligned_sequences() == []
+    assert aligned_sequences(chosen_volumes(panel.parameters)) == []
     assert panel.parameters.volumeLAP.GetParentTransformNode() is None
 
 

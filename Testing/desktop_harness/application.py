@@ -36,6 +36,9 @@ class Modules(Checked):
         "segmentations": "vtkSlicerSegmentationsModuleLogic",
     }
 
+    def __init__(self) -> None:
+        self.sampleDataSources: dict[str, list[Any]] = {}
+
     def __getattr__(self, name: str) -> Any:
         if name in self._LOGICS:
             return CoreModule(self._LOGICS[name])

@@ -21,7 +21,7 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from desktop_harness import parameters, pythonqt, scripted
+from desktop_harness import parameters, pythonqt, sample_data, scripted
 from desktop_harness.api import NotImitated, check_member
 from desktop_harness.application import Application, Modules
 from desktop_harness.pythonqt import QtClass, qt_module, wrap
@@ -184,10 +184,7 @@ def _i18n() -> ModuleType:
 def _new_scene() -> Any:
     from LiverLesionAI.mrml import new_scene
 
-    scene = new_scene()
-    for name in ("vtkMRMLSegmentEditorNode",):
-        scene.RegisterNodeClass(getattr(slicer, name)())
-    return scene
+    return new_scene()
 
 
 def _follow_in_subject_hierarchy(scene: Any) -> Callable[[], Any]:
@@ -283,7 +280,7 @@ def _keep_none() -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in ("qt", "ctk", "LiverLesionAI") or name.startswith(
+    return name in ("qt", "ctk", "SampleData", "LiverLesionAI") or name.startswith(
         ("LiverLesion", "slicer.i18n", "slicer.Scripted", "slicer.parameter", "slicer.packaging")
     )
 
@@ -293,6 +290,7 @@ def _install(made: Desktop, scene: Any) -> None:
     layout.SetSingletonTag("vtkMRMLLayoutNode")
     sys.modules["qt"] = qt_module("qt", STAND_INS)
     sys.modules["ctk"] = qt_module("ctk", STAND_INS)
+    sys.modules["SampleData"] = sample_data.module()
     members: dict[str, Any] = {
         "app": Application(layout),
         "modules": Modules(),

@@ -122,7 +122,7 @@ COMMON = "qt.QWidget"
 def extract(objects: dict[str, Any]) -> dict[str, Any]:
     """Keep what is needed; what a widget shares with every widget is not repeated."""
     wanted = [f"qt.{name}" for name in QT] + [f"ctk.{name}" for name in CTK]
-    wanted += [f"slicer.{name}" for name in (*SLICER_WIDGETS, *SLICER)] + ["sitkUtils"]
+    wanted += [f"slicer.{name}" for name in (*SLICER_WIDGETS, *SLICER)] + ["sitkUtils", "SampleData"]
     kept = {name: _parts(objects[name]) for name in wanted if "kind" not in objects.get(name, {"kind": ""})}
     common = kept[COMMON]
     for name, parts in kept.items():

@@ -282,6 +282,9 @@ class SegmentEditorWidget(_SceneWidget):
     def removeViewObservations(self) -> None:
         self._observations = False
 
+    def setActiveEffect(self, effect: Any) -> None:
+        self._values["effect"] = effect
+
     def setActiveEffectByName(self, name: str) -> None:
         self._values["effect"] = name
 

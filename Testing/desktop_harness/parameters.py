@@ -139,19 +139,22 @@ class _Wrapper:
             raise ValueError(f"There is no parameter {name!r}.")
         setattr(self, name, value)
 
-    def connectGui(self, gui: Any) -> int:
-        """Connect every widget that names a parameter in its property ``SlicerParameterName``."""
-        found: dict[str, Wrapped] = {}
-        for widget in gui.__dict__.values():
-            name = widget._qt.property(PARAMETER_NAME)
-            if name:
-                found[name] = widget
-        unknown = sorted(set(found) - set(self.parameters))
+    def connectGui(self, gui: Any) -> None:
+        """Connect every widget that names a parameter in its property ``SlicerParameterName``.
+
+        As in Slicer, the connection cannot be undone afterwards: its tag is not returned.
+        """
+        named = {widget._qt.property(PARAMETER_NAME): widget for widget in gui.__dict__.values()}
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+
+    def connectParametersToGui(self, mapping: dict[str, Wrapped]) -> int:
+        """Connect widgets by the names of their parameters; returns what :meth:`disconnectGui` needs."""
+        unknown = sorted(set(mapping) - set(self.parameters))
         if unknown:
             raise ValueError(f"Widgets name parameters that do not exist: {', '.join(unknown)}.")
         tag = len(self._tags)
         self._connected[tag] = [
-            _Connection(self, self.parameters[name], widget) for name, widget in found.items()
+            _Connection(self, self.parameters[name], widget) for name, widget in mapping.items()
         ]
         self._show()
         self._tags[tag] = self.parameterNode.AddObserver(

@@ -1,0 +1,117 @@
+"""Sample data: phantom studies made on the spot, so that no network is needed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+SEED = 800_012
+CLASSES = ("HCC", "cyst", "metastasis")
+MISALIGNED_MM = (12.0, 3.0)
+"""Bounds of the rigid and of the smooth displacement between sequences: something is left to align."""
+_INTERVAL_MS = 100
+_MAKE = """
+import sys
+from LiverLesionAI.phantom import generate_study
+from LiverLesionAI.worker.exchange import write_study
+write_study(generate_study({seed}, classes={classes}, misalign_mm={misaligned}).study, sys.argv[1])
+"""
+
+
+def register_sample_data() -> None:
+    """Offer the phantoms in Slicer's module Sample Data, under a heading of our own."""
+    import SampleData
+
+    icon = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / "LiverLesionPhantom.png"
+    samples = {
+        _("Liver phantom, lesions outlined"): PhantomLoader(outlined=True),
+        _("Liver phantom, nothing outlined"): PhantomLoader(outlined=False),
+    }
+    for name, loader in samples.items():
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=_("Liver Lesion AI"),
+            sampleName=name,
+            uris="",
+            fileNames="",
+            nodeNames="",
+            thumbnailFileName=icon.as_posix(),
+            customDownloader=loader.start,
+        )
+
+
+def load_phantom(outlined: bool = True) -> list[Any]:
+    """Make a phantom study of three lesions, show it, and return its volume nodes; waits some seconds.
+
+    It is a digital phantom, no patient; what is learned from it holds for phantoms.
+
+    Parameters
+    ----------
+    outlined
+        Whether the lesions come with their outlines.
+    """
+    from LiverLesionAI.phantom import generate_study
+
+    return _show(generate_study(SEED, classes=CLASSES, misalign_mm=MISALIGNED_MM).study, outlined)
+
+
+class PhantomLoader:
+    """Makes the phantom of :func:`load_phantom` in a process of its own, so that the window stays alive.
+
+    Parameters
+    ----------
+    outlined
+        Whether the lesions come with their outlines.
+    """
+
+    def __init__(self, outlined: bool) -> None:
+        self._outlined = outlined
+        self._process: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_INTERVAL_MS)
+        self._timer.connect("timeout()", self._poll)
+
+    def start(self, source: Any = None) -> None:
+        """Begin, unless it is being made already."""
+        from LiverLesionAI.worker.client import worker_command
+        from LiverLesionAI.worker.process import start_process
+
+        if self._process is not None:
+            return
+        slicer.util.showStatusMessage(_("Making a liver phantom; this takes some seconds…"))
+        self._folder = tempfile.TemporaryDirectory(prefix="LiverLesionAI-")
+        code = _MAKE.format(seed=SEED, classes=CLASSES, misaligned=MISALIGNED_MM)
+        self._process = start_process([worker_command()[0], "-c", code, self._folder.name])
+        self._timer.start()
+
+    def _poll(self) -> None:
+        from LiverLesionAI.worker.exchange import read_study
+        from LiverLesionAI.worker.process import end_process_tree
+
+        process, folder = self._process, self._folder
+        if process is None or folder is None or process.poll() is None:
+            return
+        self._timer.stop()
+        self._process, self._folder = None, None
+        with folder, slicer.util.tryWithErrorDisplay(_("The liver phantom could not be made.")):
+            end_process_tree(process)
+            if process.returncode != 0:
+                raise RuntimeError(process.stderr.read().strip().rpartition("\n")[2])
+            _show(read_study(folder.name), self._outlined)
+            slicer.util.showStatusMessage(_("A liver phantom was made."), 3000)
+
+
+def _show(study: Any, outlined: bool) -> list[Any]:
+    from dataclasses import replace
+
+    from LiverLesionAI.writers.scene import arrange_views, show_study
+
+    study = study if outlined else replace(study, lesions=None)
+    nodes = show_study(slicer.mrmlScene, study)
+    arrange_views(slicer.mrmlScene, study, nodes)
+    return list(nodes.volumes.values())
