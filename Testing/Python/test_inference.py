@@ -47,7 +47,7 @@ def all_probabilities(predictions: Predictions) -> np.ndarray:
 
 
 def test_folds_are_averaged_and_their_spread_told(bundle: Bundle) -> None:
-    (prediction,) = predict(bundle, [lesion(1)])
+    (prediction,) = predict(bundle, [lesion(1)], precision="fp32")
     patches = torch.from_numpy(lesion(1).patches)[None]
     with torch.inference_mode():
         by_hand = [load_fold(bundle, fold)(patches)["type"].double().softmax(1)[0] for fold in (0, 1)]
@@ -147,7 +147,8 @@ def test_impossible_choices_are_refused(device: str, precision: str, monkeypatch
 def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = all_probabilities(predict(bundle, [lesion(seed) for seed in range(5)], device="cpu"))
+    lesions = [lesion(seed) for seed in range(5)]
+    expected = all_probabilities(predict(bundle, lesions, device="cpu", precision="fp32"))
     run, sizes = inference._run_batches, []
 
     def run_out_of_memory(network: Any, inputs: Any, chosen: Execution, batch_size: int) -> Any:
@@ -164,7 +165,7 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
     monkeypatch.setattr(
         inference, "load_fold", lambda b, fold, device, shell: load_fold(b, fold, "cpu", shell)
     )
-    found = predict(bundle, [lesion(seed) for seed in range(5)])
+    found = predict(bundle, lesions)
     np.testing.assert_array_equal(all_probabilities(found), expected)
     assert sizes[:4] == [5, 2, 1, inference.CPU_BATCH]
     assert found.execution.device == "cpu"
