@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,19 +50,23 @@ class Case:
     sign: NDArray[np.bool_] | None
 
 
-def reserved_cases(count: int, bundle: Bundle) -> Iterator[Case]:
-    """The first reserved phantoms: the classes in turn, every fourth of a class atypical."""
-    for i, seed in enumerate(RESERVED_SEEDS[:count]):
-        name, atypical = W7.names[i % len(W7)], (i // len(W7)) % ATYPICAL_EVERY == 0
-        phantom = generate_lesion(seed, name, atypical=atypical, misalign_mm=MISALIGN_MM)
-        study = with_intensity_limits(phantom.study, bundle.spec.patches)
-        lesion = extract_patches(study, 1, bundle.spec.sequences, bundle.spec.patches)
-        names = phantom.truth.region_names
-        wanted = SIGNS.get(name, ("", ""))[0]
-        sign = None
-        if wanted in names:
-            sampled = lesion.grid.sample(
-                phantom.truth.regions(), interpolator=sitk.sitkNearestNeighbor, outside=0.0
-            )
-            sign = sitk.GetArrayFromImage(sampled) == names.index(wanted)
-        yield Case(seed, name, atypical, lesion, sign if sign is not None and sign.any() else None)
+def reserved_case(number: int, bundle: Bundle) -> Case:
+    """One of the reserved phantoms: the classes in turn, every fourth of a class atypical."""
+    name, atypical = W7.names[number % len(W7)], (number // len(W7)) % ATYPICAL_EVERY == 0
+    return make_case(RESERVED_SEEDS[number], name, atypical, bundle)
+
+
+def make_case(seed: int, lesion_class: str, atypical: bool, bundle: Bundle) -> Case:
+    """Make a phantom's lesion and crop it as the bundle wants it."""
+    phantom = generate_lesion(seed, lesion_class, atypical=atypical, misalign_mm=MISALIGN_MM)
+    study = with_intensity_limits(phantom.study, bundle.spec.patches)
+    lesion = extract_patches(study, 1, bundle.spec.sequences, bundle.spec.patches)
+    names = phantom.truth.region_names
+    wanted = SIGNS.get(lesion_class, ("", ""))[0]
+    sign = None
+    if wanted in names:
+        sampled = lesion.grid.sample(
+            phantom.truth.regions(), interpolator=sitk.sitkNearestNeighbor, outside=0.0
+        )
+        sign = sitk.GetArrayFromImage(sampled) == names.index(wanted)
+    return Case(seed, lesion_class, atypical, lesion, sign if sign is not None and sign.any() else None)
