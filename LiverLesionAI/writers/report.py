@@ -118,12 +118,12 @@ def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str =
 def mean_sequence_weights(
     results: Iterable[StudyResult], task: str = CLASS_TASK
 ) -> dict[str, dict[str, float]]:
-    """Mean Shapley value of each sequence per predicted class, as in Figure 6 of Wang et al. 2021.
+    """Mean Shapley value of each sequence per explained class, as in Figure 6 of Wang et al. 2021.
 
     Returns
     -------
     dict
-        Class, in the taxonomy's order, to sequence to the mean over the lesions predicted as that class that
+        Class, in the taxonomy's order, to sequence to the mean over the lesions explained as that class that
         have the sequence.
     """
     collected: dict[str, dict[str, list[float]]] = {}
@@ -132,7 +132,7 @@ def mean_sequence_weights(
         if task not in lesion.sequence_weights:
             continue
         order = tuple(lesion.tasks[task].probabilities)
-        columns = collected.setdefault(lesion.tasks[task].predicted, {})
+        columns = collected.setdefault(lesion.explained[task], {})
         for name, weight in lesion.sequence_weights[task].items():
             columns.setdefault(name, []).append(weight["shapley"])
     return {
@@ -154,6 +154,7 @@ def _lesion(lesion: LesionResult, picture: str | None, folds: int) -> dict[str, 
         "warnings": lesion.warnings,
         "tasks": lesion.tasks,
         "answers": [_answer(name, task) for name, task in tasks.items()],
+        "asked": _asked(lesion),
         "picture": picture,
         "probabilities": [{"task": name, "rows": _rows(task, folds)} for name, task in tasks.items()],
         "weights": _weights(lesion),
@@ -166,6 +167,23 @@ def _ordered(lesion: LesionResult) -> dict[str, TaskResult]:
     return dict(sorted(lesion.tasks.items(), key=lambda item: item[0] != CLASS_TASK))
 
 
+def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
+    """Classes that were explained in place of the predicted ones."""
+    return [
+        {
+            "title": _class_title(lesion.tasks[task], name),
+            "probability": lesion.tasks[task].probabilities[name],
+        }
+        for task, name in lesion.explained.items()
+        if name != lesion.tasks[task].predicted
+    ]
+
+
+def _class_title(task: TaskResult, name: str) -> str:
+    taxonomy = taxonomy_named(task.taxonomy)
+    return taxonomy.classes[taxonomy.index(name)].title
+
+
 def _headline(lesion: LesionResult) -> str:
     if not lesion.tasks:
         return ""
@@ -174,8 +192,7 @@ def _headline(lesion: LesionResult) -> str:
 
 
 def _answer(name: str, task: TaskResult) -> dict[str, str]:
-    taxonomy = taxonomy_named(task.taxonomy)
-    title = taxonomy.classes[taxonomy.index(task.predicted)].title
+    title = _class_title(task, task.predicted)
     return {"task": name, "title": title, "percent": f"p = {task.probabilities[task.predicted]:.2f}"}
 
 
@@ -198,7 +215,7 @@ def _weights(lesion: LesionResult) -> dict[str, Any] | None:
     if not tasks:
         return None
     names = list(lesion.sequence_weights[tasks[0]])
-    columns = [f"{task}: {lesion.tasks[task].predicted}" for task in tasks]
+    columns = [f"{task}: {lesion.explained[task]}" for task in tasks]
     cells = {
         name: [lesion.sequence_weights[task].get(name, {}).get("shapley") for task in tasks] for name in names
     }

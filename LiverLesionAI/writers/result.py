@@ -21,6 +21,7 @@ NO_REPORT = (
     "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
 )
 NO_DICOM = "no DICOM segmentation and report were written: {reason}"
+NO_MAPS = "no DICOM parametric maps were written: {reason}"
 
 
 def write_result(
@@ -30,9 +31,13 @@ def write_result(
     stopwatch: Stopwatch,
     progress: Progress = silent,
     explanations: Sequence[LesionExplanation] = (),
+    *,
+    parametric_maps: bool = False,
 ) -> StudyResult:
-    """Write every output of a classified study; returns the result with the time this took."""
-    from LiverLesionAI.writers.dicom import write_dicom
+    """Write every output of a classified study; returns the result with the time this took.
+
+    What cannot be written as DICOM, or as pictures, becomes a warning of the result.
+    """
     from LiverLesionAI.writers.figures import write_figures
     from LiverLesionAI.writers.registration import write_checkerboards
     from LiverLesionAI.writers.report import missing_packages, write_report
@@ -59,13 +64,31 @@ def write_result(
         progress("write", 0.6)
         write_scene(study, result, folder / "scene.mrb", explanations)
         progress("write", 0.9)
-        try:
-            write_dicom(study, result, folder)
-        except DicomError as error:
-            result = replace(result, warnings=(*result.warnings, NO_DICOM.format(reason=error)))
+        warnings = _write_dicom(study, result, folder, explanations if parametric_maps else ())
+        result = replace(result, warnings=(*result.warnings, *warnings))
     result = with_seconds(result, stopwatch.seconds)
     write_results(result, folder)
     if not missing:
         write_report(result, folder / "report.html", figures)
     progress("write", 1.0)
     return result
+
+
+def _write_dicom(
+    study: Study, result: StudyResult, folder: Path, maps_of: Sequence[LesionExplanation]
+) -> list[str]:
+    """Write the DICOM objects; returns why those that are missing are."""
+    from LiverLesionAI.writers.dicom import write_dicom
+    from LiverLesionAI.writers.dicom.parametric_map import write_parametric_maps
+
+    warnings = []
+    try:
+        write_dicom(study, result, folder)
+    except DicomError as error:
+        warnings.append(NO_DICOM.format(reason=error))
+    try:
+        if maps_of:
+            write_parametric_maps(study, result, maps_of, folder)
+    except DicomError as error:
+        warnings.append(NO_MAPS.format(reason=error))
+    return warnings

@@ -69,6 +69,7 @@ def explained_result(study: Study | None = None) -> StudyResult:
     }
     lesion = replace(
         result.lesions[0],
+        explained={task: each.target for task, each in weights.items()},
         sequence_weights={task: each.to_dict() for task, each in weights.items()},
         sequence_interactions={task: each.pairs() for task, each in weights.items()},
     )

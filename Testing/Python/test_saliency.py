@@ -201,12 +201,13 @@ def test_another_class_and_task_on_request(classifier) -> None:
     predicted = predictions[0].tasks["type"].predicted
     other = "ICC" if predicted != "ICC" else "HCC"
     usual = explain(classifier, inputs, predictions)[0]
-    asked = explain(classifier, inputs, predictions, Settings(classes={"type": other}))[0]
+    asked = explain(classifier, inputs, predictions, Settings(target=other))[0]
     assert (usual.target, asked.target) == (predicted, other)
     assert asked.weights["type"].worth[-1] < usual.weights["type"].worth[-1]
     assert not np.array_equal(asked.maps, usual.maps)
-    malignancy = explain(classifier, inputs, predictions, Settings(task="malignancy"))[0]
-    assert malignancy.target in ("benign", "malignant")
+    assert asked.weights["malignancy"].target == usual.weights["malignancy"].target
+    for wanted in (Settings(task="malignancy"), Settings(target="benign")):
+        assert explain(classifier, inputs, predictions, wanted)[0].task == "malignancy"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,8 @@ def test_another_class_and_task_on_request(classifier) -> None:
         (Settings(method="lime"), "lime"),  # type: ignore[arg-type]
         (Settings(stage="layer4"), "layer4"),
         (Settings(task="grade"), "grade"),
-        (Settings(classes={"type": "HCA"}), "HCA"),
+        (Settings(target="HCA"), "HCA.*knows.*FNH"),
+        (Settings(task="malignancy", target="HCC"), "HCC.*benign"),
     ],
 )
 def test_what_there_is_not_is_refused(classifier, wanted, says) -> None:

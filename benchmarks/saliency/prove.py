@@ -93,7 +93,7 @@ class Bench:
     def sanity(self, case: Case) -> Sanity:
         """Compare the maps with those of networks that lost what they learned."""
         true = self._explanation(case, self.classifier)
-        settings = replace(self.settings, classes={true.task: true.target})
+        settings = replace(self.settings, task=true.task, target=true.target)
         predictions = self.classifier.predict([case.lesion])
         correlation = {}
         for layer, network in self._randomised.items():

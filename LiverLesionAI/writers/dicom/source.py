@@ -105,7 +105,7 @@ class SourceSeries:
         return list(self.objects[len(self.main) :]) or None
 
 
-def read_source(sequence: SequenceImage) -> SourceSeries:
+def read_source(sequence: SequenceImage | None) -> SourceSeries:
     """Read the headers of the series that a sequence came from.
 
     Raises
@@ -114,8 +114,8 @@ def read_source(sequence: SequenceImage) -> SourceSeries:
         If the sequence did not come from DICOM, or a file is gone, cannot be read any more, or names no frame
         of reference.
     """
-    source = sequence.dicom
-    if source is None:
+    source = None if sequence is None else sequence.dicom
+    if sequence is None or source is None:
         raise DicomError("The images did not come from DICOM; read the study from its DICOM folder.")
     headers = {file: _header(file) for file in dict.fromkeys(source.files)}
     for file, frame in zip(source.files, source.frames, strict=True):
