@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import OutputError, StudyError
 from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import task_classes
@@ -44,6 +46,31 @@ class CohortEntry:
 
     result: StudyResult
     link: str = ""
+
+
+def cohort_entry(folder: Path, page: Path) -> CohortEntry:
+    """Read a study of a cohort from the output folder of ``classify``.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    page
+        The cohort page to be, from which the study's report is linked.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds no results, or those of another schema.
+    """
+    file = folder / "results.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{file} cannot be read ({error}); name output folders of classify.") from None
+    report = folder / "report.html"
+    link = quote(Path(os.path.relpath(report, page.parent)).as_posix()) if report.is_file() else ""
+    return CohortEntry(StudyResult.from_dict(content), link)
 
 
 def missing_packages() -> tuple[str, ...]:
@@ -129,7 +156,7 @@ def mean_sequence_weights(
     collected: dict[str, dict[str, list[float]]] = {}
     order: tuple[str, ...] = ()
     for lesion in (lesion for result in results for lesion in result.lesions):
-        if task not in lesion.sequence_weights:
+        if task not in lesion.explained:
             continue
         order = tuple(lesion.tasks[task].probabilities)
         columns = collected.setdefault(lesion.explained[task], {})
