@@ -29,7 +29,7 @@ from LiverLesionAI.writers.report import cohort_entry, write_cohort_report
 
 FIRST_SEED = 860_000
 MISALIGN_MM = (2.0, 1.0)
-FIGURE_WIDTH, PAGE_DPI, COLOURS = 1300, 110, 200
+FIGURE_WIDTH, PAGE_DPI, COLOURS = 1300, 110, 256
 CHROMIUM = [
     "chromium",
     "--headless",
@@ -45,7 +45,7 @@ CHROMIUM = [
 
 def classify(name: str, seed: int, work: Path, model: str) -> LesionResult:
     """Make a phantom of a class and classify it into ``work/<class>``."""
-    phantom = generate_lesion(seed, name, misalign_mm=MISALIGN_MM)
+    phantom = generate_lesion(seed, name, atypical=False, misalign_mm=MISALIGN_MM)
     study = write_phantom(phantom, work / "phantoms", with_truth=False)
     result, _ = classify_path(study, work / name, model=model)
     return result.lesions[0]
@@ -71,7 +71,7 @@ def save_first_page(page: Path, target: Path) -> None:
 
 def _save(picture: Image.Image, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
     few.save(target, optimize=True)
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
-from LiverLesionAI.explanation.gradcam import without_lesion
+from LiverLesionAI.explanation.branches import STAGES, on_voxels
+from LiverLesionAI.explanation.gradcam import activation_maps, without_lesion
 from LiverLesionAI.explanation.weights import log_odds
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.networks.build import build_network
@@ -27,6 +28,7 @@ BATCH = 4
 """Of deleted copies that run at once; the fastest on a processor."""
 RANDOM_ORDERS = 20
 NEAR_MM = 5.0
+FINEST = "stem"
 LAYERS = ("heads", "layer4", "layer3", "layer2", "layer1", "stem")
 
 
@@ -175,23 +177,58 @@ def gaussian_hits(explanation: LesionExplanation) -> bool:
     return bool(distance[middle, middle, middle] <= NEAR_MM)
 
 
-def density_ratio(case: Case, explanation: LesionExplanation, *, everywhere: bool = False) -> float | None:
-    """Saliency per voxel in the sub-region of the sign over that in the rest of the lesion.
+@dataclass(frozen=True)
+class SignDensity:
+    """Saliency per voxel in the sub-region of the class's sign over that in the rest of the lesion.
 
-    In the sequence that shows the sign, or with `everywhere` in the sum of all weighted maps. None where
-    there is no sub-region, no rest, or no saliency in either.
+    ``own`` in the map of the sequence that shows the sign, ``everywhere`` in the sum of all weighted maps,
+    ``unsigned`` in that sequence again, but of all that speaks for *or against* the class, in cells of two
+    voxels. None where there is no sub-region, no rest, or no saliency in either.
     """
+
+    lesion_class: str
+    own: float | None = None
+    everywhere: float | None = None
+    unsigned: float | None = None
+
+
+def sign_density(classifier: Classifier, case: Case, explanation: LesionExplanation) -> SignDensity:
+    """Compare the sub-region of the sign with the rest of the lesion."""
     if case.sign is None:
-        return None
-    name = SIGNS[case.lesion_class][1]
-    if everywhere:
-        saliency = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
-    else:
-        saliency = explanation.feature_map(name)
+        return SignDensity(case.lesion_class)
+    sequence = SIGNS[case.lesion_class][1]
+    weighted = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
+    unsigned = np.abs(_signed_map(classifier, explanation, sequence))
+    maps = (explanation.feature_map(sequence), weighted, unsigned)
     rest = explanation.outline & ~case.sign
-    if not rest.any() or not saliency[case.sign | rest].any():
+    return SignDensity(case.lesion_class, *(_ratio(each, case.sign, rest) for each in maps))
+
+
+def _ratio(saliency: NDArray[np.floating], sign: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float | None:
+    if not rest.any() or not saliency[sign | rest].any():
         return None
-    return float(saliency[case.sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+    return float(saliency[sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+
+
+def _signed_map(classifier: Classifier, explanation: LesionExplanation, sequence: str) -> NDArray[np.float64]:
+    """What each voxel of a sequence adds to the log-odds or takes from them, at the finest stage."""
+    lesion, task = explanation.lesion, explanation.task
+    index = classifier.bundle.taxonomies[task].index(explanation.target)
+    patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
+    maps = [
+        activation_maps(
+            classifier.network(fold),
+            patches,
+            lesion.present,
+            task,
+            index,
+            stage=FINEST,
+            autocast=classifier.autocast(),
+        )[0]
+        for fold in range(classifier.bundle.fold_count)
+    ]
+    mean = np.mean(maps, axis=0)[lesion.sequences.index(sequence)]
+    return on_voxels(mean, lesion.grid.size, STAGES[FINEST])
 
 
 def rank_correlation(first: LesionExplanation, second: LesionExplanation) -> float:

@@ -61,7 +61,9 @@ class Bench:
         self._untrained = proofs.Untrained(classifier)
         self._randomised = {layer: proofs.Randomised(classifier, layer) for layer in proofs.LAYERS}
 
-    def measure(self, part: Part, case: Case) -> Explained | Sanity | proofs.VoxelDeletion:
+    def measure(
+        self, part: Part, case: Case
+    ) -> Explained | proofs.SignDensity | Sanity | proofs.VoxelDeletion:
         """Measure a part of a lesion."""
         return getattr(self, part)(case)
 
@@ -84,11 +86,16 @@ class Bench:
             located=proofs.localise(explanation) if right else None,
             untrained=proofs.localise(self._explanation(case, self._untrained)) if right else None,
             gaussian=proofs.gaussian_hits(explanation) if right else None,
-            density=proofs.density_ratio(case, explanation) if right else None,
-            density_everywhere=proofs.density_ratio(case, explanation, everywhere=True) if right else None,
             classify_s=classified - start,
             explain_s=done - classified,
         )
+
+    def signs(self, case: Case) -> proofs.SignDensity:
+        """Compare the sub-region of the sign with the rest, in lesions that were classified correctly."""
+        explanation = self._explanation(case, self.classifier)
+        if explanation.target != case.lesion_class:
+            return proofs.SignDensity(case.lesion_class)
+        return proofs.sign_density(self.classifier, case, explanation)
 
     def sanity(self, case: Case) -> Sanity:
         """Compare the maps with those of networks that lost what they learned."""
@@ -150,7 +157,7 @@ def table(records: Records) -> list[Proof]:
         Proof("the same, centred Gaussian", *_share([each.gaussian for each in explained if each.correct])),
         Proof("the same, untrained network", *_share([each.overall for each in untrained])),
         Proof("the same, untrained, every sequence's own map", *_mean([each.share for each in untrained])),
-        *_signs(explained),
+        *_signs(records.of("signs")),
         *(Proof(f"rank correlation, redrawn down to {layer}",
                 *_mean([each.correlation[layer] for each in sanity])) for layer in proofs.LAYERS),
         Proof("rank correlation with nothing learned", _mean(last)[0], "< 0.3",
@@ -159,22 +166,24 @@ def table(records: Records) -> list[Proof]:
     ]  # fmt: skip
 
 
-def _signs(explained: Sequence[Explained]) -> list[Proof]:
+def _signs(signs: Sequence[proofs.SignDensity]) -> list[Proof]:
     """Density in the sub-region of the sign: all lesions that have one, then class by class."""
-    known = [each for each in explained if each.density is not None]
-    rows = [Proof("sign's sub-region ≥ 1.5 × rest, its sequence", *_share(_dense(known), 0.7))]
+    known = [each for each in signs if each.own is not None]
+    rows = [Proof("sign's sub-region ≥ 1.5 × rest, its sequence", *_dense([each.own for each in known], 0.7))]
     for name in proofs.SIGNS:
-        of_class = [each for each in known if each.lesion_class == name]
-        found, asked, passed, count = _share(_dense(of_class))
-        median = f"{found} (median {np.median([each.density for each in of_class]):.2f})" if count else found
-        rows.append(Proof(f"the same, {name}", median, asked, passed, count))
-    together = [each.density_everywhere for each in explained if each.density_everywhere is not None]
-    rows.append(Proof("the same, all weighted maps together", *_share([ratio >= 1.5 for ratio in together])))
+        ratios = [each.own for each in known if each.lesion_class == name]
+        rows.append(Proof(f"the same, {name}", *_dense(ratios)))
+    rows += [
+        Proof("the same, all weighted maps together", *_dense([each.everywhere for each in known])),
+        Proof("the same, for or against, cells of 2 voxels", *_dense([each.unsigned for each in known])),
+    ]
     return rows
 
 
-def _dense(explained: Sequence[Explained]) -> list[bool]:
-    return [each.density is not None and each.density >= 1.5 for each in explained]
+def _dense(ratios: Sequence[float | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:
+    known = [ratio for ratio in ratios if ratio is not None]
+    found, wanted, passed, count = _share([ratio >= 1.5 for ratio in known], asked)
+    return (f"{found} (median {np.median(known):.2f})" if known else found), wanted, passed, count
 
 
 def _share(hits: Sequence[bool | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:
@@ -237,6 +246,7 @@ def main() -> None:
     records = Records(arguments.out / "records.jsonl", about)
     counts: dict[Part, int] = {
         "explained": arguments.lesions,
+        "signs": arguments.lesions,
         "sanity": arguments.sanity,
         "voxels": arguments.deletion,
     }

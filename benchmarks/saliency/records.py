@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from proofs import Localisation, SequenceDeletion, VoxelDeletion
+from proofs import Localisation, SequenceDeletion, SignDensity, VoxelDeletion
 from pydantic import TypeAdapter
 
-Part = Literal["explained", "sanity", "voxels"]
+Part = Literal["explained", "signs", "sanity", "voxels"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,6 @@ class Explained:
         Deletion of sequences.
     located, untrained, gaussian
         Where maxima lie; None for lesions that were not classified correctly.
-    density, density_everywhere
-        Of the sign's sub-region over the rest of the lesion, in the sequence that shows it and in all
-        together; None also where the lesion has no such sub-region.
     classify_s, explain_s
         Seconds of both, weights in memory.
     """
@@ -46,8 +43,6 @@ class Explained:
     located: Localisation | None
     untrained: Localisation | None
     gaussian: bool | None
-    density: float | None
-    density_everywhere: float | None
     classify_s: float
     explain_s: float
 
@@ -66,6 +61,7 @@ class Sanity:
 
 _KINDS: Mapping[Part, TypeAdapter[Any]] = {
     "explained": TypeAdapter(Explained),
+    "signs": TypeAdapter(SignDensity),
     "sanity": TypeAdapter(Sanity),
     "voxels": TypeAdapter(VoxelDeletion),
 }
