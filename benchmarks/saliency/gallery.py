@@ -2,8 +2,8 @@
 
     python benchmarks/saliency/gallery.py --out docs/images/gallery [--work DIR] [--model NAME|DIR]
 
-The phantoms are the first of their seeds, not chosen by their looks; neither training nor the reserved range
-holds them. Beside the pictures of each class a page of the cohort is made. Pages are rendered by Chromium and
+The phantoms are the first of their seeds that measure 20 to 60 mm, not chosen by their looks or answers;
+neither training nor the reserved range holds them. Beside the pictures of each class a page of the cohort is made. Pages are rendered by Chromium and
 pdftoppm (Debian packages chromium and poppler-utils), as they print on A4.
 """
 
@@ -15,19 +15,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from LiverLesionAI.phantom import generate_lesion, write_phantom
+from LiverLesionAI.phantom import PhantomStudy, generate_lesion, write_phantom
 from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_path
 from LiverLesionAI.results import LesionResult
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.report import cohort_entry, write_cohort_report
 
-FIRST_SEED = 860_000
+FIRST_SEED, SEEDS_PER_CLASS = 860_000, 100
+SMALLEST_MM, LARGEST_MM = 20.0, 60.0
 MISALIGN_MM = (2.0, 1.0)
 FIGURE_WIDTH, PAGE_DPI, COLOURS = 1300, 110, 256
 CHROMIUM = [
@@ -43,11 +45,20 @@ CHROMIUM = [
 ]
 
 
-def classify(name: str, seed: int, work: Path, model: str) -> LesionResult:
-    """Make a phantom of a class and classify it into ``work/<class>``."""
-    phantom = generate_lesion(seed, name, atypical=False, misalign_mm=MISALIGN_MM)
-    study = write_phantom(phantom, work / "phantoms", with_truth=False)
-    result, _ = classify_path(study, work / name, model=model)
+def typical_phantom(name: str, first_seed: int) -> PhantomStudy:
+    """The first phantom of a class, in its typical form, that is neither tiny nor huge."""
+    for seed in count(first_seed):
+        phantom = generate_lesion(seed, name, atypical=False, misalign_mm=MISALIGN_MM)
+        if SMALLEST_MM <= phantom.truth.lesions[0].diameter_mm <= LARGEST_MM:
+            break
+    return phantom
+
+
+def classify(phantom: PhantomStudy, out: Path, model: str) -> LesionResult:
+    """Classify a phantom into an output folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = write_phantom(phantom, folder, with_truth=False)
+        result, _ = classify_path(study, out, model=model)
     return result.lesions[0]
 
 
@@ -109,8 +120,8 @@ def main() -> None:
         sys.exit(f"{' and '.join(absent)} must be installed to print the reports.")
     lesions: dict[str, LesionResult] = {}
     for number, name in enumerate(TAXONOMIES["W7"].names):
-        lesions[name] = classify(name, FIRST_SEED + number, arguments.work, arguments.model)
-        folder = arguments.work / name
+        phantom, folder = typical_phantom(name, FIRST_SEED + number * SEEDS_PER_CLASS), arguments.work / name
+        lesions[name] = classify(phantom, folder, arguments.model)
         save_figure(folder / "figures" / "lesion_1.png", arguments.out / f"{name}.png")
         save_first_page(folder / "report.html", arguments.out / f"{name}_report.png")
     page = arguments.work / "cohort.html"
