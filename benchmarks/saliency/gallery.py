@@ -3,8 +3,9 @@
     python benchmarks/saliency/gallery.py --out docs/images/gallery [--work DIR] [--model NAME|DIR]
 
 The phantoms are the first of their seeds that measure 20 to 60 mm, not chosen by their looks or answers;
-neither training nor the reserved range holds them. Beside the pictures of each class a page of the cohort is made. Pages are rendered by Chromium and
-pdftoppm (Debian packages chromium and poppler-utils), as they print on A4.
+neither training nor the reserved range holds them. Beside the pictures of each class a page of the cohort is
+made. Pages are rendered by Chromium and pdftoppm (Debian packages chromium and poppler-utils), as they print
+on A4.
 """
 
 from __future__ import annotations

@@ -192,16 +192,16 @@ class SignDensity:
     unsigned: float | None = None
 
 
-def sign_density(classifier: Classifier, case: Case, explanation: LesionExplanation) -> SignDensity:
+def sign_density(
+    classifier: Classifier, case: Case, sign: NDArray[np.bool_], explanation: LesionExplanation
+) -> SignDensity:
     """Compare the sub-region of the sign with the rest of the lesion."""
-    if case.sign is None:
-        return SignDensity(case.lesion_class)
     sequence = SIGNS[case.lesion_class][1]
     weighted = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
     unsigned = np.abs(_signed_map(classifier, explanation, sequence))
     maps = (explanation.feature_map(sequence), weighted, unsigned)
-    rest = explanation.outline & ~case.sign
-    return SignDensity(case.lesion_class, *(_ratio(each, case.sign, rest) for each in maps))
+    rest = explanation.outline & ~sign
+    return SignDensity(case.lesion_class, *(_ratio(each, sign, rest) for each in maps))
 
 
 def _ratio(saliency: NDArray[np.floating], sign: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float | None:

@@ -92,10 +92,12 @@ class Bench:
 
     def signs(self, case: Case) -> proofs.SignDensity:
         """Compare the sub-region of the sign with the rest, in lesions that were classified correctly."""
+        if case.sign is None:
+            return proofs.SignDensity(case.lesion_class)
         explanation = self._explanation(case, self.classifier)
         if explanation.target != case.lesion_class:
             return proofs.SignDensity(case.lesion_class)
-        return proofs.sign_density(self.classifier, case, explanation)
+        return proofs.sign_density(self.classifier, case, case.sign, explanation)
 
     def sanity(self, case: Case) -> Sanity:
         """Compare the maps with those of networks that lost what they learned."""
