@@ -49,6 +49,7 @@ def written(
     write_dicom_study(phantom(), root / "in", vendor=vendor, layout=layout, distractors=False)
     study = _two_lesions(study_from_dicom(root / "in", vendor, layout))
     result = made_result(study, CLASSES)
+    result = replace(result, provenance=replace(result.provenance, parameters={"patches": {"size": 64}}))
     segmentation, report = write_dicom(study, result, root)
     return study, result, segmentation, report
 
@@ -107,6 +108,17 @@ def test_objects_belong_to_the_study(written: tuple[Study, StudyResult, Path, Pa
             assert ds[keyword].value == header[keyword].value
         assert ds.SeriesInstanceUID != header.SeriesInstanceUID
     assert pydicom.dcmread(files[0]).FrameOfReferenceUID == header.FrameOfReferenceUID
+
+
+def test_every_object_tells_the_model_and_its_parameters(
+    written: tuple[Study, StudyResult, Path, Path], tmp_path: Path
+) -> None:
+    study, result, *files = written
+    for file in (*files, _write_map(study, result, _saliency(study), tmp_path / "pm.dcm")):
+        equipment = pydicom.dcmread(file).ContributingEquipmentSequence[-1]
+        assert equipment.Manufacturer == "LiverLesionAI"
+        assert result.models[0].sha256 in equipment.ContributionDescription
+        assert '{"patches":{"size":64}}' in equipment.ContributionDescription
 
 
 def test_frames_name_their_source_images(written: tuple[Study, StudyResult, Path, Path]) -> None:
