@@ -125,17 +125,16 @@ def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str =
         If the file cannot be written.
     """
     results = [entry.result for entry in entries]
-    tasks: dict[str, None] = {}
-    for result in results:
-        tasks.update(dict.fromkeys(task_classes(result)))
+    known = dict.fromkeys(task for result in results for task in task_classes(result))
+    tasks = sorted(known, key=lambda task: task != CLASS_TASK)
     text = _environment().get_template("cohort.html").render(
         title=title,
         style=_style(),
         notice=_notice(results),
         studies=results,
         lesion_count=sum(len(result.lesions) for result in results),
-        tasks=list(tasks),
-        rows=[row for entry in entries for row in _cohort_rows(entry, list(tasks))],
+        tasks=tasks,
+        rows=[row for entry in entries for row in _cohort_rows(entry, tasks)],
         picture=_cohort_picture(results),
         software=sorted({result.provenance.software for result in results}),
     )  # fmt: skip
