@@ -37,6 +37,7 @@ from LiverLesionAI.saliency import (
     explain,
     mean_weights,
 )
+from LiverLesionAI.training.config import RESERVED_SEEDS
 
 SEED = 20
 """Of the random orders."""
@@ -130,9 +131,9 @@ def measure(bench: Bench, counts: dict[Part, int], records: Records, say: Callab
     bench.explained(reserved_case(0, bench.classifier.bundle))
     for part, count in counts.items():
         for number in range(count):
-            case = reserved_case(number, bench.classifier.bundle)
-            if records.has(part, case.seed):
+            if records.has(part, RESERVED_SEEDS[number]):
                 continue
+            case = reserved_case(number, bench.classifier.bundle)
             records.add(part, case.seed, bench.measure(part, case))
             say(f"{part}: {number + 1} of {count} lesions")
 
