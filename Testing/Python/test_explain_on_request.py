@@ -15,9 +15,12 @@ from dicom_phantoms import phantom
 from pydicom import dcmread
 from test_cli import refused, run
 from tiny_bundles import tiny_bundle
+from typer.main import get_command
 
+from LiverLesionAI.cli import app
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.results import PHANTOM_NOTICE
+from LiverLesionAI.saliency import METHODS
 from LiverLesionAI.sequences import W_SEQUENCES
 
 
@@ -85,6 +88,11 @@ def test_the_result_tells_which_class_was_explained(written: Path) -> None:
     assert result["provenance"]["parameters"]["saliency"]["target"] == "ICC"
     page = (written / "report.html").read_text(encoding="utf-8")
     assert "what speaks for <strong>Intrahepatic cholangiocarcinoma</strong>" in page
+
+
+def test_every_method_can_be_asked_for() -> None:
+    options = {option.name: option for option in get_command(app).commands["classify"].params}
+    assert tuple(options["saliency_method"].type.choices) == METHODS
 
 
 def test_gradients_tell_every_step(study_folder: Path, model: Path, tmp_path: Path) -> None:

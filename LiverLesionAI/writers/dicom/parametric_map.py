@@ -64,9 +64,8 @@ def write_parametric_maps(
     target = folder / DICOM_FOLDER
     target.mkdir(exist_ok=True)
     files: list[Path] = []
-    for explanation, name, weighted in product(explanations, study.sequences, (False, True)):
-        if name not in explanation.sequences:
-            continue
+    wanted = ((each, name) for each in explanations for name in each.sequences)
+    for (explanation, name), weighted in product(wanted, (False, True)):
         lesion = explanation.lesion.lesion_id
         kind = "saliency times sequence weight" if weighted else "saliency"
         made = parametric_map(
