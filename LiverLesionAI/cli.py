@@ -69,6 +69,8 @@ def _reporting_errors(function: Function) -> Function:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+        except typer.BadParameter:
+            raise
         except LiverLesionError as error:
             _fail(str(error), UNUSABLE_INPUT)
         except KeyboardInterrupt:
@@ -122,12 +124,26 @@ def classify(
     no_saliency: Annotated[
         bool, typer.Option("--no-saliency", help="Do not explain: no maps, no sequence weights.")
     ] = False,
+    explain_class: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Explain this class instead of each lesion's predicted one."),
+    ] = None,
+    saliency_method: Annotated[
+        Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"],
+        typer.Option(help="How maps are made; the gradients are finer and a hundred times as slow."),
+    ] = "integrated-grad-cam",
+    parametric_maps: Annotated[
+        bool, typer.Option("--parametric-maps", help="Write the maps of a DICOM study as DICOM, too.")
+    ] = False,
     as_json: Json = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Classify every outlined lesion of a study and write the results."""
+    from LiverLesionAI.explanation.explain import Settings
     from LiverLesionAI.pipeline import classify_path
 
+    if no_saliency and (parametric_maps or explain_class):
+        raise typer.BadParameter("--no-saliency leaves nothing for --parametric-maps or --explain-class.")
     with shown_progress(progress) as show:
         result, files = classify_path(
             study,
@@ -138,6 +154,8 @@ def classify(
             device=device,
             precision=precision,
             saliency=not no_saliency,
+            settings=Settings(method=saliency_method, target=explain_class),
+            parametric_maps=parametric_maps,
             progress=show,
         )
     if as_json:

@@ -171,6 +171,7 @@ def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -
     weights = explanation.weights
     return replace(
         lesion,
+        explained={task: each.target for task, each in weights.items()},
         sequence_weights={task: each.to_dict() for task, each in weights.items()},
         sequence_interactions={task: each.pairs() for task, each in weights.items()},
     )

@@ -297,6 +297,8 @@ def classify_path(
     device: str = "auto",
     precision: str = "auto",
     saliency: bool = True,
+    settings: Settings | None = None,
+    parametric_maps: bool = False,
     progress: Progress = silent,
 ) -> tuple[StudyResult, tuple[Path, ...]]:
     """Read a study, classify its lesions and write the output folder.
@@ -311,8 +313,10 @@ def classify_path(
         Name or folder of a bundle.
     register
         Register the sequences to the reference around each lesion first.
-    device, precision, saliency, progress
+    device, precision, saliency, settings, progress
         See :func:`analyse_study`.
+    parametric_maps
+        Write the saliency maps of a study that came from DICOM as DICOM Parametric Maps as well.
 
     Returns
     -------
@@ -338,6 +342,8 @@ def classify_path(
             device=device,
             precision=precision,
             saliency=saliency,
+            settings=settings,
+            parametric_maps=parametric_maps,
             progress=progress,
         )
         names = files_below(folder)
@@ -354,15 +360,19 @@ def classify_into(
     device: str = "auto",
     precision: str = "auto",
     saliency: bool = True,
+    settings: Settings | None = None,
+    parametric_maps: bool = False,
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    from LiverLesionAI.explanation.explain import Settings, explained_task
     from LiverLesionAI.writers.result import write_result
 
-    stopwatch = Stopwatch()
+    stopwatch, settings = Stopwatch(), settings or Settings()
+    explained_task(settings, bundle.taxonomies)
     with stopwatch.time("read"):
         progress("read", 0.0)
-        study = read_study(path, mask)
+        study = read_study(path, mask, progress)
         progress("read", 1.0)
     registration: Mapping[str, SequenceRegistration] = {}
     if register:
@@ -373,11 +383,20 @@ def classify_into(
         device=device,
         precision=precision,
         saliency=saliency,
+        settings=settings,
         progress=progress,
         stopwatch=stopwatch,
     )
     result = with_registration(outcome.result, registration)
-    return write_result(study, result, folder, stopwatch, progress, outcome.explanations)
+    return write_result(
+        study,
+        result,
+        folder,
+        stopwatch,
+        progress,
+        outcome.explanations,
+        parametric_maps=parametric_maps,
+    )
 
 
 def register_lesions(
@@ -431,7 +450,11 @@ def register_path(
 
     with output_folder(out, REGISTRATION_NAMES) as folder:
         registered = register_study(
-            read_study(path, mask), reference=reference, transform=transform, scope=scope, progress=progress
+            read_study(path, mask, progress),
+            reference=reference,
+            transform=transform,
+            scope=scope,
+            progress=progress,
         )
         write_registration(registered, folder)
         names = files_below(folder)

@@ -129,8 +129,9 @@ class LesionResult:
     ``tasks`` is empty where the lesion could not be classified; ``warnings`` then says why. ``diameter_mm``
     is the longest axial diameter; ``centroid_lps_mm`` lies in the reference frame; ``crop_mm`` is the side of
     the cube that the network saw. Where the answer was explained, ``sequence_weights`` gives for each task
-    each sequence's ``shapley`` value and, with linear heads, its ``share`` for the predicted class, and
-    ``sequence_interactions`` the interaction of each pair of sequences (:mod:`LiverLesionAI.saliency`).
+    each sequence's ``shapley`` value and, with linear heads, its ``share``, and ``sequence_interactions`` the
+    interaction of each pair of sequences (:mod:`LiverLesionAI.saliency`); both are those of the class in
+    ``explained``, which is the predicted one unless another was asked for.
     ``reader`` is None until a reader has decided.
     """
 
@@ -141,6 +142,7 @@ class LesionResult:
     centroid_lps_mm: tuple[float, float, float]
     crop_mm: float | None
     tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    explained: Mapping[str, str] = field(default_factory=dict)
     sequence_weights: Mapping[str, Any] = field(default_factory=dict)
     sequence_interactions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -10,28 +10,27 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STAGES: dict[str, int] = {"layer1": 4, "layer2": 8}
+STAGES: dict[str, int] = {"stem": 2, "layer1": 4, "layer2": 8}
 """Stages fine enough to show where the network looked, and the voxels of the patch per cell.
 
-A patch of 64 voxels a side has 16 cells a side at the end of ``layer1`` and 8 at the end of ``layer2``.
+A patch of 64 voxels a side has 32 cells a side after the first convolution (``stem``), 16 at the end of
+``layer1`` and 8 at the end of ``layer2``.
 """
 
-_STEM = ("conv1", "bn1", "act", "maxpool")
-_LAYERS = ("layer1", "layer2", "layer3", "layer4")
+_PARTS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
+_ENDS = {"stem": "act", "layer1": "layer1", "layer2": "layer2"}
 
 
 def cells(branch: nn.Module, x: Tensor, stage: str) -> Tensor:
     """Run a branch up to the end of a stage: ``[B, 2, D, H, W]`` to ``[B, C, d, h, w]``."""
-    for name in _STEM:
-        x = getattr(branch, name)(x)
-    for name in _LAYERS[: _LAYERS.index(stage) + 1]:
+    for name in _PARTS[: _PARTS.index(_ENDS[stage]) + 1]:
         x = getattr(branch, name)(x)
     return x
 
 
 def features_of(branch: nn.Module, found: Tensor, stage: str) -> Tensor:
     """Run the rest of a branch: ``[B, C, d, h, w]`` to ``[B, F]``, float32."""
-    for name in (*_LAYERS[_LAYERS.index(stage) + 1 :], "avgpool"):
+    for name in _PARTS[_PARTS.index(_ENDS[stage]) + 1 :]:
         found = getattr(branch, name)(found)
     return found.flatten(1).float()
 

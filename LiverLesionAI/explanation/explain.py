@@ -27,6 +27,7 @@ from LiverLesionAI.progress import Progress, silent
 if TYPE_CHECKING:
     from LiverLesionAI.inference import Classifier, LesionPrediction
     from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+    from LiverLesionAI.taxonomy import Taxonomy
 
 Method = Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -52,9 +53,9 @@ class Settings:
     stage
         Stage of the activation maps.
     task
-        Task whose class the maps explain; by default ``type``, else the model's first.
-    classes
-        Task to the class to be explained; by default each lesion's predicted one.
+        Task whose class the maps explain; by default that of `target`, else ``type``, else the model's first.
+    target
+        Class to be explained; by default each lesion's predicted one.
     seed
         Of the noise of smoothed gradients.
     """
@@ -62,7 +63,7 @@ class Settings:
     method: Method = DEFAULT_METHOD
     stage: str = DEFAULT_STAGE
     task: str | None = None
-    classes: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
     seed: int = 0
 
 
@@ -115,8 +116,8 @@ def explain(
     """
     settings = settings or Settings()
     taxonomies = classifier.bundle.taxonomies
-    task = _checked_task(settings, tuple(taxonomies))
-    targets = [_targets(settings, each) for each in predictions]
+    task = explained_task(settings, taxonomies)
+    targets = [_targets(settings, task, each) for each in predictions]
     indices = [{name: taxonomies[name].index(target) for name, target in each.items()} for each in targets]
     gathered = [_Gathered() for _ in inputs]
     folds = classifier.bundle.fold_count
@@ -132,6 +133,36 @@ def explain(
         _explanation(lesion, found, task, target, index, settings)
         for lesion, found, target, index in zip(inputs, gathered, targets, indices, strict=True)
     )
+
+
+def explained_task(settings: Settings, taxonomies: Mapping[str, Taxonomy]) -> str:
+    """Find the task whose class the maps explain.
+
+    Parameters
+    ----------
+    settings
+        What to explain, and how.
+    taxonomies
+        The model's tasks and their classes.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a method, stage, task or class that there is not.
+    """
+    if settings.method not in METHODS:
+        raise ConfigError(f"Method {settings.method!r} is not known; choose one of {', '.join(METHODS)}.")
+    if settings.stage not in STAGES:
+        raise ConfigError(f"Stage {settings.stage!r} is not known; choose one of {', '.join(STAGES)}.")
+    if settings.task is not None and settings.task not in taxonomies:
+        raise ConfigError(f"The model has no task {settings.task!r}; it has {', '.join(taxonomies)}.")
+    tasks = list(taxonomies) if settings.task is None else [settings.task]
+    if settings.target is not None:
+        known = [name for task in tasks for name in taxonomies[task].names]
+        tasks = [task for task in tasks if settings.target in taxonomies[task].names]
+        if not tasks:
+            raise ConfigError(f"The model knows no class {settings.target!r}; it knows {', '.join(known)}.")
+    return MAP_TASK if MAP_TASK in tasks else tasks[0]
 
 
 def _one_fold(
@@ -215,16 +246,7 @@ def _steps(method: Method) -> int:
     return {"integrated-gradients": INTEGRATION_STEPS, "smoothed-gradients": NOISY_COPIES}.get(method, 0)
 
 
-def _checked_task(settings: Settings, tasks: tuple[str, ...]) -> str:
-    if settings.method not in METHODS:
-        raise ConfigError(f"Method {settings.method!r} is not known; choose one of {', '.join(METHODS)}.")
-    if settings.stage not in STAGES:
-        raise ConfigError(f"Stage {settings.stage!r} is not known; choose one of {', '.join(STAGES)}.")
-    for task in (settings.task, *settings.classes):
-        if task is not None and task not in tasks:
-            raise ConfigError(f"The model has no task {task!r}; it has {', '.join(tasks)}.")
-    return settings.task or (MAP_TASK if MAP_TASK in tasks else tasks[0])
-
-
-def _targets(settings: Settings, prediction: LesionPrediction) -> dict[str, str]:
-    return {task: settings.classes.get(task, answer.predicted) for task, answer in prediction.tasks.items()}
+def _targets(settings: Settings, task: str, prediction: LesionPrediction) -> dict[str, str]:
+    """Task to the class that is explained."""
+    predicted = {name: answer.predicted for name, answer in prediction.tasks.items()}
+    return predicted if settings.target is None else {**predicted, task: settings.target}

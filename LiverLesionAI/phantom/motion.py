@@ -44,6 +44,14 @@ class Displacement:
             component += lattice.on(grid)
         return field
 
+    def at(self, points: ArrayLike) -> NDArray[np.float64]:
+        """e(q) at points [n, 3] of the sequence (LPS mm)."""
+        points = np.atleast_2d(np.asarray(points, float))
+        field = np.tile(np.asarray(self.shift, float), (len(points), 1))
+        for component, lattice in zip(field.T, self.smooth, strict=False):
+            component += lattice.at(points)
+        return field
+
     def of(self, points: ArrayLike) -> NDArray[np.float64]:
         """d(p) = point in the sequence − point in the reference, for reference points [n, 3] (LPS mm)."""
         points = np.atleast_2d(np.asarray(points, float))
@@ -51,8 +59,7 @@ class Displacement:
         if not self.smooth:
             return displacement
         for _ in range(12):
-            seen = np.stack([lattice.at(points + displacement) for lattice in self.smooth], axis=1)
-            displacement = np.asarray(self.shift) + seen
+            displacement = self.at(points + displacement)
         return displacement
 
     @property

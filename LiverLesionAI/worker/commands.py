@@ -193,7 +193,7 @@ def save(
     stopwatch = Stopwatch(dict(result.provenance.seconds))
     open_scene = Path(scene) if scene is not None else None
     with output_folder(out) as folder:
-        written = write_result(opened, result, folder, stopwatch, progress, explanations, open_scene)
+        written = write_result(opened, result, folder, stopwatch, progress, explanations, scene=open_scene)
         return {"files": [str(file) for file in files_below(folder)], "warnings": list(written.warnings)}
 
 

@@ -225,16 +225,7 @@ def _marks(axes: Axes, explanation: LesionExplanation) -> None:
     axes.plot(
         [3, 3 + length], [far - 3] * 2, color="white", linewidth=1.2, solid_capstyle="butt", path_effects=edge
     )
-    axes.text(
-        3 + length / 2,
-        far - 5,
-        "10 mm",
-        color="white",
-        fontsize=5,
-        ha="center",
-        va="bottom",
-        path_effects=edge,
-    )
+    axes.text(3, far - 5, "10 mm", color="white", fontsize=5, ha="left", va="bottom", path_effects=edge)
 
 
 def _colour_bar(figure: Figure, top: Axes, bottom: Axes) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from LiverLesionAI.decisions import decided_class
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import OutputError, StudyError
 from LiverLesionAI.results import (
     CLASS_TASK,
     PHANTOM_NOTICE,
@@ -51,6 +53,31 @@ class CohortEntry:
 
     result: StudyResult
     link: str = ""
+
+
+def cohort_entry(folder: Path, page: Path) -> CohortEntry:
+    """Read a study of a cohort from the output folder of ``classify``.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    page
+        The cohort page to be, from which the study's report is linked.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds no results, or those of another schema.
+    """
+    file = folder / "results.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{file} cannot be read ({error}); name output folders of classify.") from None
+    report = folder / "report.html"
+    link = quote(Path(os.path.relpath(report, page.parent)).as_posix()) if report.is_file() else ""
+    return CohortEntry(StudyResult.from_dict(content), link)
 
 
 def missing_packages() -> tuple[str, ...]:
@@ -105,17 +132,16 @@ def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str =
         If the file cannot be written.
     """
     results = [entry.result for entry in entries]
-    tasks: dict[str, None] = {}
-    for result in results:
-        tasks.update(dict.fromkeys(task_classes(result)))
+    known = dict.fromkeys(task for result in results for task in task_classes(result))
+    tasks = sorted(known, key=lambda task: task != CLASS_TASK)
     text = _environment().get_template("cohort.html").render(
         title=title,
         style=_style(),
         notice=_notice(results),
         studies=results,
         lesion_count=sum(len(result.lesions) for result in results),
-        tasks=list(tasks),
-        rows=[row for entry in entries for row in _cohort_rows(entry, list(tasks))],
+        tasks=tasks,
+        rows=[row for entry in entries for row in _cohort_rows(entry, tasks)],
         picture=_cohort_picture(results),
         software=sorted({result.provenance.software for result in results}),
     )  # fmt: skip
@@ -125,21 +151,21 @@ def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str =
 def mean_sequence_weights(
     results: Iterable[StudyResult], task: str = CLASS_TASK
 ) -> dict[str, dict[str, float]]:
-    """Mean Shapley value of each sequence per predicted class, as in Figure 6 of Wang et al. 2021.
+    """Mean Shapley value of each sequence per explained class, as in Figure 6 of Wang et al. 2021.
 
     Returns
     -------
     dict
-        Class, in the taxonomy's order, to sequence to the mean over the lesions predicted as that class that
+        Class, in the taxonomy's order, to sequence to the mean over the lesions explained as that class that
         have the sequence.
     """
     collected: dict[str, dict[str, list[float]]] = {}
     order: tuple[str, ...] = ()
     for lesion in (lesion for result in results for lesion in result.lesions):
-        if task not in lesion.sequence_weights:
+        if task not in lesion.explained:
             continue
         order = tuple(lesion.tasks[task].probabilities)
-        columns = collected.setdefault(lesion.tasks[task].predicted, {})
+        columns = collected.setdefault(lesion.explained[task], {})
         for name, weight in lesion.sequence_weights[task].items():
             columns.setdefault(name, []).append(weight["shapley"])
     return {
@@ -162,6 +188,7 @@ def _lesion(lesion: LesionResult, picture: str | None, folds: int) -> dict[str, 
         "tasks": lesion.tasks,
         "answers": [_answer(name, task) for name, task in tasks.items()],
         "readers": _readers(lesion),
+        "asked": _asked(lesion),
         "picture": picture,
         "probabilities": [{"task": name, "rows": _rows(task, folds)} for name, task in tasks.items()],
         "weights": _weights(lesion),
@@ -172,6 +199,23 @@ def _lesion(lesion: LesionResult, picture: str | None, folds: int) -> dict[str, 
 def _ordered(lesion: LesionResult) -> dict[str, TaskResult]:
     """Tasks of a lesion, the class of the lesion first."""
     return dict(sorted(lesion.tasks.items(), key=lambda item: item[0] != CLASS_TASK))
+
+
+def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
+    """Classes that were explained in place of the predicted ones."""
+    return [
+        {
+            "title": _class_title(lesion.tasks[task], name),
+            "probability": lesion.tasks[task].probabilities[name],
+        }
+        for task, name in lesion.explained.items()
+        if name != lesion.tasks[task].predicted
+    ]
+
+
+def _class_title(task: TaskResult, name: str) -> str:
+    taxonomy = taxonomy_named(task.taxonomy)
+    return taxonomy.classes[taxonomy.index(name)].title
 
 
 def _headline(lesion: LesionResult) -> str:
@@ -186,8 +230,7 @@ def _headline(lesion: LesionResult) -> str:
 
 
 def _answer(name: str, task: TaskResult) -> dict[str, str]:
-    taxonomy = taxonomy_named(task.taxonomy)
-    title = taxonomy.classes[taxonomy.index(task.predicted)].title
+    title = _class_title(task, task.predicted)
     return {"task": name, "title": title, "percent": f"p = {task.probabilities[task.predicted]:.2f}"}
 
 
@@ -243,7 +286,7 @@ def _weights(lesion: LesionResult) -> dict[str, Any] | None:
     if not tasks:
         return None
     names = list(lesion.sequence_weights[tasks[0]])
-    columns = [f"{task}: {lesion.tasks[task].predicted}" for task in tasks]
+    columns = [f"{task}: {lesion.explained[task]}" for task in tasks]
     cells = {
         name: [lesion.sequence_weights[task].get(name, {}).get("shapley") for task in tasks] for name in names
     }

@@ -21,6 +21,7 @@ NO_REPORT = (
     "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
 )
 NO_DICOM = "no DICOM segmentation and report were written: {reason}"
+NO_MAPS = "no DICOM parametric maps were written: {reason}"
 
 
 def write_result(
@@ -30,9 +31,13 @@ def write_result(
     stopwatch: Stopwatch,
     progress: Progress = silent,
     explanations: Sequence[LesionExplanation] = (),
+    *,
     scene: Path | None = None,
+    parametric_maps: bool = False,
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took.
+
+    What cannot be written as DICOM, or as pictures, becomes a warning of the result.
 
     Parameters
     ----------
@@ -49,6 +54,8 @@ def write_result(
     scene
         Folder of the scene that is open in Slicer (:func:`LiverLesionAI.mrml.save_scene_folder`); by default
         a scene is made.
+    parametric_maps
+        Whether saliency is written as DICOM parametric maps as well.
 
     Raises
     ------
@@ -56,7 +63,6 @@ def write_result(
         If a file cannot be written.
     """
     from LiverLesionAI import mrml
-    from LiverLesionAI.writers.dicom import write_dicom
     from LiverLesionAI.writers.figures import write_figures
     from LiverLesionAI.writers.registration import write_checkerboards
     from LiverLesionAI.writers.report import missing_packages, write_report
@@ -86,13 +92,31 @@ def write_result(
         else:
             mrml.pack_scene(scene, folder / "scene.mrb")
         progress("write", 0.9)
-        try:
-            write_dicom(study, result, folder)
-        except DicomError as error:
-            result = replace(result, warnings=(*result.warnings, NO_DICOM.format(reason=error)))
+        warnings = _write_dicom(study, result, folder, explanations if parametric_maps else ())
+        result = replace(result, warnings=(*result.warnings, *warnings))
     result = with_seconds(result, stopwatch.seconds)
     write_results(result, folder)
     if not missing:
         write_report(result, folder / "report.html", figures)
     progress("write", 1.0)
     return result
+
+
+def _write_dicom(
+    study: Study, result: StudyResult, folder: Path, maps_of: Sequence[LesionExplanation]
+) -> list[str]:
+    """Write the DICOM objects; returns why those that are missing are."""
+    from LiverLesionAI.writers.dicom import write_dicom
+    from LiverLesionAI.writers.dicom.parametric_map import write_parametric_maps
+
+    warnings = []
+    try:
+        write_dicom(study, result, folder)
+    except DicomError as error:
+        warnings.append(NO_DICOM.format(reason=error))
+    try:
+        if maps_of:
+            write_parametric_maps(study, result, maps_of, folder)
+    except DicomError as error:
+        warnings.append(NO_MAPS.format(reason=error))
+    return warnings

@@ -24,8 +24,8 @@ from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.dicom import write_dicom
-from LiverLesionAI.writers.dicom.parametric_map import write_parametric_map
-from LiverLesionAI.writers.dicom.source import SourceSeries, as_volume
+from LiverLesionAI.writers.dicom.parametric_map import parametric_map
+from LiverLesionAI.writers.dicom.source import SourceSeries, as_volume, read_source, save
 
 STYLES = [("siemens", "separate"), ("ge", "multi_b"), ("philips", "enhanced")]
 NAMES = {1: "segment VI", 3: "lesion 3"}
@@ -50,6 +50,7 @@ def written(
     write_dicom_study(phantom(), root / "in", vendor=vendor, layout=layout, distractors=False)
     study = _two_lesions(study_from_dicom(root / "in", vendor, layout))
     result = made_result(study, CLASSES)
+    result = replace(result, provenance=replace(result.provenance, parameters={"patches": {"size": 64}}))
     segmentation, report = write_dicom(study, result, root)
     return study, result, segmentation, report
 
@@ -108,6 +109,17 @@ def test_objects_belong_to_the_study(written: tuple[Study, StudyResult, Path, Pa
             assert ds[keyword].value == header[keyword].value
         assert ds.SeriesInstanceUID != header.SeriesInstanceUID
     assert pydicom.dcmread(files[0]).FrameOfReferenceUID == header.FrameOfReferenceUID
+
+
+def test_every_object_tells_the_model_and_its_parameters(
+    written: tuple[Study, StudyResult, Path, Path], tmp_path: Path
+) -> None:
+    study, result, *files = written
+    for file in (*files, _write_map(study, result, _saliency(study), tmp_path / "pm.dcm")):
+        equipment = pydicom.dcmread(file).ContributingEquipmentSequence[-1]
+        assert equipment.Manufacturer == "LiverLesionAI"
+        assert result.models[0].sha256 in equipment.ContributionDescription
+        assert '{"patches":{"size":64}}' in equipment.ContributionDescription
 
 
 def test_frames_name_their_source_images(written: tuple[Study, StudyResult, Path, Path]) -> None:
@@ -202,7 +214,7 @@ def test_report_names_all_images_as_evidence(written: tuple[Study, StudyResult, 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (Debian package dicom3tools) is not here")
 def test_objects_are_valid(written: tuple[Study, StudyResult, Path, Path], tmp_path: Path) -> None:
     study, result, *files = written
-    files.append(write_parametric_map(study, result, _saliency(study), tmp_path / "pm.dcm", title="saliency"))
+    files.append(_write_map(study, result, _saliency(study), tmp_path / "pm.dcm"))
     kinds = ("Segmentation", "ComprehensiveSR", "ParametricMap")
     for file, kind in zip(files, kinds, strict=True):
         _check_valid(file, kind)
@@ -274,6 +286,11 @@ def _saliency(study: Study) -> sitk.Image:
     return image
 
 
+def _write_map(study: Study, result: StudyResult, image: sitk.Image, file: Path) -> Path:
+    source = read_source(study.images["T2WI"])
+    return save(parametric_map(source, result, image, title="saliency of lesion 1 in LAP"), file)
+
+
 def _centre(study: Study) -> tuple[float, float, float]:
     middle = [(n - 1) / 2 for n in study.outlined_lesions.GetSize()]
     return study.outlined_lesions.TransformContinuousIndexToPhysicalPoint(middle)
@@ -282,9 +299,7 @@ def _centre(study: Study) -> tuple[float, float, float]:
 def test_map_keeps_values_and_place(written: tuple[Study, StudyResult, Path, Path], tmp_path: Path) -> None:
     study, result, *_ = written
     image = _saliency(study)
-    file = write_parametric_map(
-        study, result, image, tmp_path / "pm.dcm", title="saliency of lesion 1 in LAP"
-    )
+    file = _write_map(study, result, image, tmp_path / "pm.dcm")
     read = hd.imread(file)
     volume = read.get_volume(apply_real_world_transform=False)
     assert volume.spatial_shape == image.GetSize()[::-1]
@@ -300,9 +315,7 @@ def test_map_keeps_values_and_place(written: tuple[Study, StudyResult, Path, Pat
 
 def test_a_map_that_is_zero_everywhere_is_valid(dicom_study: Study, tmp_path: Path) -> None:
     image = _saliency(dicom_study) * 0
-    file = write_parametric_map(
-        dicom_study, made_result(dicom_study, ("HCC",)), image, tmp_path / "pm.dcm", title="nothing"
-    )
+    file = _write_map(dicom_study, made_result(dicom_study, ("HCC",)), image, tmp_path / "pm.dcm")
     assert not hd.imread(file).get_volume(apply_real_world_transform=False).array.any()
 
 
@@ -381,7 +394,7 @@ def test_studies_that_are_not_dicom_get_none(tmp_path: Path) -> None:
     assert write_dicom(study, made_result(study), tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DicomError, match="did not come from DICOM"):
-        write_parametric_map(study, made_result(study), study.lesions, tmp_path / "pm.dcm", title="x")
+        read_source(study.images["T2WI"])
 
 
 def test_de_identified_sources_and_any_name_are_taken(dicom_study: Study, tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ import pytest
 from made_explanations import weights_of
 from made_studies import made_result, made_study
 
+from LiverLesionAI.errors import StudyError
 from LiverLesionAI.results import SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.report import (
     LIMITS,
     CohortEntry,
+    cohort_entry,
     mean_sequence_weights,
     write_cohort_report,
     write_report,
@@ -69,6 +71,7 @@ def explained_result(study: Study | None = None) -> StudyResult:
     }
     lesion = replace(
         result.lesions[0],
+        explained={task: each.target for task, each in weights.items()},
         sequence_weights={task: each.to_dict() for task, each in weights.items()},
         sequence_interactions={task: each.pairs() for task, each in weights.items()},
     )
@@ -167,7 +170,7 @@ def test_a_cohort_page_links_the_studies(tmp_path: Path) -> None:
     assert "Phantom-trained: not for clinical use" in page.text
 
 
-def test_mean_weights_are_per_predicted_class() -> None:
+def test_mean_weights_are_per_explained_class() -> None:
     result = explained_result()
     lesion = result.lesions[0]
     doubled = {"type": {"LAP": {"share": None, "shapley": 4.5}}}
@@ -175,3 +178,18 @@ def test_mean_weights_are_per_predicted_class() -> None:
     means = mean_sequence_weights([result, replace(result, lesions=(second,))])
     assert list(means) == ["HCC"]
     assert means["HCC"] == pytest.approx({"T2WI": 1.0, "T1WI": -0.4, "LAP": 3.5})
+
+
+def test_a_cohort_is_read_from_output_folders(tmp_path: Path) -> None:
+    result = explained_result()
+    for name in ("first study", "second"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "results.json").write_text(result.to_json(), encoding="utf-8")
+    (tmp_path / "out" / "first study" / "report.html").write_text("a report")
+    page = tmp_path / "pages" / "cohort.html"
+    first, second = (cohort_entry(tmp_path / "out" / name, page) for name in ("first study", "second"))
+    assert (first.link, second.link) == ("../out/first%20study/report.html", "")
+    assert first.result.to_json() == second.result.to_json() == result.to_json()
+    assert mean_sequence_weights([first.result]) == mean_sequence_weights([result])
+    with pytest.raises(StudyError, match=r"results\.json cannot be read"):
+        cohort_entry(tmp_path, page)

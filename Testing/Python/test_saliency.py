@@ -97,7 +97,7 @@ def test_a_branch_cut_in_two_gives_its_features(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_cell_lies_on_the_voxel_that_its_gradient_is_centred_on(stage: str) -> None:
     torch.manual_seed(1)
-    branch, step = resnet18_branch(4).eval(), STAGES[stage]
+    branch, step = resnet18_branch(16).eval(), STAGES[stage]
     middle = 32 // step
     patch = torch.rand(1, 2, 64, 64, 64, requires_grad=True)
     cells(branch, patch, stage)[0, :, middle, middle, middle].abs().sum().backward()
@@ -201,12 +201,13 @@ def test_another_class_and_task_on_request(classifier) -> None:
     predicted = predictions[0].tasks["type"].predicted
     other = "ICC" if predicted != "ICC" else "HCC"
     usual = explain(classifier, inputs, predictions)[0]
-    asked = explain(classifier, inputs, predictions, Settings(classes={"type": other}))[0]
+    asked = explain(classifier, inputs, predictions, Settings(target=other))[0]
     assert (usual.target, asked.target) == (predicted, other)
     assert asked.weights["type"].worth[-1] < usual.weights["type"].worth[-1]
     assert not np.array_equal(asked.maps, usual.maps)
-    malignancy = explain(classifier, inputs, predictions, Settings(task="malignancy"))[0]
-    assert malignancy.target in ("benign", "malignant")
+    assert asked.weights["malignancy"].target == usual.weights["malignancy"].target
+    for wanted in (Settings(task="malignancy"), Settings(target="benign")):
+        assert explain(classifier, inputs, predictions, wanted)[0].task == "malignancy"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,8 @@ def test_another_class_and_task_on_request(classifier) -> None:
         (Settings(method="lime"), "lime"),  # type: ignore[arg-type]
         (Settings(stage="layer4"), "layer4"),
         (Settings(task="grade"), "grade"),
-        (Settings(classes={"type": "HCA"}), "HCA"),
+        (Settings(target="HCA"), "HCA.*knows.*FNH"),
+        (Settings(task="malignancy", target="HCC"), "HCC.*benign"),
     ],
 )
 def test_what_there_is_not_is_refused(classifier, wanted, says) -> None:

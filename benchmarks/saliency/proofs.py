@@ -5,26 +5,30 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
 from cases import SIGNS, Case
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
-from LiverLesionAI.explanation.gradcam import without_lesion
+from LiverLesionAI.explanation.branches import STAGES, on_voxels
+from LiverLesionAI.explanation.gradcam import activation_maps, without_lesion
 from LiverLesionAI.explanation.weights import log_odds
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.saliency import LesionExplanation, SequenceWeights
 
+import torch  # isort: skip  # after execution.py, whose setting keeps idle threads asleep
+
 BLOCK = 8
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0)
+BATCH = 4
+"""Of deleted copies that run at once; the fastest on a processor."""
 RANDOM_ORDERS = 20
 NEAR_MM = 5.0
+FINEST = "stem"
 LAYERS = ("heads", "layer4", "layer3", "layer2", "layer1", "stem")
 
 
@@ -104,34 +108,43 @@ def _curves(
     orders: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
     """Log-odds ``[orders, fractions]``; the first and the last point are common to all orders."""
-    logits: list[NDArray[np.float64]] = []
     ranks = [np.argsort(order) for order in orders]
-    for fold in range(classifier.bundle.fold_count):
-        network = classifier.network(fold)
-        run = partial(_without, network, explanation, classifier.execution.device)
-        first, last = (run(np.full(ranks[0].shape, deleted)) for deleted in (False, True))
-        rows = []
-        for rank in ranks:
-            middle = [run(rank < round(part * len(rank))) for part in FRACTIONS[1:-1]]
-            rows.append([first, *middle, last])
-        logits.append(np.array(rows))
-    return log_odds(logits, index)
+    total = len(ranks[0])
+    deleted = [np.full(total, False), np.full(total, True)]
+    deleted += [rank < round(part * total) for rank in ranks for part in FRACTIONS[1:-1]]
+    logits = [
+        _without(classifier, classifier.network(fold), explanation, deleted)
+        for fold in range(classifier.bundle.fold_count)
+    ]
+    first, last, *middle = log_odds(logits, index)
+    rows = np.reshape(middle, (len(ranks), -1))
+    ends = [np.full((len(ranks), 1), end) for end in (first, last)]
+    return np.hstack([ends[0], rows, ends[1]])
 
 
 def _without(
-    network: MultitaskResNet3D, explanation: LesionExplanation, device: str, deleted: NDArray[np.bool_]
+    classifier: Classifier,
+    network: MultitaskResNet3D,
+    explanation: LesionExplanation,
+    deleted: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.float64]:
-    """Logits ``[classes]`` of one fold where blocks, numbered over all sequences, are deleted."""
+    """Logits ``[copies, classes]`` of one fold; blocks are numbered over all sequences."""
     patches = torch.from_numpy(explanation.lesion.patches)
+    liver = without_lesion(patches)
     count = patches.shape[-1] // BLOCK
-    blocks = deleted.reshape(len(patches), count, count, count)
-    mask = torch.from_numpy(np.kron(blocks, np.ones((1, *[BLOCK] * 3), bool)))
-    changed = patches.clone()
-    changed[:, 0][mask] = without_lesion(patches)[:, 0][mask]
-    present = torch.tensor([explanation.lesion.present], device=device)
-    with torch.inference_mode():
-        features = network.features(changed[None].to(device), present)
-        return network.logits(features)[explanation.task][0].double().cpu().numpy()
+    found = []
+    for start in range(0, len(deleted), BATCH):
+        chosen = torch.from_numpy(np.stack(deleted[start : start + BATCH]))
+        mask = chosen.reshape(-1, len(patches), *[count] * 3)
+        for axis in (2, 3, 4):
+            mask = mask.repeat_interleave(BLOCK, dim=axis)
+        changed = torch.where(mask[:, :, None], liver, patches).to(classifier.execution.device)
+        present = torch.tensor([explanation.lesion.present] * len(chosen), device=changed.device)
+        with torch.inference_mode():
+            with classifier.autocast():
+                features = network.features(changed, present)
+            found.append(network.logits(features)[explanation.task].double().cpu().numpy())
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True)
@@ -164,23 +177,58 @@ def gaussian_hits(explanation: LesionExplanation) -> bool:
     return bool(distance[middle, middle, middle] <= NEAR_MM)
 
 
-def density_ratio(case: Case, explanation: LesionExplanation, *, everywhere: bool = False) -> float | None:
-    """Saliency per voxel in the sub-region of the sign over that in the rest of the lesion.
+@dataclass(frozen=True)
+class SignDensity:
+    """Saliency per voxel in the sub-region of the class's sign over that in the rest of the lesion.
 
-    In the sequence that shows the sign, or with `everywhere` in the sum of all weighted maps. None where
-    there is no sub-region, no rest, or no saliency in either.
+    ``own`` in the map of the sequence that shows the sign, ``everywhere`` in the sum of all weighted maps,
+    ``unsigned`` in that sequence again, but of all that speaks for *or against* the class, in cells of two
+    voxels. None where there is no sub-region, no rest, or no saliency in either.
     """
-    if case.sign is None:
+
+    lesion_class: str
+    own: float | None = None
+    everywhere: float | None = None
+    unsigned: float | None = None
+
+
+def sign_density(
+    classifier: Classifier, case: Case, sign: NDArray[np.bool_], explanation: LesionExplanation
+) -> SignDensity:
+    """Compare the sub-region of the sign with the rest of the lesion."""
+    sequence = SIGNS[case.lesion_class][1]
+    weighted = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
+    unsigned = np.abs(_signed_map(classifier, explanation, sequence))
+    maps = (explanation.feature_map(sequence), weighted, unsigned)
+    rest = explanation.outline & ~sign
+    return SignDensity(case.lesion_class, *(_ratio(each, sign, rest) for each in maps))
+
+
+def _ratio(saliency: NDArray[np.floating], sign: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float | None:
+    if not rest.any() or not saliency[sign | rest].any():
         return None
-    name = SIGNS[case.lesion_class][1]
-    if everywhere:
-        saliency = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
-    else:
-        saliency = explanation.feature_map(name)
-    rest = explanation.outline & ~case.sign
-    if not rest.any() or not saliency[case.sign | rest].any():
-        return None
-    return float(saliency[case.sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+    return float(saliency[sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+
+
+def _signed_map(classifier: Classifier, explanation: LesionExplanation, sequence: str) -> NDArray[np.float64]:
+    """What each voxel of a sequence adds to the log-odds or takes from them, at the finest stage."""
+    lesion, task = explanation.lesion, explanation.task
+    index = classifier.bundle.taxonomies[task].index(explanation.target)
+    patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
+    maps = [
+        activation_maps(
+            classifier.network(fold),
+            patches,
+            lesion.present,
+            task,
+            index,
+            stage=FINEST,
+            autocast=classifier.autocast(),
+        )[0]
+        for fold in range(classifier.bundle.fold_count)
+    ]
+    mean = np.mean(maps, axis=0)[lesion.sequences.index(sequence)]
+    return on_voxels(mean, lesion.grid.size, STAGES[FINEST])
 
 
 def rank_correlation(first: LesionExplanation, second: LesionExplanation) -> float:

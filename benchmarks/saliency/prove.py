@@ -1,11 +1,12 @@
 """Prove on the reserved phantoms that maps and sequence weights are faithful to the network.
 
     python benchmarks/saliency/prove.py [--model NAME|DIR] [--lesions N] [--deletion N] [--sanity N]
-                                        [--method METHOD] [--device auto|cpu|cuda] [--out DIR]
+                                        [--method METHOD] [--device auto|cpu|cuda] --out DIR
 
 Prints a table with what was found and what was asked for, also where it falls short, and writes it as
-``proofs.json`` and, with ``--out``, a figure of a lesion of each class and of the mean weights. The deletion
-of voxels is by far the slowest part (some 120 runs of the network a lesion and fold).
+``proofs.json`` beside a figure of the mean weights per class. Every lesion is kept in ``records.jsonl`` as
+soon as it is measured: run again with the same folder, an interrupted run goes on, and larger numbers add
+lesions. The deletion of voxels is by far the slowest part (128 runs of the network a lesion and fold).
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import proofs
-from cases import W7, Case, reserved_cases
+from cases import W7, Case, reserved_case
+from records import Explained, Part, Records, Sanity
 from rich.console import Console
 from rich.table import Table
 
 from LiverLesionAI.bundles import load_bundle
-from LiverLesionAI.inference import Classifier, LesionPrediction
+from LiverLesionAI.inference import Classifier
 from LiverLesionAI.pipeline import DEFAULT_MODEL
-from LiverLesionAI.results import LesionResult
 from LiverLesionAI.saliency import (
     METHODS,
     LesionExplanation,
@@ -36,6 +37,7 @@ from LiverLesionAI.saliency import (
     explain,
     mean_weights,
 )
+from LiverLesionAI.training.config import RESERVED_SEEDS
 
 SEED = 20
 """Of the random orders."""
@@ -52,180 +54,161 @@ class Proof:
     lesions: int
 
 
-@dataclass
-class Findings:
-    """What was measured, lesion by lesion."""
-
-    efficiency: list[float] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    sequences: list[proofs.SequenceDeletion] = field(default_factory=list)
-    voxels: list[proofs.VoxelDeletion] = field(default_factory=list)
-    correct: list[bool] = field(default_factory=list)
-    located: list[proofs.Localisation] = field(default_factory=list)
-    gaussian: list[bool] = field(default_factory=list)
-    untrained: list[proofs.Localisation] = field(default_factory=list)
-    density: dict[str, list[float]] = field(default_factory=dict)
-    density_everywhere: list[float] = field(default_factory=list)
-    sanity: dict[str, list[float]] = field(default_factory=dict)
-    cost: list[float] = field(default_factory=list)
-    weights: dict[str, list[SequenceWeights]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Bench:
-    """The model and everything that is asked of it."""
+    """The model and what is measured of a lesion, a method for each part of the records."""
 
-    classifier: Classifier
-    settings: Settings
-    deletion: int
-    sanity: int
-    out: Path | None
+    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+        self.classifier, self.settings = classifier, settings
+        self._untrained = proofs.Untrained(classifier)
+        self._randomised = {layer: proofs.Randomised(classifier, layer) for layer in proofs.LAYERS}
 
-    def explained(self, case: Case, classifier: Classifier | None = None) -> LesionExplanation:
-        """Explain a case's predicted class."""
-        used = classifier or self.classifier
-        predictions = used.predict([case.lesion])
-        return explain(used, [case.lesion], predictions, self.settings)[0]
+    def measure(
+        self, part: Part, case: Case
+    ) -> Explained | proofs.SignDensity | Sanity | proofs.VoxelDeletion:
+        """Measure a part of a lesion."""
+        return getattr(self, part)(case)
 
-
-def measure(bench: Bench, cases: Sequence[Case], found: Findings, say: Callable[[str], None]) -> None:
-    """Run every proof on every case."""
-    untrained = proofs.Untrained(bench.classifier)
-    randomised = {layer: proofs.Randomised(bench.classifier, layer) for layer in proofs.LAYERS}
-    drawn: set[str] = set()
-    bench.explained(cases[0])
-    for number, case in enumerate(cases):
-        rng = np.random.default_rng([SEED, case.seed])
+    def explained(self, case: Case) -> Explained:
+        """Explain a lesion and judge the explanation."""
         start = time.perf_counter()
-        predictions = bench.classifier.predict([case.lesion])
+        predictions = self.classifier.predict([case.lesion])
         classified = time.perf_counter()
-        (explanation,) = explain(bench.classifier, [case.lesion], predictions, bench.settings)
-        found.cost.append((time.perf_counter() - classified) / (classified - start))
-        correct = explanation.target == case.lesion_class
-        found.correct.append(correct)
-        _weights(explanation, found, rng)
-        if correct:
-            _places(case, explanation, bench.explained(case, untrained), found)
-            if case.lesion_class not in drawn and bench.out is not None and not case.atypical:
-                drawn.add(case.lesion_class)
-                _draw(explanation, predictions[0], bench.out / f"explanation_{case.lesion_class}.png")
-        if number < bench.deletion:
-            index = W7.index(explanation.target)
-            found.voxels.append(proofs.delete_voxels(bench.classifier, explanation, index, rng))
-        if number < bench.sanity:
-            for layer, network in randomised.items():
-                asked = Settings(
-                    **{**asdict(bench.settings), "classes": {explanation.task: explanation.target}}
-                )
-                (other,) = explain(network, [case.lesion], predictions, asked)
-                found.sanity.setdefault(layer, []).append(proofs.rank_correlation(explanation, other))
-        say(f"{number + 1} of {len(cases)} lesions")
+        (explanation,) = explain(self.classifier, [case.lesion], predictions, self.settings)
+        done = time.perf_counter()
+        weights = explanation.weights[explanation.task]
+        right = explanation.target == case.lesion_class
+        return Explained(
+            lesion_class=case.lesion_class,
+            target=explanation.target,
+            players=weights.sequences,
+            worth=tuple(weights.worth.tolist()),
+            efficiency_error=max(proofs.efficiency_error(each) for each in explanation.weights.values()),
+            sequences=proofs.delete_sequences(weights, _rng(case, "sequences")),
+            located=proofs.localise(explanation) if right else None,
+            untrained=proofs.localise(self._explanation(case, self._untrained)) if right else None,
+            gaussian=proofs.gaussian_hits(explanation) if right else None,
+            classify_s=classified - start,
+            explain_s=done - classified,
+        )
+
+    def signs(self, case: Case) -> proofs.SignDensity:
+        """Compare the sub-region of the sign with the rest, in lesions that were classified correctly."""
+        if case.sign is None:
+            return proofs.SignDensity(case.lesion_class)
+        explanation = self._explanation(case, self.classifier)
+        if explanation.target != case.lesion_class:
+            return proofs.SignDensity(case.lesion_class)
+        return proofs.sign_density(self.classifier, case, case.sign, explanation)
+
+    def sanity(self, case: Case) -> Sanity:
+        """Compare the maps with those of networks that lost what they learned."""
+        true = self._explanation(case, self.classifier)
+        settings = replace(self.settings, task=true.task, target=true.target)
+        predictions = self.classifier.predict([case.lesion])
+        correlation = {}
+        for layer, network in self._randomised.items():
+            (other,) = explain(network, [case.lesion], predictions, settings)
+            correlation[layer] = proofs.rank_correlation(true, other)
+        return Sanity(correlation)
+
+    def voxels(self, case: Case) -> proofs.VoxelDeletion:
+        """Delete voxels in the order of the maps."""
+        explanation = self._explanation(case, self.classifier)
+        index = W7.index(explanation.target)
+        return proofs.delete_voxels(self.classifier, explanation, index, _rng(case, "voxels"))
+
+    def _explanation(self, case: Case, classifier: Classifier) -> LesionExplanation:
+        predictions = classifier.predict([case.lesion])
+        return explain(classifier, [case.lesion], predictions, self.settings)[0]
 
 
-def _weights(explanation: LesionExplanation, found: Findings, rng: np.random.Generator) -> None:
-    for weights in explanation.weights.values():
-        found.efficiency.append(proofs.efficiency_error(weights))
-    weights = explanation.weights[explanation.task]
-    found.sequences.append(proofs.delete_sequences(weights, rng))
-    found.weights.setdefault(explanation.target, []).append(weights)
+def _rng(case: Case, what: str) -> np.random.Generator:
+    return np.random.default_rng([SEED, case.seed, *what.encode()])
 
 
-def _places(
-    case: Case, explanation: LesionExplanation, untrained: LesionExplanation, found: Findings
-) -> None:
-    found.located.append(proofs.localise(explanation))
-    found.gaussian.append(proofs.gaussian_hits(explanation))
-    found.untrained.append(proofs.localise(untrained))
-    ratio = proofs.density_ratio(case, explanation)
-    if ratio is not None:
-        found.density.setdefault(case.lesion_class, []).append(ratio)
-    ratio = proofs.density_ratio(case, explanation, everywhere=True)
-    if ratio is not None:
-        found.density_everywhere.append(ratio)
+def measure(bench: Bench, counts: dict[Part, int], records: Records, say: Callable[[str], None]) -> None:
+    """Measure what the records lack."""
+    bench.explained(reserved_case(0, bench.classifier.bundle))
+    for part, count in counts.items():
+        for number in range(count):
+            if records.has(part, RESERVED_SEEDS[number]):
+                continue
+            case = reserved_case(number, bench.classifier.bundle)
+            records.add(part, case.seed, bench.measure(part, case))
+            say(f"{part}: {number + 1} of {count} lesions")
 
 
-def table(found: Findings) -> list[Proof]:
+def table(records: Records) -> list[Proof]:
     """Every figure beside what was asked for."""
-    ratios = [ratio for each in found.density.values() for ratio in each]
-    last = found.sanity.get(proofs.LAYERS[-1], [])
-    rows = [
-        Proof("accuracy on these lesions", *_share(found.correct)),
-        Proof(
-            "Shapley values sum to v(all) − v(none)",
-            f"largest error {max(found.efficiency):.1e}",
-            "≤ 1e-4",
-            max(found.efficiency) <= 1e-4,
-            len(found.correct),
-        ),
-        Proof("sequences by weight: fall fastest", *_share([e.passed for e in found.sequences], 0.95)),
-        Proof("voxels by map: fall faster than at random", *_share([e.passed for e in found.voxels], 0.9)),
-        Proof("maximum in the lesion + 5 mm", *_share([e.overall for e in found.located], 0.9)),
-        Proof("the same, mean over every sequence's own map", *_mean([e.share for e in found.located])),
-        Proof("the same, centred Gaussian", *_share(found.gaussian)),
-        Proof("the same, untrained network", *_share([e.overall for e in found.untrained])),
-        Proof("the same, untrained, every sequence's own map", *_mean([e.share for e in found.untrained])),
-        Proof("sign's sub-region ≥ 1.5 × rest, its sequence", *_share([r >= 1.5 for r in ratios], 0.7)),
-        *(
-            Proof(f"the same, {name}", *_share([r >= 1.5 for r in each]))
-            for name, each in found.density.items()
-        ),
-        Proof(
-            "the same, all weighted maps together", *_share([r >= 1.5 for r in found.density_everywhere])
-        ),
-        *(
-            Proof(f"rank correlation, redrawn down to {layer}", *_mean(each))
-            for layer, each in found.sanity.items()
-        ),
-        Proof(
-            "rank correlation with nothing learned",
-            f"{np.mean(last):.2f}" if last else "–",
-            "< 0.3",
-            bool(np.mean(last) < 0.3) if last else None,
-            len(last),
-        ),
-        Proof(
-            "cost of explaining over classifying",
-            f"median {np.median(found.cost):.1f}",
-            "≤ 6",
-            bool(np.median(found.cost) <= 6),
-            len(found.cost),
-        ),
+    explained: list[Explained] = records.of("explained")
+    sanity: list[Sanity] = records.of("sanity")
+    voxels: list[proofs.VoxelDeletion] = records.of("voxels")
+    located = [each.located for each in explained if each.located]
+    untrained = [each.untrained for each in explained if each.untrained]
+    worst = max(each.efficiency_error for each in explained)
+    cost = float(np.median([each.explain_s / each.classify_s for each in explained]))
+    in_order = [each.sequences.passed for each in explained]
+    last = [each.correlation[proofs.LAYERS[-1]] for each in sanity]
+    return [
+        Proof("accuracy on these lesions", *_share([each.correct for each in explained])),
+        Proof("Shapley values sum to v(all) − v(none)", f"largest error {worst:.1e}", "≤ 1e-4", worst <= 1e-4,
+              len(explained)),
+        Proof("sequences by weight: fall fastest", *_share(in_order, 0.95)),
+        Proof("voxels by map: fall faster than at random", *_share([each.passed for each in voxels], 0.9)),
+        Proof("maximum in the lesion + 5 mm", *_share([each.overall for each in located], 0.9)),
+        Proof("the same, mean over every sequence's own map", *_mean([each.share for each in located])),
+        Proof("the same, centred Gaussian", *_share([each.gaussian for each in explained if each.correct])),
+        Proof("the same, untrained network", *_share([each.overall for each in untrained])),
+        Proof("the same, untrained, every sequence's own map", *_mean([each.share for each in untrained])),
+        *_signs(records.of("signs")),
+        *(Proof(f"rank correlation, redrawn down to {layer}",
+                *_mean([each.correlation[layer] for each in sanity])) for layer in proofs.LAYERS),
+        Proof("rank correlation with nothing learned", _mean(last)[0], "< 0.3",
+              bool(np.mean(last) < 0.3) if last else None, len(last)),
+        Proof("cost of explaining over classifying", f"median {cost:.1f}", "≤ 6", cost <= 6, len(explained)),
     ]  # fmt: skip
+
+
+def _signs(signs: Sequence[proofs.SignDensity]) -> list[Proof]:
+    """Density in the sub-region of the sign: all lesions that have one, then class by class."""
+    known = [each for each in signs if each.own is not None]
+    rows = [Proof("sign's sub-region ≥ 1.5 × rest, its sequence", *_dense([each.own for each in known], 0.7))]
+    for name in proofs.SIGNS:
+        ratios = [each.own for each in known if each.lesion_class == name]
+        rows.append(Proof(f"the same, {name}", *_dense(ratios)))
+    rows += [
+        Proof("the same, all weighted maps together", *_dense([each.everywhere for each in known])),
+        Proof("the same, for or against, cells of 2 voxels", *_dense([each.unsigned for each in known])),
+    ]
     return rows
 
 
-def _share(hits: Sequence[bool], asked: float | None = None) -> tuple[str, str, bool | None, int]:
-    if not hits:
-        return "–", "" if asked is None else f"≥ {asked:.0%}", None, 0
-    share = float(np.mean(hits))
+def _dense(ratios: Sequence[float | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:
+    known = [ratio for ratio in ratios if ratio is not None]
+    found, wanted, passed, count = _share([ratio >= 1.5 for ratio in known], asked)
+    return (f"{found} (median {np.median(known):.2f})" if known else found), wanted, passed, count
+
+
+def _share(hits: Sequence[bool | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:
     wanted = "" if asked is None else f"≥ {asked:.0%}"
-    return f"{share:.0%}", wanted, None if asked is None else share >= asked, len(hits)
+    if not hits:
+        return "–", wanted, None, 0
+    share = sum(map(bool, hits)) / len(hits)
+    return f"{share:.1%}", wanted, None if asked is None else share >= asked, len(hits)
 
 
 def _mean(values: Sequence[float]) -> tuple[str, str, bool | None, int]:
     return (f"{np.mean(values):.2f}" if len(values) else "–"), "", None, len(values)
 
 
-def _draw(explanation: LesionExplanation, prediction: LesionPrediction, path: Path) -> None:
-    from LiverLesionAI.writers.figures import lesion_figure, save_png
-
-    geometry = explanation.lesion.geometry
-    answer = LesionResult(
-        id=1,
-        name="lesion 1",
-        diameter_mm=geometry.diameter_mm,
-        volume_ml=geometry.volume_ml,
-        centroid_lps_mm=geometry.centroid_lps_mm,
-        crop_mm=explanation.lesion.crop_mm,
-        tasks={task: each.result() for task, each in prediction.tasks.items()},
-    )
-    save_png(lesion_figure(explanation, answer, phantom=True), path, dpi=170)
-
-
-def _write(found: Findings, rows: Sequence[Proof], sequences: Sequence[str], model: str, out: Path) -> None:
+def _write(records: Records, rows: Sequence[Proof], sequences: Sequence[str], model: str, out: Path) -> None:
     from LiverLesionAI.writers.figures import cohort_figure, save_png
 
-    means = mean_weights({name: found.weights[name] for name in W7.names if name in found.weights})
+    weights: dict[str, list[SequenceWeights]] = {name: [] for name in W7.names}
+    for each in records.of("explained"):
+        lesion = SequenceWeights("type", each.target, each.players, np.array(each.worth))
+        weights[each.target].append(lesion)
+    means = mean_weights({name: lesions for name, lesions in weights.items() if lesions})
     content = {"model": model, "proofs": [asdict(row) for row in rows], "mean_weights": means}
     (out / "proofs.json").write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -234,37 +217,52 @@ def _write(found: Findings, rows: Sequence[Proof], sequences: Sequence[str], mod
     save_png(cohort_figure(means, sequences, title), out / "explanation_weights.png", dpi=170)
 
 
-def main() -> None:
-    """Run the proofs."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or folder of the bundle")
     parser.add_argument("--lesions", type=int, default=140, help="how many reserved phantoms")
-    parser.add_argument("--deletion", type=int, default=35, help="how many of them to delete voxels of")
+    parser.add_argument("--deletion", type=int, default=42, help="how many of them to delete voxels of")
     parser.add_argument("--sanity", type=int, default=14, help="how many of them to redraw weights for")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("--stage", default=Settings().stage)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="folder for figures and proofs.json")
-    arguments = parser.parse_args()
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--out", type=Path, required=True, help="folder for records, table and figure")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the proofs."""
+    arguments = _arguments()
     bundle = load_bundle(arguments.model)
-    if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    classifier = Classifier(bundle, device=arguments.device, precision="fp32", keep_loaded=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    classifier = Classifier(bundle, device=arguments.device, precision=arguments.precision, keep_loaded=True)
     settings = Settings(method=arguments.method, stage=arguments.stage)
-    bench = Bench(classifier, settings, arguments.deletion, arguments.sanity, arguments.out)
-    console, found = Console(stderr=True), Findings()
-    cases = list(reserved_cases(arguments.lesions, bundle))
-    measure(bench, cases, found, lambda text: console.print(text, highlight=False))
-    rows = table(found)
-    shown = Table("proof", "found", "asked", "", "lesions", title=f"{bundle.name} {bundle.metadata.version}")
+    about = {
+        "model": bundle.sha256,
+        "method": settings.method,
+        "stage": settings.stage,
+        "precision": classifier.execution.precision,
+    }
+    records = Records(arguments.out / "records.jsonl", about)
+    counts: dict[Part, int] = {
+        "explained": arguments.lesions,
+        "signs": arguments.lesions,
+        "sanity": arguments.sanity,
+        "voxels": arguments.deletion,
+    }
+    console = Console(stderr=True)
+    measure(Bench(classifier, settings), counts, records, lambda text: console.print(text, highlight=False))
+    rows = table(records)
+    name = f"{bundle.name} {bundle.metadata.version}"
+    shown = Table("proof", "found", "asked", "", "lesions", title=name)
     for row in rows:
         verdict = {True: "yes", False: "NO", None: ""}[row.passed]
         shown.add_row(row.name, row.found, row.asked, verdict, str(row.lesions))
     Console(width=110).print(shown)
-    if arguments.out is not None:
-        _write(found, rows, bundle.spec.sequences, f"{bundle.name} {bundle.metadata.version}", arguments.out)
+    _write(records, rows, bundle.spec.sequences, name, arguments.out)
     sys.exit(any(row.passed is False for row in rows))
 
 

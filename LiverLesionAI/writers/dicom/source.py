@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
 from LiverLesionAI.study import SequenceImage, Study
 
 if TYPE_CHECKING:
-    from highdicom import Volume
+    from highdicom import ContributingEquipment, Volume
     from pydicom.dataset import Dataset
 
 MAKER = "LiverLesionAI"
 RESEARCH_NOTICE = "research software: not for clinical use"
 TEXT_LIMIT = 64
 """Characters that a value of VR LO holds."""
+DESCRIPTION_LIMIT = 1024
+"""Characters that a value of VR ST holds."""
 CHARACTER_SET = "ISO_IR 192"
 """UTF-8, so that a lesion may have any name."""
 _UIDS = uuid.uuid5(uuid.NAMESPACE_DNS, "results.liverlesionai.invalid")
@@ -105,7 +108,7 @@ class SourceSeries:
         return list(self.objects[len(self.main) :]) or None
 
 
-def read_source(sequence: SequenceImage) -> SourceSeries:
+def read_source(sequence: SequenceImage | None) -> SourceSeries:
     """Read the headers of the series that a sequence came from.
 
     Raises
@@ -114,8 +117,8 @@ def read_source(sequence: SequenceImage) -> SourceSeries:
         If the sequence did not come from DICOM, or a file is gone, cannot be read any more, or names no frame
         of reference.
     """
-    source = sequence.dicom
-    if source is None:
+    source = None if sequence is None else sequence.dicom
+    if sequence is None or source is None:
         raise DicomError("The images did not come from DICOM; read the study from its DICOM folder.")
     headers = {file: _header(file) for file in dict.fromkeys(source.files)}
     for file, frame in zip(source.files, source.frames, strict=True):
@@ -218,7 +221,7 @@ def device_uid() -> str:
 
 
 def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
-    """Name the series, with the notice, and take out what changes from one writing to the next.
+    """Name the series, with the notice, say what made it, and take out what changes between two writings.
 
     Every time of making becomes the start of the run, and random UIDs within the object are derived from its
     own.
@@ -226,6 +229,7 @@ def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
     started = datetime.fromisoformat(result.provenance.started.replace("Z", "+00:00")).astimezone()
     date, time = started.strftime("%Y%m%d"), started.strftime("%H%M%S")
     ds.SeriesDescription = f"{MAKER} {title}, {notice(result)}"[:TEXT_LIMIT]
+    ds.ContributingEquipmentSequence = [*ds.get("ContributingEquipmentSequence", ()), _maker(result)]
     for keyword in _times_in(ds):
         setattr(ds, keyword, date if keyword.endswith("Date") else time)
     for item in ds.get("ContributingEquipmentSequence", ()):
@@ -235,6 +239,25 @@ def stamp(ds: Dataset, result: StudyResult, title: str) -> None:
     for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in ds.get(keyword, ()):
             item.DimensionOrganizationUID = organisation
+
+
+def _maker(result: StudyResult) -> ContributingEquipment:
+    """This program with models and parameters, for the attributes of every object (PS3.3 C.12.1)."""
+    from highdicom import ContributingEquipment
+    from pydicom.sr.codedict import codes
+
+    models = [
+        f"model {each.name} {each.version}, intended use {each.intended_use}, sha256 {each.sha256}"
+        for each in result.models
+    ]
+    parameters = json.dumps(result.provenance.parameters, separators=(",", ":"))
+    return ContributingEquipment(
+        manufacturer=MAKER,
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=MAKER,
+        software_versions=LiverLesionAI.__version__,
+        contribution_description="; ".join([*models, parameters])[:DESCRIPTION_LIMIT],
+    )
 
 
 def _times_in(ds: Dataset) -> Iterator[str]:

@@ -1,0 +1,137 @@
+"""A typical phantom of each class down the whole road: its figure and its report, for the documentation.
+
+    python benchmarks/saliency/gallery.py --out docs/images/gallery [--work DIR] [--model NAME|DIR]
+
+The phantoms are the first of their seeds that measure 20 to 60 mm, not chosen by their looks or answers;
+neither training nor the reserved range holds them. Beside the pictures of each class a page of the cohort is
+made. Pages are rendered by Chromium and pdftoppm (Debian packages chromium and poppler-utils), as they print
+on A4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from LiverLesionAI.phantom import PhantomStudy, generate_lesion, write_phantom
+from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_path
+from LiverLesionAI.results import LesionResult
+from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.writers.report import cohort_entry, write_cohort_report
+
+FIRST_SEED, SEEDS_PER_CLASS = 860_000, 100
+SMALLEST_MM, LARGEST_MM = 20.0, 60.0
+MISALIGN_MM = (2.0, 1.0)
+FIGURE_WIDTH, PAGE_DPI, COLOURS = 1300, 110, 256
+CHROMIUM = [
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-pdf-header-footer",
+]
+
+
+def typical_phantom(name: str, first_seed: int) -> PhantomStudy:
+    """The first phantom of a class, in its typical form, that is neither tiny nor huge."""
+    for seed in count(first_seed):
+        phantom = generate_lesion(seed, name, atypical=False, misalign_mm=MISALIGN_MM)
+        if SMALLEST_MM <= phantom.truth.lesions[0].diameter_mm <= LARGEST_MM:
+            break
+    return phantom
+
+
+def classify(phantom: PhantomStudy, out: Path, model: str) -> LesionResult:
+    """Classify a phantom into an output folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = write_phantom(phantom, folder, with_truth=False)
+        result, _ = classify_path(study, out, model=model)
+    return result.lesions[0]
+
+
+def save_figure(source: Path, target: Path) -> None:
+    """Write a figure at the size of a screen, with few colours."""
+    with Image.open(source) as picture:
+        height = round(picture.height * FIGURE_WIDTH / picture.width)
+        _save(picture.convert("RGB").resize((FIGURE_WIDTH, height), Image.Resampling.LANCZOS), target)
+
+
+def save_first_page(page: Path, target: Path) -> None:
+    """Print an HTML file on A4 and write its first page."""
+    with tempfile.TemporaryDirectory() as folder:
+        pdf, stem = Path(folder, "page.pdf"), Path(folder, "page")
+        profile = f"--user-data-dir={folder}/profile"
+        _run([*CHROMIUM, profile, f"--print-to-pdf={pdf}", page.resolve().as_uri()])
+        _run(["pdftoppm", "-r", str(PAGE_DPI), "-f", "1", "-singlefile", "-png", str(pdf), str(stem)])
+        with Image.open(stem.with_suffix(".png")) as picture:
+            _save(picture.convert("RGB"), target)
+
+
+def _save(picture: Image.Image, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+    few.save(target, optimize=True)
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _table(lesions: dict[str, LesionResult]) -> Table:
+    shown = Table("truth", "predicted", "p", "malignancy", "sequences that counted most")
+    for truth, lesion in lesions.items():
+        kind, malignancy = lesion.tasks["type"], lesion.tasks["malignancy"]
+        weights = {name: each["shapley"] for name, each in lesion.sequence_weights["type"].items()}
+        most = sorted(weights, key=weights.__getitem__, reverse=True)[:3]
+        shown.add_row(
+            truth,
+            kind.predicted,
+            f"{kind.probabilities[kind.predicted]:.2f}",
+            f"{malignancy.predicted} {malignancy.probabilities[malignancy.predicted]:.2f}",
+            ", ".join(f"{name} {weights[name]:+.1f}" for name in most),
+        )
+    return shown
+
+
+def main() -> None:
+    """Make the gallery."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--work", type=Path, default=Path("runs/gallery"), help="folder for the outputs")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    arguments = parser.parse_args()
+    absent = [name for name in ("chromium", "pdftoppm") if not shutil.which(name)]
+    if absent:
+        sys.exit(f"{' and '.join(absent)} must be installed to print the reports.")
+    lesions: dict[str, LesionResult] = {}
+    for number, name in enumerate(TAXONOMIES["W7"].names):
+        phantom, folder = typical_phantom(name, FIRST_SEED + number * SEEDS_PER_CLASS), arguments.work / name
+        lesions[name] = classify(phantom, folder, arguments.model)
+        save_figure(folder / "figures" / "lesion_1.png", arguments.out / f"{name}.png")
+        save_first_page(folder / "report.html", arguments.out / f"{name}_report.png")
+    page = arguments.work / "cohort.html"
+    write_cohort_report(
+        [cohort_entry(arguments.work / name, page) for name in lesions], page, "seven phantoms"
+    )
+    save_first_page(page, arguments.out / "cohort.png")
+    Console(width=110).print(_table(lesions))
+
+
+if __name__ == "__main__":
+    main()
