@@ -90,6 +90,7 @@ class ExplainStep(WorkStep):
                 background=volumes[sequence], foreground=node, foregroundOpacity=self.parameters.opacity
             )
             self._look_changed()
+            self._uncover()
             jump_to(place_of(node, self._lesion), volumes[self.parameters.reference])
 
     def show_weights(self) -> None:
@@ -103,9 +104,17 @@ class ExplainStep(WorkStep):
             volumes = chosen_volumes(self.parameters)
             maps = self._maps()
             show_side_by_side(volumes, maps, self.parameters.opacity)
+            self._uncover()
             if self._lesion is not None:
                 place = place_of(next(iter(maps.values()), None), self._lesion)
                 jump_to(place, volumes[self.parameters.reference])
+
+    def _uncover(self) -> None:
+        """Leave of the lesions only their outlines: filled, they would hide the maps."""
+        from LiverLesionAI import mrml
+
+        if self.parameters.segmentation is not None:
+            mrml.show_outlines(self.parameters.segmentation)
 
     def _kind_chosen(self, index: int) -> None:
         self.refresh()

@@ -31,6 +31,7 @@ from LiverLesionAI.mrml.segments import (
     lesion_name,
     reference_volume,
     segment_labels,
+    show_outlines,
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
@@ -76,6 +77,7 @@ __all__ = [
     "set_window",
     "show_as_overlay",
     "show_in_slice_views",
+    "show_outlines",
     "slice_number",
     "style_segment",
     "subfolder_item",

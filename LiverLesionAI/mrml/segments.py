@@ -105,11 +105,16 @@ def add_segmentation(
     segmentation.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
     )
+    show_outlines(node)
+    return node
+
+
+def show_outlines(node: Node) -> None:
+    """Show a segmentation node as outlines in the slice views, so that what lies under it can be seen."""
     display = node.GetDisplayNode()
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(_OUTLINE_PIXELS)
-    return node
 
 
 def segment_labels(node: Node) -> dict[str, int]:

@@ -56,6 +56,8 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     view = slicer.mrmlScene.GetSingletonNode("LiverDWI", "vtkMRMLSliceCompositeNode")
     assert view.GetBackgroundVolumeID() == panel.parameters.volumeDWI.GetID()
     assert view.GetForegroundVolumeID() == maps["DWI"].GetID()
+    drawn = panel.parameters.segmentation.GetDisplayNode()
+    assert drawn.GetVisibility2DOutline() and not drawn.GetVisibility2DFill()
     ui.overlayButton.click()
     assert view.GetBackgroundVolumeID() == panel.parameters.volumeLAP.GetID()
     ui.thresholdSlider.value = 0.75
