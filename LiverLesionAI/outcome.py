@@ -185,6 +185,7 @@ def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:
             lesion,
             sequence_weights=answers[lesion.id].sequence_weights,
             sequence_interactions=answers[lesion.id].sequence_interactions,
+            explained=answers[lesion.id].explained,
         )
         for lesion in result.lesions
     )

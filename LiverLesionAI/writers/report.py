@@ -286,7 +286,7 @@ def _weights(lesion: LesionResult) -> dict[str, Any] | None:
     if not tasks:
         return None
     names = list(lesion.sequence_weights[tasks[0]])
-    columns = [f"{task}: {lesion.explained[task]}" for task in tasks]
+    columns = [f"{task}: {lesion.explained.get(task, lesion.tasks[task].predicted)}" for task in tasks]
     cells = {
         name: [lesion.sequence_weights[task].get(name, {}).get("shapley") for task in tasks] for name in names
     }
