@@ -126,7 +126,7 @@ class Optimisation(Part):
         Train all branches with the same kernels, each with its own normalisation. What one sequence teaches
         about edges and rims then serves all; a start for a run in which they part (``start_from``).
     precision
-        ``"auto"`` takes bfloat16 where the hardware multiplies it.
+        ``"auto"`` takes bfloat16 on GPUs that multiply it, else float32.
     """
 
     epochs: PositiveInt = 12

@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from LiverLesionAI.execution import resolve_execution
+from LiverLesionAI.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.training.batches import Batch, validation_batches
@@ -79,7 +79,7 @@ def train_fold(
     latest = ModelCheckpoint(
         folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    execution = resolve_execution("auto", settings.precision)
+    execution = resolve_training_execution(settings.precision)
     trainer = pl.Trainer(
         accelerator="gpu" if execution.device == "cuda" else "cpu",
         devices=1,

@@ -65,7 +65,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     p, z2 = successes / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    low = 0.0 if successes == 0 else max(0.0, float(centre - half))
+    return low, 1.0 if successes == n else min(1.0, float(centre + half))
 
 
 def delong_auc(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float, float]:

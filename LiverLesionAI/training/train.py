@@ -19,6 +19,7 @@ import numpy as np
 
 import LiverLesionAI.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, OutputError
+from LiverLesionAI.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name
 from LiverLesionAI.training.config import TrainingConfig, read_config
@@ -74,6 +75,7 @@ def train(
     config_path, out_dir = Path(config_path), Path(out_dir)
     config = read_config(config_path)
     starting_bundle(config)
+    resolve_training_execution(config.optimisation.precision)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
     if not cache.lesions:

@@ -21,6 +21,7 @@ import torch
 import yaml
 from safetensors import safe_open
 
+from LiverLesionAI import execution
 from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.patches import extract_patches
@@ -298,6 +299,15 @@ def divided(cache: PatchCache, config: TrainingConfig) -> tuple[list[Any], list[
     return training, [cached for cached, fold in zip(cache.lesions, folds, strict=True) if not fold]
 
 
+def test_training_on_the_processor_is_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(execution, "has_bf16", lambda device: True)
+    assert execution.resolve_execution().precision == "bf16"
+    assert execution.resolve_training_execution().precision == "fp32"
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        execution.resolve_training_execution("bf16")
+
+
 def test_network_learns(whole_run: Path) -> None:
     with (whole_run / "epochs.csv").open() as file:
         epochs = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -462,6 +472,7 @@ def test_balanced_weights_are_inverse_to_frequency(cache: PatchCache) -> None:
 def test_intervals_agree_with_the_paper_and_with_resampling() -> None:
     from sklearn.metrics import roc_auc_score
 
+    assert wilson_interval(0, 7)[0] == 0 and wilson_interval(7, 7)[1] == 1
     assert wilson_interval(90, 113) == pytest.approx((0.713, 0.8605), abs=5e-4)
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(1, 1, 60).round(1), rng.normal(0, 1, 50).round(1)
