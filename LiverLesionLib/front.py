@@ -206,7 +206,11 @@ class Front:
     def _scene_changed(self, caller: Any, event: str) -> None:
         self.disconnect_parameters()
         self.connect_parameters()
+        if self.is_shown:
+            for step in self.steps:
+                step.enter()
         self.refresh()
+        self.refresh_soon()
 
     def _nodes_changed(self, caller: Any, event: str) -> None:
         if not slicer.mrmlScene.IsClosing():

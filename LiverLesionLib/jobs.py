@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from LiverLesionLib.dicom_files import instance_files, instance_uids
+from LiverLesionLib.layouts import known_layout
 from LiverLesionLib.parameters import chosen_volumes
 from LiverLesionLib.scene_study import clear_explanations, saliency_volumes, show_result, study_of
 from LiverLesionLib.weights import add_weights
@@ -101,7 +102,8 @@ def prepare_save(panel: Panel) -> Prepared:
     folder, volumes = panel.save_step.folder, chosen_volumes(panel.parameters)
     scene = panel.session.folder("scene")
     _, written = _written(panel, "saved")
-    mrml.save_scene_folder(slicer.mrmlScene, scene)
+    with known_layout():
+        mrml.save_scene_folder(slicer.mrmlScene, scene)
     arguments = {
         "study": str(written),
         "results": panel.result.to_dict(),

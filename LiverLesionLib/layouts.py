@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
 
 _LAYOUT = 7077
 """Number of our layout; Slicer's own and those of other known extensions are below 1000."""
-_COLUMNS = 4
+_COLUMNS = 3
 _TAG = "Liver{}"
+_LABEL_LENGTH = 2
+"""Slicer cuts longer labels of narrow views at both ends; the corner of a view tells the volume in full."""
 _VIEW = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
     '<property name="orientation" action="default">Axial</property>'
-    '<property name="viewlabel" action="default">{name}</property>'
+    '<property name="viewlabel" action="default">{label}</property>'
     '<property name="viewcolor" action="default">#7f8c8d</property></view></item>'
 )
 
 
 def layout_of(names: Sequence[str]) -> str:
-    """Describe a layout with an axial view for each sequence, four in a row."""
+    """Describe a layout with an axial view for each sequence, three in a row."""
     rows = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
     described = [
         '<item><layout type="horizontal">'
-        + "".join(_VIEW.format(tag=_TAG.format(name), name=name) for name in row)
+        + "".join(_VIEW.format(tag=_TAG.format(name), label=name[:_LABEL_LENGTH]) for name in row)
         + "</layout></item>"
         for row in rows
     ]
@@ -33,6 +36,8 @@ def layout_of(names: Sequence[str]) -> str:
 
 def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opacity: float) -> None:
     """Show every sequence in a view of its own; all views move together.
+
+    They are linked once they have been shown: a new view would else move all others to its first slice.
 
     Parameters
     ----------
@@ -51,10 +56,31 @@ def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opaci
     else:
         node.AddLayoutDescription(_LAYOUT, description)
     manager.setLayout(_LAYOUT)
-    for name, volume in volumes.items():
-        composite = slicer.mrmlScene.GetSingletonNode(_TAG.format(name), "vtkMRMLSliceCompositeNode")
+    composites = [
+        slicer.mrmlScene.GetSingletonNode(_TAG.format(name), "vtkMRMLSliceCompositeNode") for name in volumes
+    ]
+    for composite, (name, volume) in zip(composites, volumes.items(), strict=True):
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(maps[name].GetID() if name in maps else None)
         composite.SetForegroundOpacity(opacity)
+    slicer.app.processEvents()
+    for composite in composites:
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
+
+
+@contextmanager
+def known_layout() -> Iterator[None]:
+    """Let the scene name a layout that every Slicer has while it is saved; the views stay as they are."""
+    node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    shown = node.GetViewArrangement()
+    if shown != _LAYOUT:
+        yield
+        return
+    node.DisableModifiedEventOn()
+    node.SetViewArrangement(node.SlicerLayoutFourUpView)
+    try:
+        yield
+    finally:
+        node.SetViewArrangement(shown)
+        node.DisableModifiedEventOff()

@@ -46,6 +46,7 @@ class LesionsStep(Step):
 
     def exit(self) -> None:
         """The module is hidden: leave the mouse to others."""
+        self.ui.oneClickButton.checked = False
         self.outlines.choose(0)
         self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.removeViewObservations()
@@ -54,6 +55,7 @@ class LesionsStep(Step):
         """The scene closes."""
         self.one_click.forget()
         self.outlines.forget()
+        self.ui.segmentEditor.removeViewObservations()
         self.ui.segmentEditor.setMRMLSegmentEditorNode(None)
         self._observe(None)
 

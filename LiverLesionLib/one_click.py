@@ -91,8 +91,8 @@ class OneClick:
         local = [0.0, 0.0, 0.0]
         reference.TransformPointFromWorld(position_ras, local)
         self._surface = find_lesion(study_of(volumes, None, parameters.reference), ras(local))
-        self._ui.segmentEditor.saveStateForUndo()
         segmentation = self._step.segmentation_to_edit()
+        self._ui.segmentEditor.saveStateForUndo()
         name = _("lesion {number}").format(number=segmentation.GetSegmentation().GetNumberOfSegments() + 1)
         self._segment = segmentation.GetSegmentation().AddEmptySegment("", name)
         parameters.looseness = 0.0

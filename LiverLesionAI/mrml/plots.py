@@ -23,7 +23,7 @@ def add_bar_chart(
     table
         ``vtkMRMLTableNode``.
     labels
-        Column that names the bars.
+        Column that names the bars. Slicer numbers them from 0, so that the axis says which is which.
     columns
         Columns of numbers, each to its colour in [0, 1].
     axis
@@ -37,7 +37,9 @@ def add_bar_chart(
     chart = add_node(scene, "vtkMRMLPlotChartNode", name)
     chart.SetTitle(name)
     chart.SetYAxisTitle(axis)
-    chart.SetXAxisTitle(labels)
+    names = table.GetTable().GetColumnByName(labels)
+    numbered = [f"{row} {names.GetValue(row)}" for row in range(names.GetNumberOfValues())]
+    chart.SetXAxisTitle(" · ".join(numbered))
     all_series = []
     for column, colour in columns.items():
         series = add_node(scene, "vtkMRMLPlotSeriesNode", column)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from conftest import ball_image
 from panel_desktop import ROOT, quiet_desktop
 
 from LiverLesionAI.study import Study
@@ -29,13 +30,26 @@ def made_desktop() -> Iterator[Any]:
         yield made
 
 
+VESSELS = (((44.0, 80.0, 38.0), 8.0), ((80.0, 60.0, 66.0), 7.0), ((72.0, 88.0, 34.0), 9.0))
+"""Centres, LPS mm, and radii, mm."""
+
+
 @pytest.fixture
 def study(ball_study: Callable[..., Study]) -> Study:
-    """A ball whose arterial phase lies beside its place."""
+    """A lesion between vessels, whose arterial phase lies beside its place."""
     made = ball_study()
-    lap = sitk.Image(made.images["LAP"].image)
-    lap.SetOrigin(np.add(lap.GetOrigin(), SHIFT).tolist())
-    return replace(made, images={**made.images, "LAP": replace(made.images["LAP"], image=lap)})
+    images = {name: _among_vessels(image.image) for name, image in made.images.items()}
+    images["LAP"].SetOrigin(np.add(images["LAP"].GetOrigin(), SHIFT).tolist())
+    return replace(made, images={n: replace(made.images[n], image=image) for n, image in images.items()})
+
+
+def _among_vessels(image: sitk.Image) -> sitk.Image:
+    """An image with smaller balls added at the same places: one ball alone hardly tells where it lies."""
+    for centre, radius in VESSELS:
+        image = image + ball_image(
+            image.GetSize(), image.GetSpacing(), centre, radius, origin=image.GetOrigin()
+        )
+    return image
 
 
 @pytest.fixture
