@@ -86,11 +86,11 @@ class ExplainStep(WorkStep):
             volumes = chosen_volumes(self.parameters)
             if node is None or sequence not in volumes:
                 return
+            self._uncover()
             slicer.util.setSliceViewerLayers(
                 background=volumes[sequence], foreground=node, foregroundOpacity=self.parameters.opacity
             )
             self._look_changed()
-            self._uncover()
             jump_to(place_of(node, self._lesion), volumes[self.parameters.reference])
 
     def show_weights(self) -> None:
@@ -103,14 +103,17 @@ class ExplainStep(WorkStep):
         with self.action():
             volumes = chosen_volumes(self.parameters)
             maps = self._maps()
-            show_side_by_side(volumes, maps, self.parameters.opacity)
             self._uncover()
+            show_side_by_side(volumes, maps, self.parameters.opacity)
             if self._lesion is not None:
                 place = place_of(next(iter(maps.values()), None), self._lesion)
                 jump_to(place, volumes[self.parameters.reference])
 
     def _uncover(self) -> None:
-        """Leave of the lesions only their outlines: filled, they would hide the maps."""
+        """Leave of the lesions only their outlines: filled, they would hide the maps.
+
+        To be done before the views are set: the Segment Editor answers by showing its source volume in them.
+        """
         from LiverLesionAI import mrml
 
         if self.parameters.segmentation is not None:
