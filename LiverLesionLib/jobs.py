@@ -126,17 +126,14 @@ def prepare_save(panel: Panel) -> Prepared:
 
 def prepare_register(panel: Front) -> Prepared:
     """Write the study without its earlier alignment; the answer becomes transform nodes."""
-    from dataclasses import replace
-
     from LiverLesionAI.worker.exchange import write_study
-    from LiverLesionLib.alignment import add_alignment, aligned_sequences
+    from LiverLesionLib.alignment import add_alignment
+    from LiverLesionLib.registering import without_alignment
 
     parameters, scope = panel.parameters, panel.registration_scope
     volumes, reference = chosen_volumes(parameters), parameters.reference
     study = study_of(volumes, parameters.segmentation if scope == "lesion" else None, reference)
-    own = aligned_sequences(volumes)
-    images = {n: replace(image, transform=None) if n in own else image for n, image in study.images.items()}
-    study = replace(study, images=images)
+    study = without_alignment(study, volumes)
     arguments = {
         "study": str(write_study(study, panel.session.folder("study"))),
         "out": str(panel.session.folder("registration")),
