@@ -33,11 +33,12 @@ Method = Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smo
 METHODS: tuple[Method, ...] = get_args(Method)
 CELL_METHODS: tuple[Method, ...] = ("integrated-grad-cam", "grad-cam")
 DEFAULT_METHOD: Method = "integrated-grad-cam"
-DEFAULT_STAGE = "layer1"
+DEFAULT_STAGE = "stem"
 MAP_TASK = "type"
 """The task whose class the maps explain, where a model has it; else its first task."""
 
-_GRADIENT_PERCENTILE = 99.9
+BRIGHTEST_PERCENTILE = 99.9
+"""This percentile of a sequence's map becomes 1: single voxels do not set the scale."""
 
 
 @dataclass(frozen=True)
@@ -204,25 +205,29 @@ def _explanation(
     signed = np.mean(found.maps, axis=0)
     if settings.method in CELL_METHODS:
         smooth = signed if settings.method == "grad-cam" else spread(signed)
-        maps = unit_maps(on_voxels(smooth, lesion.grid.size, STAGES[settings.stage]))
-    else:
-        maps = unit_maps(signed, _GRADIENT_PERCENTILE)
-    return LesionExplanation(lesion, task, target[task], settings.method, maps, weights)
+        signed = on_voxels(smooth, lesion.grid.size, STAGES[settings.stage])
+    return LesionExplanation(lesion, task, target[task], settings.method, unit_maps(signed), weights)
 
 
-def unit_maps(signed: NDArray[np.float64], percentile: float = 100.0) -> NDArray[np.float32]:
+def unit_maps(signed: NDArray[np.float64]) -> NDArray[np.float32]:
     """Keep what speaks for the class and bring each sequence to [0, 1].
 
     Parameters
     ----------
     signed
         ``[sequence, z, y, x]``.
-    percentile
-        This percentile of a sequence's map, or its maximum (100), becomes 1; what lies above is clipped.
+
+    Returns
+    -------
+    numpy.ndarray
+        The positive part over its percentile :data:`BRIGHTEST_PERCENTILE`, clipped at 1; where so little is
+        positive that this is 0, over its maximum.
     """
     positive = np.maximum(signed, 0.0)
-    largest = np.percentile(positive, percentile, axis=(1, 2, 3), keepdims=True)
-    scaled = np.divide(positive, largest, out=np.zeros_like(positive), where=largest > 0)
+    largest = positive.max(axis=(1, 2, 3), keepdims=True)
+    bright = np.percentile(positive, BRIGHTEST_PERCENTILE, axis=(1, 2, 3), keepdims=True)
+    scale = np.where(bright > 0, bright, largest)
+    scaled = np.divide(positive, scale, out=np.zeros_like(positive), where=scale > 0)
     return np.minimum(scaled, 1.0).astype(np.float32)
 
 

@@ -21,8 +21,8 @@ INTEGRATION_STEPS = 3
 SMOOTHING_CELLS = 1.0
 """Standard deviation, in cells, of the Gaussian that spreads a map over neighbouring cells.
 
-The layers above a stage look at every second cell more than at the others, so that cell by cell the map shows
-their stride rather than the lesion; the sum of the map is kept."""
+Pooling and strides of the layers above a stage pass some cells on and not their neighbours, so that cell by
+cell the map shows them rather than the lesion; the sum of the map is kept."""
 
 
 def activation_maps(
@@ -85,25 +85,28 @@ def activation_maps(
             start = [cells(branch, empty[[i]], stage) for i, branch in zip(used, branches, strict=True)]
 
     def gradients(points: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """At every point on the way at once, ``[point, C, d, h, w]`` of each branch; their mean."""
         points = [point.detach().requires_grad_() for point in points]
         with torch.enable_grad():
-            reached = list(columns)
+            reached = [column.expand(len(points[0]), -1) for column in columns]
             with autocast:
                 for i, branch, point in zip(used, branches, points, strict=True):
-                    reached[i] = features_of(branch, point, stage)[0]
-            score = class_log_odds(network, torch.stack(reached)[None], task, index)
-            return torch.autograd.grad(score.sum(), points)
+                    reached[i] = features_of(branch, point, stage)
+            score = class_log_odds(network, torch.stack(reached, dim=1), task, index)
+            found = torch.autograd.grad(score.sum(), points)
+        return tuple(each.mean(dim=0, keepdim=True) for each in found)
 
     if steps:
         places = [(step + 0.5) / steps for step in range(steps)]
-        on_way = [
-            gradients([torch.lerp(a, b, place) for a, b in zip(start, found, strict=True)])
-            for place in places
-        ]
-        slopes = [sum(column) / steps for column in zip(*on_way, strict=True)]
+        slopes = gradients(
+            [
+                torch.cat([torch.lerp(a, b, place) for place in places])
+                for a, b in zip(start, found, strict=True)
+            ]
+        )
         change = [b - a for a, b in zip(start, found, strict=True)]
     else:
-        slopes = [each.mean(dim=(2, 3, 4), keepdim=True) for each in gradients(found)]
+        slopes = tuple(each.mean(dim=(2, 3, 4), keepdim=True) for each in gradients(found))
         change = found
     maps = np.zeros((len(present), *found[0].shape[2:]))
     for i, each, slope in zip(used, change, slopes, strict=True):

@@ -117,10 +117,11 @@ def fold(classifier: Classifier) -> MultitaskResNet3D:
     return classifier.network(0)
 
 
-def test_the_cells_sum_to_what_the_lesion_changes(classifier) -> None:
+@pytest.mark.parametrize("stage", ["stem", "layer1"])
+def test_the_cells_sum_to_what_the_lesion_changes(classifier, stage: str) -> None:
     network, patches = fold(classifier), tensor(3)
     maps, features = activation_maps(
-        network, patches, PRESENT, "type", 2, stage="layer1", autocast=classifier.autocast(), steps=64
+        network, patches, PRESENT, "type", 2, stage=stage, autocast=classifier.autocast(), steps=64
     )
     both = torch.stack([patches, without_lesion(patches)])
     with torch.no_grad():
@@ -232,6 +233,16 @@ def test_what_speaks_against_the_class_is_left_out() -> None:
     signed[1] = -1.0
     maps = unit_maps(signed)
     assert maps[0, 1, 1, 1] == 1 and maps.sum() == 1
+
+
+def test_single_voxels_do_not_set_the_scale_of_a_map() -> None:
+    signed = np.zeros((2, 20, 20, 20))
+    signed[0, :10] = 0.5
+    signed[0, 3, 3, 3] = 50.0
+    signed[1, 3, 3, 3] = 50.0
+    maps = unit_maps(signed)
+    assert (maps[0, :10] == 1).all() and not maps[0, 10:].any()
+    assert maps[1, 3, 3, 3] == 1 and maps[1].sum() == 1
 
 
 # --- what follows from map and weights

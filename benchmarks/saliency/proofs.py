@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
-from LiverLesionAI.explanation.branches import STAGES, on_voxels
-from LiverLesionAI.explanation.gradcam import activation_maps, without_lesion
+from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
+from LiverLesionAI.explanation.gradcam import without_lesion
 from LiverLesionAI.explanation.weights import log_odds
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.networks.build import build_network
@@ -28,7 +28,8 @@ BATCH = 4
 """Of deleted copies that run at once; the fastest on a processor."""
 RANDOM_ORDERS = 20
 NEAR_MM = 5.0
-FINEST = "stem"
+DENSER = 1.5
+"""How much denser than the rest of the lesion the sub-region of a sign shall be."""
 LAYERS = ("heads", "layer4", "layer3", "layer2", "layer1", "stem")
 
 
@@ -129,22 +130,28 @@ def _without(
     deleted: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.float64]:
     """Logits ``[copies, classes]`` of one fold; blocks are numbered over all sequences."""
-    patches = torch.from_numpy(explanation.lesion.patches)
-    liver = without_lesion(patches)
-    count = patches.shape[-1] // BLOCK
+    sequences, *_, size = explanation.lesion.patches.shape
+    count = size // BLOCK
     found = []
     for start in range(0, len(deleted), BATCH):
-        chosen = torch.from_numpy(np.stack(deleted[start : start + BATCH]))
-        mask = chosen.reshape(-1, len(patches), *[count] * 3)
+        mask = torch.from_numpy(np.stack(deleted[start : start + BATCH])).reshape(-1, sequences, *[count] * 3)
         for axis in (2, 3, 4):
             mask = mask.repeat_interleave(BLOCK, dim=axis)
-        changed = torch.where(mask[:, :, None], liver, patches).to(classifier.execution.device)
-        present = torch.tensor([explanation.lesion.present] * len(chosen), device=changed.device)
-        with torch.inference_mode():
-            with classifier.autocast():
-                features = network.features(changed, present)
-            found.append(network.logits(features)[explanation.task].double().cpu().numpy())
+        found.append(_liver_there(classifier, network, explanation, mask))
     return np.concatenate(found)
+
+
+def _liver_there(
+    classifier: Classifier, network: MultitaskResNet3D, explanation: LesionExplanation, mask: torch.Tensor
+) -> NDArray[np.float64]:
+    """Logits ``[copies, classes]`` of one fold where the masked voxels ``[copies, S, D, H, W]`` are liver."""
+    patches = torch.from_numpy(explanation.lesion.patches)
+    changed = torch.where(mask[:, :, None], without_lesion(patches), patches).to(classifier.execution.device)
+    present = torch.tensor([explanation.lesion.present] * len(mask), device=changed.device)
+    with torch.inference_mode():
+        with classifier.autocast():
+            features = network.features(changed, present)
+        return network.logits(features)[explanation.task].double().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ class Localisation:
     """Whether maxima lie within the lesion or 5 mm of it.
 
     ``overall`` is the maximum of all weighted maps, ``share`` the part of the sequences whose own map's
-    maximum lies there.
+    maximum lies there. The maximum are the voxels whose value is 1; most of them must lie there.
     """
 
     overall: bool
@@ -164,10 +171,14 @@ def localise(explanation: LesionExplanation) -> Localisation:
     spacing = explanation.lesion.grid.spacing_mm
     near = distance_transform_edt(~explanation.outline) * spacing <= NEAR_MM
     maps = {name: explanation.feature_map(name) for name in explanation.sequences}
-    hits = [bool(near.ravel()[each.argmax()]) for each in maps.values() if each.any()]
+    hits = [_maximum_lies(near, each) for each in maps.values() if each.any()]
     strongest = maps[explanation.strongest]
-    overall = bool(strongest.any()) and bool(near.ravel()[strongest.argmax()])
+    overall = bool(strongest.any()) and _maximum_lies(near, strongest)
     return Localisation(overall, float(np.mean(hits)) if hits else 0.0)
+
+
+def _maximum_lies(near: NDArray[np.bool_], saliency: NDArray[np.float32]) -> bool:
+    return bool(near[saliency == saliency.max()].mean() > 0.5)
 
 
 def gaussian_hits(explanation: LesionExplanation) -> bool:
@@ -182,14 +193,14 @@ class SignDensity:
     """Saliency per voxel in the sub-region of the class's sign over that in the rest of the lesion.
 
     ``own`` in the map of the sequence that shows the sign, ``everywhere`` in the sum of all weighted maps,
-    ``unsigned`` in that sequence again, but of all that speaks for *or against* the class, in cells of two
-    voxels. None where there is no sub-region, no rest, or no saliency in either.
+    ``network`` what no map can better: the same of :func:`evidence`. None where there is no sub-region, no
+    rest, or no saliency in either.
     """
 
     lesion_class: str
     own: float | None = None
     everywhere: float | None = None
-    unsigned: float | None = None
+    network: float | None = None
 
 
 def sign_density(
@@ -198,37 +209,47 @@ def sign_density(
     """Compare the sub-region of the sign with the rest of the lesion."""
     sequence = SIGNS[case.lesion_class][1]
     weighted = np.sum([explanation.weighted_map(each) for each in explanation.sequences], axis=0)
-    unsigned = np.abs(_signed_map(classifier, explanation, sequence))
-    maps = (explanation.feature_map(sequence), weighted, unsigned)
+    sign = sign & explanation.outline
     rest = explanation.outline & ~sign
-    return SignDensity(case.lesion_class, *(_ratio(each, sign, rest) for each in maps))
+    if not sign.any() or not rest.any():
+        return SignDensity(case.lesion_class)
+    maps = (explanation.feature_map(sequence), weighted)
+    drawn = np.maximum(evidence(classifier, explanation, sequence, (sign, rest)), 0.0)
+    return SignDensity(
+        case.lesion_class,
+        *(_ratio(each[sign].mean(), each[rest].mean()) for each in maps),
+        _ratio(drawn[0] / sign.sum(), drawn[1] / rest.sum()),
+    )
 
 
-def _ratio(saliency: NDArray[np.floating], sign: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float | None:
-    if not rest.any() or not saliency[sign | rest].any():
-        return None
-    return float(saliency[sign].mean() / max(float(saliency[rest].mean()), 1e-9))
+def _ratio(sign: float, rest: float) -> float | None:
+    return None if sign == rest == 0 else float(sign / max(rest, 1e-9))
 
 
-def _signed_map(classifier: Classifier, explanation: LesionExplanation, sequence: str) -> NDArray[np.float64]:
-    """What each voxel of a sequence adds to the log-odds or takes from them, at the finest stage."""
-    lesion, task = explanation.lesion, explanation.task
-    index = classifier.bundle.taxonomies[task].index(explanation.target)
-    patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
-    maps = [
-        activation_maps(
-            classifier.network(fold),
-            patches,
-            lesion.present,
-            task,
-            index,
-            stage=FINEST,
-            autocast=classifier.autocast(),
-        )[0]
-        for fold in range(classifier.bundle.fold_count)
+def evidence(
+    classifier: Classifier,
+    explanation: LesionExplanation,
+    sequence: str,
+    regions: Sequence[NDArray[np.bool_]],
+) -> NDArray[np.float64]:
+    """What the network itself draws from regions of a sequence: their exact Shapley values.
+
+    Players are the regions ``[z, y, x]``; one that does not take part has the intensity of liver, as in the
+    map's starting point. All else in the sequence, and the other sequences, stay as they are. The values, in
+    units of log-odds, sum to what the regions together change.
+    """
+    masks = np.zeros((2 ** len(regions), *explanation.lesion.patches.shape[:1], *regions[0].shape), bool)
+    row = explanation.lesion.sequences.index(sequence)
+    for mask, there in zip(masks, coalitions(len(regions)), strict=True):
+        for region, takes_part in zip(regions, there, strict=True):
+            mask[row] |= region & ~takes_part
+    index = classifier.bundle.taxonomies[explanation.task].index(explanation.target)
+    folds = range(classifier.bundle.fold_count)
+    logits = [
+        _liver_there(classifier, classifier.network(fold), explanation, torch.from_numpy(masks))
+        for fold in folds
     ]
-    mean = np.mean(maps, axis=0)[lesion.sequences.index(sequence)]
-    return on_voxels(mean, lesion.grid.size, STAGES[FINEST])
+    return shapley_values(log_odds(logits, index))
 
 
 def rank_correlation(first: LesionExplanation, second: LesionExplanation) -> float:

@@ -170,22 +170,27 @@ def table(records: Records) -> list[Proof]:
 
 
 def _signs(signs: Sequence[proofs.SignDensity]) -> list[Proof]:
-    """Density in the sub-region of the sign: all lesions that have one, then class by class."""
-    known = [each for each in signs if each.own is not None]
-    rows = [Proof("sign's sub-region ≥ 1.5 × rest, its sequence", *_dense([each.own for each in known], 0.7))]
+    """Density in the sub-region of the sign: all lesions that have one, then class by class.
+
+    Beside the map's stands the network's own (:func:`proofs.evidence`), and how often the two agree.
+    """
+    known = [each for each in signs if each.own is not None and each.network is not None]
+    asked = f"≥ {proofs.DENSER} ×"
+    rows = [Proof(f"sign's sub-region {asked} rest, its map", *_dense([each.own for each in known], 0.7))]
+    rows.append(Proof("the same, what the network draws from it", *_dense([each.network for each in known])))
+    agree = [(each.own >= proofs.DENSER) == (each.network >= proofs.DENSER) for each in known]
+    rows.append(Proof("map and network agree on it", *_share(agree)))
     for name in proofs.SIGNS:
-        ratios = [each.own for each in known if each.lesion_class == name]
-        rows.append(Proof(f"the same, {name}", *_dense(ratios)))
-    rows += [
-        Proof("the same, all weighted maps together", *_dense([each.everywhere for each in known])),
-        Proof("the same, for or against, cells of 2 voxels", *_dense([each.unsigned for each in known])),
-    ]
+        of_class = [each for each in known if each.lesion_class == name]
+        rows.append(Proof(f"its map, {name}", *_dense([each.own for each in of_class])))
+        rows.append(Proof(f"the network, {name}", *_dense([each.network for each in of_class])))
+    rows.append(Proof("all weighted maps together", *_dense([each.everywhere for each in known])))
     return rows
 
 
 def _dense(ratios: Sequence[float | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:
     known = [ratio for ratio in ratios if ratio is not None]
-    found, wanted, passed, count = _share([ratio >= 1.5 for ratio in known], asked)
+    found, wanted, passed, count = _share([ratio >= proofs.DENSER for ratio in known], asked)
     return (f"{found} (median {np.median(known):.2f})" if known else found), wanted, passed, count
 
 
