@@ -58,7 +58,7 @@ class Workshop:
         self, study: Study, classifier: Classifier, progress: Progress, stopwatch: Stopwatch
     ) -> StudyResult:
         """Classify a study and keep what it takes to explain the answers."""
-        from LiverLesionAI.pipeline import classify_with
+        from LiverLesionAI.analysis import classify_with
 
         self._classified = self._outcome = None
         self._classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
@@ -81,8 +81,8 @@ class Workshop:
         BundleError
             If the model is not there any more.
         """
+        from LiverLesionAI.analysis import explain_with
         from LiverLesionAI.outcome import with_weights_of
-        from LiverLesionAI.pipeline import explain_with
 
         if self._outcome is None or _run_of(self._outcome.result) != _run_of(result):
             classifier = self._classifier_of(result)

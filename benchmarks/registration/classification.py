@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from LiverLesionAI.analysis import analyse_with
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.phantom import generate_study
-from LiverLesionAI.pipeline import DEFAULT_MODEL, analyse_with
+from LiverLesionAI.pipeline import DEFAULT_MODEL
 from LiverLesionAI.registration import register_study
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
