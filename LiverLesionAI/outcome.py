@@ -177,6 +177,13 @@ def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -
     )
 
 
+def settings_of(result: StudyResult) -> Settings:
+    """How a result was explained; the default where it was not."""
+    from LiverLesionAI.explanation.explain import Settings
+
+    return Settings(**result.provenance.parameters.get("saliency", {}))
+
+
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:
     """Return a result with the explanations of another one of the same classification."""
     answers = {lesion.id: lesion for lesion in explained.lesions}

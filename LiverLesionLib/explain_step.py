@@ -16,10 +16,11 @@ from LiverLesionLib.weights import chart_of, show_chart
 from LiverLesionLib.work_step import WorkStep
 
 _LARGEST_SHARE = 1.0
+_METHODS = ("integrated-grad-cam", "integrated-gradients")
 
 
 class ExplainStep(WorkStep):
-    """Explain that turns into Cancel; saliency over a sequence, its threshold and opacity."""
+    """Explain that turns into Cancel, the class it is about; saliency over a sequence and how it looks."""
 
     def __init__(self, panel: Any) -> None:
         ui = panel.ui
@@ -34,6 +35,8 @@ class ExplainStep(WorkStep):
             cancelled=_("Cancelled; the classes stay."),
         )
         self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
+        self.ui.methodCombo.addItems([_("seconds, coarse"), _("minutes, voxel by voxel")])
+        self._offered: Any = None
         self.ui.overlayButton.connect("clicked(bool)", self.show)
         self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
         self.ui.layoutButton.connect("clicked(bool)", self.show_all)
@@ -41,6 +44,16 @@ class ExplainStep(WorkStep):
         self.ui.thresholdSlider.connect("valueChanged(double)", self._look_changed)
         self.ui.opacitySlider.connect("valueChanged(double)", self._look_changed)
         self._lesion: Any = None
+
+    @property
+    def target(self) -> str | None:
+        """The class that Explain is about; None for each lesion's predicted one."""
+        return self.ui.targetCombo.currentText if self.ui.targetCombo.currentIndex > 0 else None
+
+    @property
+    def method(self) -> str:
+        """How Explain makes maps."""
+        return _METHODS[max(self.ui.methodCombo.currentIndex, 0)]
 
     def lesion_selected(self, lesion: Any) -> None:
         """Follow the table of results."""
@@ -58,6 +71,7 @@ class ExplainStep(WorkStep):
     def refresh(self) -> None:
         """Offer the sequences that have a map of the selected lesion."""
         result, busy = self.panel.result, self.panel.is_busy
+        self._offer_classes(result)
         self.ui.explainButton.enabled = self.is_running or (result is not None and not busy)
         maps = self._maps()
         names = [name for name in chosen_volumes(self.parameters) if name in maps]
@@ -76,7 +90,25 @@ class ExplainStep(WorkStep):
         elif not names:
             self.say(TODO, _("The answer has not been explained; press Explain."))
         else:
-            self.say(DONE, _("{count} maps of {name}.").format(count=len(names), name=self._lesion.name))
+            text = _("{count} maps of {name}: what speaks for {diagnosis}.")
+            diagnosis = _settings(result).get("target") or _mapped_class(self._lesion)
+            self.say(DONE, text.format(count=len(names), name=self._lesion.name, diagnosis=diagnosis))
+
+    def _offer_classes(self, result: Any) -> None:
+        """Offer the classes of a new result; what it was explained with is chosen."""
+        tasks = [] if result is None else [lesion.tasks for lesion in result.lesions if lesion.tasks]
+        names = [name for task in (tasks[0].values() if tasks else ()) for name in task.probabilities]
+        settings = {} if result is None else _settings(result)
+        offered = (names, settings, result and result.provenance.started)
+        if offered == self._offered:
+            return
+        self._offered = offered
+        self.ui.targetCombo.clear()
+        self.ui.targetCombo.addItems([_("the predicted class"), *names])
+        if settings.get("target") in names:
+            self.ui.targetCombo.setCurrentIndex(1 + names.index(settings["target"]))
+        method = settings.get("method")
+        self.ui.methodCombo.setCurrentIndex(_METHODS.index(method) if method in _METHODS else 0)
 
     def show(self) -> None:
         """Show the sequence with its map, at the lesion."""
@@ -141,3 +173,16 @@ class ExplainStep(WorkStep):
         if self._lesion is None or self.panel.result is None:
             return {}
         return self.panel.saliency_maps(self._lesion.id, weighted=self.ui.mapCombo.currentIndex == 1)
+
+
+def _settings(result: Any) -> dict[str, Any]:
+    """What a result was explained with, read without the packages that explaining takes."""
+    return dict(result.provenance.parameters.get("saliency", {}))
+
+
+def _mapped_class(lesion: Any) -> str:
+    """The class that the maps of a lesion explain where none was asked for."""
+    from LiverLesionAI.results import CLASS_TASK
+
+    tasks = lesion.tasks
+    return str((tasks.get(CLASS_TASK) or next(iter(tasks.values()))).predicted)

@@ -61,6 +61,7 @@ def prepare_classify(panel: Panel) -> Prepared:
         show_result(study, result, volumes, segmentation)
         panel.set_result(result, classified=folder)
         panel.classify.refresh()
+        panel.explain.refresh()
         if parameters.explain:
             panel.start(panel.explain, "explain")
 
@@ -79,6 +80,8 @@ def prepare_explain(panel: Panel) -> Prepared:
         "study": str(folder),
         "results": panel.result.to_dict(),
         "out": str(panel.session.folder("saliency")),
+        "target": panel.explain.target,
+        "method": panel.explain.method,
     }
 
     def finish(answer: Mapping[str, Any]) -> None:

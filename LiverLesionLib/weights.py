@@ -35,8 +35,8 @@ def add_weights(result: Any, folder: int) -> None:
             for name in names
         ]
         title = _("{name} sequence weights").format(name=lesion.name)
-        table = mrml.add_table(scene, title, ["sequence", *tasks], rows)
-        columns = {task: _COLOURS.get(task, _OTHER) for task in tasks}
+        columns = {f"{task}: {lesion.explained[task]}": _COLOURS.get(task, _OTHER) for task in tasks}
+        table = mrml.add_table(scene, title, ["sequence", *columns], rows)
         chart, series = mrml.add_bar_chart(scene, title, table, "sequence", columns, _("log-odds"))
         for node in (table, chart, *series):
             node.SetAttribute(attributes.STUDY, result.study.id)

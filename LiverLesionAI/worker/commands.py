@@ -109,7 +109,14 @@ def classify(
 
 
 def explain(
-    shop: Workshop, progress: Progress, *, study: str, results: Mapping[str, Any], out: str
+    shop: Workshop,
+    progress: Progress,
+    *,
+    study: str,
+    results: Mapping[str, Any],
+    out: str,
+    target: str | None = None,
+    method: str | None = None,
 ) -> dict[str, Any]:
     """Explain the answers of ``classify``: saliency maps, sequence weights.
 
@@ -121,6 +128,10 @@ def explain(
         What ``classify`` answered, with whatever readers have decided since.
     out
         Folder for the maps, as in the output folder of ``liverlesionai classify``.
+    target
+        Class to be explained; by default each lesion's predicted one.
+    method
+        How the maps are made (:data:`LiverLesionAI.saliency.METHODS`); by default the first.
 
     Returns
     -------
@@ -129,9 +140,11 @@ def explain(
         of largest area (LPS mm, reference frame).
     """
     from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.saliency import METHODS, Settings
     from LiverLesionAI.writers.saliency import write_saliency
 
-    outcome = shop.explain(StudyResult.from_dict(results), study, progress)
+    settings = Settings(method=method or METHODS[0], target=target)  # type: ignore[arg-type]
+    outcome = shop.explain(StudyResult.from_dict(results), study, progress, settings)
     maps = write_saliency(outcome.explanations, _folder(out))
     places = {
         str(each.lesion.lesion_id): list(each.slice_centre_lps_mm(each.largest_slice))

@@ -11,6 +11,7 @@ from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from LiverLesionAI.explanation.explain import Settings
     from LiverLesionAI.inference import Classifier
     from LiverLesionAI.outcome import Classified, Outcome
     from LiverLesionAI.results import StudyResult
@@ -64,10 +65,23 @@ class Workshop:
         self._classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
         return self._classified.result
 
-    def explain(self, result: StudyResult, folder: str | Path, progress: Progress) -> Outcome:
+    def explain(
+        self, result: StudyResult, folder: str | Path, progress: Progress, settings: Settings | None = None
+    ) -> Outcome:
         """Explain a result of the study in a folder.
 
         What was classified before the one kept, or by another process, is classified again first.
+
+        Parameters
+        ----------
+        result
+            What was answered; with whatever readers have decided since.
+        folder
+            The study.
+        progress
+            Told how far the work is.
+        settings
+            What to explain, and how; by default as the result was explained before.
 
         Returns
         -------
@@ -78,19 +92,23 @@ class Workshop:
         ------
         StudyError
             If study and model do not give that result any more.
+        ConfigError
+            If the settings do not fit the model.
         BundleError
             If the model is not there any more.
         """
         from LiverLesionAI.analysis import explain_with
-        from LiverLesionAI.outcome import with_weights_of
+        from LiverLesionAI.outcome import settings_of, with_weights_of
 
-        if self._outcome is None or _run_of(self._outcome.result) != _run_of(result):
+        settings = settings or settings_of(result)
+        kept = self._outcome
+        if kept is None or _run_of(kept.result) != _run_of(result) or settings_of(kept.result) != settings:
             classifier = self._classifier_of(result)
             classified = self._classified
             if classified is None or _run_of(classified.result) != _run_of(result):
                 classified = self._classify_again(result, folder, classifier, progress)
-            self._outcome = explain_with(classifier, classified, progress=progress)
-        return replace(self._outcome, result=with_weights_of(result, self._outcome.result))
+            kept = self._outcome = explain_with(classifier, classified, settings, progress=progress)
+        return replace(kept, result=with_weights_of(result, kept.result))
 
     def _classifier_of(self, result: StudyResult) -> Classifier:
         """The model that gave a result."""

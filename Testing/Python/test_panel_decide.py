@@ -179,6 +179,55 @@ def test_cancelling_the_explanation_keeps_the_classes(made_desktop: Any, widget:
     assert our_nodes() == explained
 
 
+def test_another_class_is_explained_on_request(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
+    ui, panel = widget.ui, widget.panel
+    other, predicted = _others(widget)[0], panel.result.lesions[0].kind.predicted
+    assert ui.targetCombo.currentIndex == 0 and ui.targetCombo.count == 1 + 2 + 7
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert f"speaks for {predicted}" in ui.explainStatus.text
+    nodes, before = our_nodes(), panel.result.lesions[0].sequence_weights
+    ui.targetCombo.setCurrentIndex(ui.targetCombo.findText(other))
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    lesion = panel.result.lesions[0]
+    assert lesion.kind.predicted == predicted and lesion.explained["type"] == other
+    assert lesion.sequence_weights["type"] != before["type"]
+    assert lesion.sequence_weights["malignancy"] == before["malignancy"]
+    assert our_nodes() == [name.replace(f"type: {predicted}", f"type: {other}") for name in nodes]
+    assert f"speaks for {other}" in ui.explainStatus.text and ui.targetCombo.currentText == other
+
+    ui.acceptButton.click()
+    assert ui.targetCombo.currentText == other
+    ui.folderEdit.currentPath = str(tmp_path / "out")
+    ui.saveButton.click()
+    finish(made_desktop, widget)
+    assert "✓" in ui.saveStep.text, ui.saveStatus.text
+    saved = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert saved["lesions"][0]["explained"]["type"] == other
+    assert saved["provenance"]["parameters"]["saliency"]["target"] == other
+    made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
+    made_desktop.settle(300)
+    assert ui.targetCombo.currentText == other and f"speaks for {other}" in ui.explainStatus.text
+    classify(made_desktop, widget)
+    assert ui.targetCombo.currentIndex == 0 and not panel.result.lesions[0].explained
+
+
+def test_fine_maps_are_made_on_request_and_can_be_cancelled(made_desktop: Any, widget: Any) -> None:
+    ui, panel = widget.ui, widget.panel
+    ui.methodCombo.setCurrentIndex(1)
+    ui.explainButton.click()
+    assert made_desktop.wait(lambda: ui.explainProgress.value > 0, 60)
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert "classes stay" in ui.explainStatus.text and not panel.result.lesions[0].explained
+    assert ui.methodCombo.currentIndex == 1
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    parameters = panel.result.provenance.parameters["saliency"]
+    assert parameters["method"] == "integrated-gradients" and ui.methodCombo.currentIndex == 1
+
+
 def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: Any) -> None:
     import slicer
 

@@ -189,6 +189,25 @@ def test_explanations_follow_as_a_second_answer(
     assert lesion["sequence_weights"] == weights
 
 
+def test_another_class_is_explained_and_saved_as_it_was(
+    worker: WorkerClient, study_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    results = _classified(worker, study_folder, model)
+    arguments = {"study": str(study_folder), "results": results, "out": str(tmp_path / "maps")}
+    predicted = worker.call("explain", **arguments)["results"]
+    cyst = worker.call("explain", **arguments, target="cyst", method="grad-cam")["results"]
+    assert cyst["lesions"][0]["explained"]["type"] == "cyst"
+    arguments |= {"results": cyst, "out": str(tmp_path / "out")}
+    worker.call("save", **arguments)
+    saved = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert saved["lesions"][0]["sequence_weights"] == cyst["lesions"][0]["sequence_weights"]
+    assert saved["provenance"]["parameters"]["saliency"]["method"] == "grad-cam"
+    again = worker.call("explain", study=str(study_folder), results=cyst, out=str(tmp_path / "maps"))
+    assert again["results"]["lesions"] == predicted["lesions"]
+    with pytest.raises(WorkerError, match="knows no class 'sarcoma'"):
+        worker.call("explain", study=str(study_folder), results=cyst, out=str(tmp_path), target="sarcoma")
+
+
 def test_another_process_explains_the_same(
     worker: WorkerClient, study_folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
