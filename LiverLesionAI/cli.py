@@ -129,8 +129,10 @@ def classify(
         typer.Option(metavar="CLASS", help="Explain this class instead of each lesion's predicted one."),
     ] = None,
     saliency_method: Annotated[
-        Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"],
-        typer.Option(help="How maps are made; the gradients are finer and a hundred times as slow."),
+        Literal[
+            "integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothed-gradients"
+        ],
+        typer.Option(help="How maps are made; the later in the list, the slower (docs/explanation.md)."),
     ] = "integrated-grad-cam",
     parametric_maps: Annotated[
         bool, typer.Option("--parametric-maps", help="Write the maps of a DICOM study as DICOM, too.")

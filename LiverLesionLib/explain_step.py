@@ -16,7 +16,7 @@ from LiverLesionLib.weights import chart_of, show_chart
 from LiverLesionLib.work_step import WorkStep
 
 _LARGEST_SHARE = 1.0
-_METHODS = ("integrated-grad-cam", "integrated-gradients")
+_METHODS = ("integrated-grad-cam", "lesion-parts", "integrated-gradients")
 
 
 class ExplainStep(WorkStep):
@@ -35,7 +35,7 @@ class ExplainStep(WorkStep):
             cancelled=_("Cancelled; the classes stay."),
         )
         self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
-        self.ui.methodCombo.addItems([_("seconds, coarse"), _("minutes, voxel by voxel")])
+        self.ui.methodCombo.addItems([_("at once"), _("part by part"), _("voxel by voxel")])
         self._offered: Any = None
         self.ui.overlayButton.connect("clicked(bool)", self.show)
         self.ui.weightsButton.connect("clicked(bool)", self.show_weights)

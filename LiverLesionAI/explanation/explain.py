@@ -20,6 +20,7 @@ from LiverLesionAI.explanation.gradients import (
     smoothed_gradients,
 )
 from LiverLesionAI.explanation.lesion import LesionExplanation
+from LiverLesionAI.explanation.parts import lesion_parts, part_maps
 from LiverLesionAI.explanation.weights import FoldGame, play, sequence_weights
 from LiverLesionAI.patches import LesionInput
 from LiverLesionAI.progress import Progress, silent
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
     from LiverLesionAI.taxonomy import Taxonomy
 
-Method = Literal["integrated-grad-cam", "grad-cam", "integrated-gradients", "smoothed-gradients"]
+Method = Literal[
+    "integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothed-gradients"
+]
 METHODS: tuple[Method, ...] = get_args(Method)
 CELL_METHODS: tuple[Method, ...] = ("integrated-grad-cam", "grad-cam")
 DEFAULT_METHOD: Method = "integrated-grad-cam"
@@ -49,8 +52,9 @@ class Settings:
     ----------
     method
         ``"integrated-grad-cam"`` or plain ``"grad-cam"`` (:mod:`LiverLesionAI.explanation.gradcam`), at
-        `stage`; the finer and far slower ``"integrated-gradients"`` or ``"smoothed-gradients"``
-        (:mod:`LiverLesionAI.explanation.gradients`).
+        `stage`; ``"lesion-parts"``, dark and bright parts of the lesion as wholes
+        (:mod:`LiverLesionAI.explanation.parts`); the finer and far slower ``"integrated-gradients"`` or
+        ``"smoothed-gradients"`` (:mod:`LiverLesionAI.explanation.gradients`).
     stage
         Stage of the activation maps.
     task
@@ -72,6 +76,7 @@ class Settings:
 class _Gathered:
     """What the folds said so far about one lesion."""
 
+    parts: NDArray[np.int64] | None = None
     maps: list[NDArray[np.float64]] = field(default_factory=list)
     games: list[FoldGame] = field(default_factory=list)
 
@@ -120,13 +125,17 @@ def explain(
     task = explained_task(settings, taxonomies)
     targets = [_targets(settings, task, each) for each in predictions]
     indices = [{name: taxonomies[name].index(target) for name, target in each.items()} for each in targets]
-    gathered = [_Gathered() for _ in inputs]
+    gathered = [_Gathered(_parts(each, settings)) for each in inputs]
     folds = classifier.bundle.fold_count
-    ticks = _Ticks(progress, folds * len(inputs), _steps(settings.method))
+    ticks = _Ticks(
+        progress, folds * len(inputs), _steps(settings.method, len(classifier.bundle.spec.sequences))
+    )
     for fold in range(folds if inputs else 0):
         network = classifier.network(fold)
         for lesion, index, found in zip(inputs, indices, gathered, strict=True):
-            maps, game = _one_fold(network, lesion, task, index[task], settings, classifier, ticks)
+            maps, game = _one_fold(
+                network, lesion, task, index[task], settings, classifier, ticks, found.parts
+            )
             found.maps.append(maps)
             found.games.append(game)
             ticks.lesion_done()
@@ -174,20 +183,33 @@ def _one_fold(
     settings: Settings,
     classifier: Classifier,
     ticks: _Ticks,
+    parts: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.float64], FoldGame]:
     import torch
 
     patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
     arguments = network, patches, lesion.present, task, index
-    steps = 0 if settings.method == "grad-cam" else CAM_STEPS
-    maps, features = activation_maps(
-        *arguments, stage=settings.stage, autocast=classifier.autocast(), steps=steps
-    )
-    if settings.method == "integrated-gradients":
+    if settings.method in CELL_METHODS:
+        steps = 0 if settings.method == "grad-cam" else CAM_STEPS
+        maps, features = activation_maps(
+            *arguments, stage=settings.stage, autocast=classifier.autocast(), steps=steps
+        )
+        return maps, play(network, features, lesion.present)
+    with torch.no_grad(), classifier.autocast():
+        (features,) = network.features(patches[None], torch.tensor([lesion.present], device=patches.device))
+    if parts is not None:
+        maps = part_maps(*arguments, features, parts, ticks.step_done, autocast=classifier.autocast())
+    elif settings.method == "integrated-gradients":
         maps = integrated_gradients(*arguments, ticks.step_done)
-    elif settings.method == "smoothed-gradients":
+    else:
         maps = smoothed_gradients(*arguments, ticks.step_done, settings.seed)
     return maps, play(network, features, lesion.present)
+
+
+def _parts(lesion: LesionInput, settings: Settings) -> NDArray[np.int64] | None:
+    if settings.method != "lesion-parts":
+        return None
+    return lesion_parts(lesion.patches, lesion.grid.spacing_mm)
 
 
 def _explanation(
@@ -247,8 +269,14 @@ class _Ticks:
         self._progress("explain", self._done / self._lesions)
 
 
-def _steps(method: Method) -> int:
-    return {"integrated-gradients": INTEGRATION_STEPS, "smoothed-gradients": NOISY_COPIES}.get(method, 0)
+def _steps(method: Method, sequences: int) -> int:
+    """Steps of a fold that tell their progress."""
+    steps = {
+        "lesion-parts": sequences,
+        "integrated-gradients": INTEGRATION_STEPS,
+        "smoothed-gradients": NOISY_COPIES,
+    }
+    return steps.get(method, 0)
 
 
 def _targets(settings: Settings, task: str, prediction: LesionPrediction) -> dict[str, str]:

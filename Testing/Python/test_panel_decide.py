@@ -215,17 +215,21 @@ def test_another_class_is_explained_on_request(made_desktop: Any, widget: Any, t
 
 def test_fine_maps_are_made_on_request_and_can_be_cancelled(made_desktop: Any, widget: Any) -> None:
     ui, panel = widget.ui, widget.panel
-    ui.methodCombo.setCurrentIndex(1)
+    ui.methodCombo.setCurrentIndex(2)
     ui.explainButton.click()
     assert made_desktop.wait(lambda: ui.explainProgress.value > 0, 60)
     ui.explainButton.click()
     finish(made_desktop, widget)
     assert "classes stay" in ui.explainStatus.text and not panel.result.lesions[0].explained
-    assert ui.methodCombo.currentIndex == 1
+    assert ui.methodCombo.currentIndex == 2
     ui.explainButton.click()
     finish(made_desktop, widget)
     parameters = panel.result.provenance.parameters["saliency"]
-    assert parameters["method"] == "integrated-gradients" and ui.methodCombo.currentIndex == 1
+    assert parameters["method"] == "integrated-gradients" and ui.methodCombo.currentIndex == 2
+    ui.methodCombo.setCurrentIndex(1)
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    assert panel.result.provenance.parameters["saliency"]["method"] == "lesion-parts"
 
 
 def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: Any) -> None:

@@ -183,7 +183,7 @@ def test_every_method_can_be_asked_for_and_tells_its_progress(classifier, method
     fractions = [fraction for step, fraction in told if step == "explain"]
     half = fractions[: len(fractions) // 2]
     assert half == sorted(set(half)) and half[-1] == 1
-    assert len(half) == 2 * (4 if "gradients" in method else 1)
+    assert len(half) == 2 * (1 if "grad-cam" in method else 4)
 
 
 def test_bf16_says_nearly_the_same(classifier) -> None:

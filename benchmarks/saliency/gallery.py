@@ -1,11 +1,11 @@
-"""A typical phantom of each class down the whole road: its figure and its report, for the documentation.
+"""A typical phantom of each class down the whole road: its figures and its report, for the documentation.
 
     python benchmarks/saliency/gallery.py --out docs/images/gallery [--work DIR] [--model NAME|DIR]
 
 The phantoms are the first of their seeds that measure 20 to 60 mm, not chosen by their looks or answers;
-neither training nor the reserved range holds them. Beside the pictures of each class a page of the cohort is
-made. Pages are rendered by Chromium and pdftoppm (Debian packages chromium and poppler-utils), as they print
-on A4.
+neither training nor the reserved range holds them. A second figure has the maps of the lesion's parts. Beside
+the pictures of each class a page of the cohort is made. Pages are rendered by Chromium and pdftoppm (Debian
+packages chromium and poppler-utils), as they print on A4.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rich.table import Table
 from LiverLesionAI.phantom import PhantomStudy, generate_lesion, write_phantom
 from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_path
 from LiverLesionAI.results import LesionResult
+from LiverLesionAI.saliency import Settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.report import cohort_entry, write_cohort_report
 
@@ -55,11 +56,11 @@ def typical_phantom(name: str, first_seed: int) -> PhantomStudy:
     return phantom
 
 
-def classify(phantom: PhantomStudy, out: Path, model: str) -> LesionResult:
-    """Classify a phantom into an output folder."""
+def classify(phantom: PhantomStudy, out: Path, model: str, settings: Settings) -> LesionResult:
+    """Classify and explain a phantom into an output folder."""
     with tempfile.TemporaryDirectory() as folder:
         study = write_phantom(phantom, folder, with_truth=False)
-        result, _ = classify_path(study, out, model=model)
+        result, _ = classify_path(study, out, model=model, settings=settings)
     return result.lesions[0]
 
 
@@ -122,8 +123,11 @@ def main() -> None:
     lesions: dict[str, LesionResult] = {}
     for number, name in enumerate(TAXONOMIES["W7"].names):
         phantom, folder = typical_phantom(name, FIRST_SEED + number * SEEDS_PER_CLASS), arguments.work / name
-        lesions[name] = classify(phantom, folder, arguments.model)
+        lesions[name] = classify(phantom, folder, arguments.model, Settings())
         save_figure(folder / "figures" / "lesion_1.png", arguments.out / f"{name}.png")
+        by_parts = arguments.work / f"{name}_parts"
+        classify(phantom, by_parts, arguments.model, Settings(method="lesion-parts"))
+        save_figure(by_parts / "figures" / "lesion_1.png", arguments.out / f"{name}_parts.png")
         save_first_page(folder / "report.html", arguments.out / f"{name}_report.png")
     page = arguments.work / "cohort.html"
     write_cohort_report(

@@ -192,19 +192,24 @@ def gaussian_hits(explanation: LesionExplanation) -> bool:
 class SignDensity:
     """Saliency per voxel in the sub-region of the class's sign over that in the rest of the lesion.
 
-    ``own`` in the map of the sequence that shows the sign, ``everywhere`` in the sum of all weighted maps,
-    ``network`` what no map can better: the same of :func:`evidence`. None where there is no sub-region, no
-    rest, or no saliency in either.
+    ``own`` in the map of the sequence that shows the sign, ``parts`` in its map by the method lesion-parts,
+    ``everywhere`` in the sum of all weighted maps, ``network`` what no map can better: the same of
+    :func:`evidence`. None where there is no sub-region, no rest, or no saliency in either.
     """
 
     lesion_class: str
     own: float | None = None
+    parts: float | None = None
     everywhere: float | None = None
     network: float | None = None
 
 
 def sign_density(
-    classifier: Classifier, case: Case, sign: NDArray[np.bool_], explanation: LesionExplanation
+    classifier: Classifier,
+    case: Case,
+    sign: NDArray[np.bool_],
+    explanation: LesionExplanation,
+    by_parts: LesionExplanation,
 ) -> SignDensity:
     """Compare the sub-region of the sign with the rest of the lesion."""
     sequence = SIGNS[case.lesion_class][1]
@@ -213,7 +218,7 @@ def sign_density(
     rest = explanation.outline & ~sign
     if not sign.any() or not rest.any():
         return SignDensity(case.lesion_class)
-    maps = (explanation.feature_map(sequence), weighted)
+    maps = (explanation.feature_map(sequence), by_parts.feature_map(sequence), weighted)
     drawn = np.maximum(evidence(classifier, explanation, sequence, (sign, rest)), 0.0)
     return SignDensity(
         case.lesion_class,

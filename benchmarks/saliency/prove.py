@@ -98,7 +98,10 @@ class Bench:
         explanation = self._explanation(case, self.classifier)
         if explanation.target != case.lesion_class:
             return proofs.SignDensity(case.lesion_class)
-        return proofs.sign_density(self.classifier, case, case.sign, explanation)
+        predictions = self.classifier.predict([case.lesion])
+        settings = replace(self.settings, method="lesion-parts")
+        (by_parts,) = explain(self.classifier, [case.lesion], predictions, settings)
+        return proofs.sign_density(self.classifier, case, case.sign, explanation, by_parts)
 
     def sanity(self, case: Case) -> Sanity:
         """Compare the maps with those of networks that lost what they learned."""
@@ -174,18 +177,29 @@ def _signs(signs: Sequence[proofs.SignDensity]) -> list[Proof]:
 
     Beside the map's stands the network's own (:func:`proofs.evidence`), and how often the two agree.
     """
-    known = [each for each in signs if each.own is not None and each.network is not None]
+    known = [each for each in signs if None not in (each.own, each.parts, each.network)]
     asked = f"≥ {proofs.DENSER} ×"
-    rows = [Proof(f"sign's sub-region {asked} rest, its map", *_dense([each.own for each in known], 0.7))]
-    rows.append(Proof("the same, what the network draws from it", *_dense([each.network for each in known])))
-    agree = [(each.own >= proofs.DENSER) == (each.network >= proofs.DENSER) for each in known]
-    rows.append(Proof("map and network agree on it", *_share(agree)))
+    rows = [
+        Proof(f"sign's sub-region {asked} rest, its map", *_dense([each.own for each in known], 0.7)),
+        Proof("the same, map of lesion-parts", *_dense([each.parts for each in known])),
+        Proof("the same, all weighted maps together", *_dense([each.everywhere for each in known])),
+        Proof("the same, what the network draws from it", *_dense([each.network for each in known])),
+        Proof("map and network agree on it", *_agree(known, "own")),
+        Proof("map of lesion-parts and network agree on it", *_agree(known, "parts")),
+    ]
     for name in proofs.SIGNS:
         of_class = [each for each in known if each.lesion_class == name]
-        rows.append(Proof(f"its map, {name}", *_dense([each.own for each in of_class])))
-        rows.append(Proof(f"the network, {name}", *_dense([each.network for each in of_class])))
-    rows.append(Proof("all weighted maps together", *_dense([each.everywhere for each in known])))
+        rows.append(Proof(f"{name}: its map", *_dense([each.own for each in of_class])))
+        rows.append(Proof(f"{name}: map of lesion-parts", *_dense([each.parts for each in of_class])))
+        rows.append(Proof(f"{name}: the network", *_dense([each.network for each in of_class])))
     return rows
+
+
+def _agree(known: Sequence[proofs.SignDensity], kind: str) -> tuple[str, str, bool | None, int]:
+    """How often a map is denser in the sub-region where the network draws more from it, and only there."""
+    return _share(
+        [(getattr(each, kind) >= proofs.DENSER) == (each.network >= proofs.DENSER) for each in known]
+    )
 
 
 def _dense(ratios: Sequence[float | None], asked: float | None = None) -> tuple[str, str, bool | None, int]:

@@ -1,0 +1,135 @@
+"""Where the network looked, part by part of the lesion: what it draws from dark, middling and bright parts.
+
+A rim speaks together with the dark centre that it surrounds, and maps made of gradients share that out along
+the border of both. Here the parts are players of a game: what each adds is measured by taking it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
+from LiverLesionAI.explanation.gradcam import class_log_odds, without_lesion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+
+LEVELS = 3
+"""Dark, middling and bright parts of a lesion."""
+MARGIN_MM = 6.0
+"""Width of the part that surrounds the lesion, where oedema, corona and early enhancement around it are."""
+NOISE_VOXELS = 0.7
+"""Standard deviation of the Gaussian that keeps noise from tearing the parts."""
+_BATCH = 8
+
+
+def lesion_parts(patches: NDArray[np.float32], spacing_mm: float) -> NDArray[np.int64]:
+    """Divide what each sequence shows of a lesion into parts.
+
+    Parameters
+    ----------
+    patches
+        ``[S, 2, D, H, W]``: image and annotation of each sequence.
+    spacing_mm
+        Side of a voxel.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[S, D, H, W]``: 1 … :data:`LEVELS` in the lesion from dark to bright (Otsu's thresholds; fewer where
+        intensities are few), ``LEVELS + 1`` within :data:`MARGIN_MM` around it, 0 elsewhere. Otsu 1979,
+        doi:10.1109/TSMC.1979.4310076.
+    """
+    return np.stack([_parts(image, annotation, spacing_mm) for image, annotation in patches])
+
+
+def _parts(
+    image: NDArray[np.float32], annotation: NDArray[np.float32], spacing_mm: float
+) -> NDArray[np.int64]:
+    lesion = (annotation >= annotation.max() / 2) & (annotation > 0)
+    parts = np.zeros(image.shape, np.int64)
+    if not lesion.any():
+        return parts
+    parts[distance_transform_edt(~lesion) * spacing_mm <= MARGIN_MM] = LEVELS + 1
+    parts[lesion] = 1 + _levels(gaussian_filter(image, NOISE_VOXELS)[lesion])
+    return parts
+
+
+def _levels(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Level of each intensity, from 0, dark."""
+    if len(np.unique(values)) < LEVELS:
+        return np.zeros(len(values), np.int64)
+    otsu = sitk.OtsuMultipleThresholdsImageFilter()
+    otsu.SetNumberOfThresholds(LEVELS - 1)
+    return sitk.GetArrayFromImage(otsu.Execute(sitk.GetImageFromArray(values[None])))[0].astype(np.int64)
+
+
+def part_maps(
+    network: MultitaskResNet3D,
+    patches: Tensor,
+    present: Sequence[bool],
+    task: str,
+    index: int,
+    features: Tensor,
+    parts: NDArray[np.int64],
+    tick: Callable[[], None],
+    *,
+    autocast: torch.autocast,
+) -> NDArray[np.float64]:
+    """Map what the network draws from each part of a lesion, in one fold.
+
+    In each sequence the parts are the players of a game; the other sequences and all around stay as they are.
+    A part that is away has the intensity of liver
+    (:func:`~LiverLesionAI.explanation.gradcam.without_lesion`), and a coalition is worth the log-odds of the
+    class. The branch runs for each of the 16 coalitions.
+
+    Parameters
+    ----------
+    network, patches, present, task, index, autocast
+        As for :func:`LiverLesionAI.explanation.gradcam.activation_maps`.
+    features
+        ``[S, F]`` of the lesion.
+    parts
+        See :func:`lesion_parts`.
+    tick
+        Called after each sequence.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[S, D, H, W]``: a part's exact Shapley value, spread evenly over its voxels; signed, in units of
+        log-odds. A sequence sums to what lesion and margin change in it. Regions as players: Kapishnikov et
+        al. 2019 (XRAI); Shapley 1953.
+    """
+    import torch
+
+    there = coalitions(LEVELS + 1)
+    empty = without_lesion(patches)
+    maps = np.zeros(parts.shape)
+    with torch.no_grad():
+        for i in np.flatnonzero(present).tolist():
+            shown = np.concatenate([np.ones((len(there), 1), bool), there], axis=1)[:, parts[i]]
+            chosen = torch.from_numpy(shown).to(patches.device)
+            copies = patches[i].expand(len(there), -1, -1, -1, -1).clone()
+            copies[:, 0] = torch.where(chosen, copies[:, 0], empty[i, 0])
+            rows = features.expand(len(there), -1, -1).clone()
+            with autocast:
+                branch = network.branches[network.sequences[i]]
+                rows[:, i] = torch.cat([branch(each).float() for each in copies.split(_BATCH)])
+            worth = class_log_odds(network, rows, task, index).double().cpu().numpy()
+            sizes = np.bincount(parts[i].ravel(), minlength=LEVELS + 2)
+            density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)
+            maps[i] = density[parts[i]]
+            tick()
+    return maps
