@@ -27,6 +27,7 @@ class SaveStep(WorkStep):
             doing=_("Saving…"),
             cancelled=_("Cancelled; nothing was written."),
         )
+        self._saved: Any = None
         ui.folderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.folderEdit.connect("currentPathChanged(QString)", self._folder_chosen)
 
@@ -47,9 +48,12 @@ class SaveStep(WorkStep):
             self.say(TODO, _("Nothing to save yet; classify first."))
         elif not chosen:
             self.say(TODO, _("Choose a folder."))
+        elif self.panel.result is not self._saved:
+            self.say(TODO, _("The result as it is now has not been saved."))
 
     def saved(self, folder: Path, files: list[str], notes: list[str]) -> None:
         """Say what was written, and what could not be."""
+        self._saved = self.panel.result
         self.ui.folderEdit.addCurrentPathToHistory()
         text = _("{count} files were written to {folder}.").format(count=len(files), folder=folder)
         lines = [text, *(_("Note: {text}.").format(text=note.rstrip(".")) for note in notes)]

@@ -206,9 +206,12 @@ def test_another_class_is_explained_on_request(made_desktop: Any, widget: Any, t
     saved = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert saved["lesions"][0]["explained"]["type"] == other
     assert saved["provenance"]["parameters"]["saliency"]["target"] == other
+    ui.takeBackButton.click()
+    assert "has not been saved" in ui.saveStatus.text and "✓" not in ui.saveStep.text
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
     made_desktop.settle(300)
     assert ui.targetCombo.currentText == other and f"speaks for {other}" in ui.explainStatus.text
+    assert "has not been saved" in ui.saveStatus.text
     classify(made_desktop, widget)
     assert ui.targetCombo.currentIndex == 0 and not panel.result.lesions[0].explained
 
