@@ -16,6 +16,8 @@ from LiverLesionLib.weights import chart_of, show_chart
 from LiverLesionLib.work_step import WorkStep
 
 _LARGEST_SHARE = 1.0
+_FIELD_MM, _FIELD_DIAMETERS = 100.0, 2.5
+"""What small views show around a lesion: so many mm, or so many diameters where that is more."""
 _METHODS = ("integrated-grad-cam", "lesion-parts", "integrated-gradients")
 
 
@@ -136,9 +138,11 @@ class ExplainStep(WorkStep):
             volumes = chosen_volumes(self.parameters)
             maps = self._maps()
             self._uncover()
-            show_side_by_side(volumes, maps, self.parameters.opacity)
-            if self._lesion is not None:
-                place = place_of(next(iter(maps.values()), None), self._lesion)
+            lesion = self._lesion
+            field_mm = None if lesion is None else max(_FIELD_MM, _FIELD_DIAMETERS * lesion.diameter_mm)
+            show_side_by_side(volumes, maps, self.parameters.opacity, field_mm)
+            if lesion is not None:
+                place = place_of(next(iter(maps.values()), None), lesion)
                 jump_to(place, volumes[self.parameters.reference])
 
     def _uncover(self) -> None:

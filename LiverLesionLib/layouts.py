@@ -34,7 +34,9 @@ def layout_of(names: Sequence[str]) -> str:
     return f'<layout type="vertical">{"".join(described)}</layout>'
 
 
-def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opacity: float) -> None:
+def show_side_by_side(
+    volumes: Mapping[str, Any], maps: Mapping[str, Any], opacity: float, field_mm: float | None = None
+) -> None:
     """Show every sequence in a view of its own; all views move together.
 
     They are linked once they have been shown: a new view would else move all others to its first slice.
@@ -47,6 +49,8 @@ def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opaci
         Sequence to the map shown over it; may lack some.
     opacity
         How much the maps cover the sequences, in [0, 1].
+    field_mm
+        Shorter side of what each view shows; by default the whole slice.
     """
     manager = slicer.app.layoutManager()
     node = manager.layoutLogic().GetLayoutNode()
@@ -64,9 +68,18 @@ def show_side_by_side(volumes: Mapping[str, Any], maps: Mapping[str, Any], opaci
         composite.SetForegroundVolumeID(maps[name].GetID() if name in maps else None)
         composite.SetForegroundOpacity(opacity)
     slicer.app.processEvents()
+    if field_mm is not None:
+        for name in volumes:
+            _zoom(slicer.mrmlScene.GetSingletonNode(_TAG.format(name), "vtkMRMLSliceNode"), field_mm)
     for composite in composites:
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
+
+
+def _zoom(view: Any, field_mm: float) -> None:
+    width, height, depth = view.GetFieldOfView()
+    scale = field_mm / min(width, height)
+    view.SetFieldOfView(width * scale, height * scale, depth)
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def part_maps(
             with autocast:
                 branch = network.branches[network.sequences[i]]
                 rows[:, i] = torch.cat([branch(each).float() for each in copies.split(_BATCH)])
-            worth = class_log_odds(network, rows, task, index).double().cpu().numpy()
+            worth = class_log_odds(network, rows, task, index).cpu().double().numpy()
             sizes = np.bincount(parts[i].ravel(), minlength=LEVELS + 2)
             density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)
             maps[i] = density[parts[i]]

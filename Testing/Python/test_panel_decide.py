@@ -251,6 +251,9 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     view = slicer.mrmlScene.GetSingletonNode("LiverDWI", "vtkMRMLSliceNode")
     shown = [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
     assert shown == pytest.approx([-61.0, -72.0, 53.0])
+    assert min(view.GetFieldOfView()[:2]) == pytest.approx(
+        max(100, 2.5 * panel.result.lesions[0].diameter_mm)
+    )
 
 
 def test_a_folder_of_somebody_else_is_left_alone(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
