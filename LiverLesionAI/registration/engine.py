@@ -26,7 +26,7 @@ LastStage = Literal["rigid", "affine", "bspline"]
 _KINDS = ("none", *STAGES)
 _PHASES_SHARE = 0.4
 """Part of the progress of a phase that aligning it with the other phases takes."""
-_LESS_ALIKE = "the images would be less alike around the lesions"
+_LESS_ALIKE = "it makes the images less alike around the lesions"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _judged(
     after = step(max(kinds, key=_KINDS.index), transform)
     fault = implausible(transform, where.close.box) or (_LESS_ALIKE if after.score < before.score else None)
     if fault:
-        warnings.append(f"the scanner's positions stay: {fault}")
+        warnings.append(f"it lies as scanned; the movement found was not used, since {fault}")
         after = before
     report = SequenceRegistration(after.kind, before.score + 1, after.score + 1, tuple(warnings))
     return after.transform, report
