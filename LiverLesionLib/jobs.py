@@ -12,7 +12,14 @@ import slicer
 from LiverLesionLib.dicom_files import instance_files, instance_uids
 from LiverLesionLib.layouts import known_layout
 from LiverLesionLib.parameters import chosen_volumes
-from LiverLesionLib.scene_study import clear_explanations, saliency_volumes, show_result, study_of
+from LiverLesionLib.scene_study import (
+    clear_explanations,
+    maps_in_views,
+    saliency_volumes,
+    show_maps_again,
+    show_result,
+    study_of,
+)
 from LiverLesionLib.weights import add_weights
 
 if TYPE_CHECKING:
@@ -88,9 +95,11 @@ def prepare_explain(panel: Panel) -> Prepared:
         _check_present(*volumes.values())
         result = with_weights_of(panel.result, StudyResult.from_dict(answer["results"]))
         item = mrml.folder_item(slicer.mrmlScene, result.study.id, beside=volumes[result.study.reference])
+        shown = maps_in_views(result.study.id)
         clear_explanations(result.study.id)
         files = [Path(file) for file in answer["saliency"]]
         saliency_volumes(result, files, answer["places"], volumes, item)
+        show_maps_again(result.study.id, shown)
         add_weights(result, item)
         panel.set_result(result, classified=panel.classified)
         panel.explain.lesion_selected(panel.classify.selected())

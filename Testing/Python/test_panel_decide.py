@@ -251,6 +251,12 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     view = slicer.mrmlScene.GetSingletonNode("LiverDWI", "vtkMRMLSliceNode")
     shown = [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
     assert shown == pytest.approx([-61.0, -72.0, 53.0])
+    composite = slicer.mrmlScene.GetSingletonNode("LiverLAP", "vtkMRMLSliceCompositeNode")
+    assert composite.GetForegroundVolumeID() == node.GetID()
+    ui.explainButton.click()
+    finish(made_desktop, widget)
+    again = panel.saliency_maps(1, weighted=False)["LAP"]
+    assert again is not node and composite.GetForegroundVolumeID() == again.GetID()
     assert min(view.GetFieldOfView()[:2]) == pytest.approx(
         max(100, 2.5 * panel.result.lesions[0].diameter_mm)
     )
