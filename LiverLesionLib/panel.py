@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from LiverLesionLib.align_step import AlignStep
@@ -18,7 +17,7 @@ from LiverLesionLib.front import Front
 from LiverLesionLib.lesions_step import LesionsStep
 from LiverLesionLib.parameters import PanelParameters, chosen_volumes
 from LiverLesionLib.save_step import SaveStep
-from LiverLesionLib.scene_study import result_from_text, show_decisions
+from LiverLesionLib.scene_study import maps_of, result_from_text, show_decisions
 from LiverLesionLib.step import Step
 from LiverLesionLib.study_step import StudyStep
 
@@ -81,16 +80,11 @@ class Panel(Front):
 
     def saliency_maps(self, lesion_id: int, weighted: bool) -> dict[str, Any]:
         """Return sequence to the saliency volume of a lesion of the result."""
-        from LiverLesionAI import mrml
-        from LiverLesionAI.mrml import attributes
-
-        found = {}
-        for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode"):
-            shown = node.GetAttribute(attributes.MAP) or ""
-            marks = node.GetAttribute(attributes.STUDY), node.GetAttribute(attributes.LESION)
-            if marks == (self.result.study.id, str(lesion_id)) and shown.endswith(" weighted") == weighted:
-                found[shown.removesuffix(" weighted")] = node
-        return found
+        return {
+            name.removesuffix(" weighted"): node
+            for (lesion, name), node in maps_of(self.result.study.id).items()
+            if lesion == str(lesion_id) and name.endswith(" weighted") == weighted
+        }
 
     def connect_parameters(self) -> None:
         """Take the scene's parameter node, and the result that it remembers."""

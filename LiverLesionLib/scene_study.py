@@ -177,40 +177,37 @@ def place_of(saliency: Any, lesion: Any) -> tuple[float, float, float]:
 
 
 def clear_explanations(study: str) -> None:
-    """Remove maps, weights and charts of a study.
-
-    Maps are taken out of the views first: each view would else render for every node that goes.
-    """
+    """Remove maps, weights and charts of a study."""
     from LiverLesionAI.writers.scene import study_nodes
 
     scene = slicer.mrmlScene
-    for composite, _ in maps_in_views(study):
-        composite.SetForegroundVolumeID(None)
     mrml.remove_nodes(
         scene, [node for node in study_nodes(scene, study) if node.GetAttribute(attributes.LESION)]
     )
 
 
+def maps_of(study: str) -> dict[tuple[str, str], Any]:
+    """Lesion and name of each map of a study, as its attributes tell them, to its volume node."""
+    maps = {}
+    for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode"):
+        lesion, name = node.GetAttribute(attributes.LESION), node.GetAttribute(attributes.MAP)
+        if node.GetAttribute(attributes.STUDY) == study and lesion and name:
+            maps[lesion, name] = node
+    return maps
+
+
 def maps_in_views(study: str) -> list[tuple[Any, tuple[str, str]]]:
     """Views whose foreground is a map of a study, as composite nodes, each with the map's lesion and name."""
-    scene, found = slicer.mrmlScene, []
-    for composite in mrml.nodes_of(scene, "vtkMRMLSliceCompositeNode"):
-        node = scene.GetNodeByID(composite.GetForegroundVolumeID() or "")
-        if node is not None and node.GetAttribute(attributes.STUDY) == study:
-            which = node.GetAttribute(attributes.LESION), node.GetAttribute(attributes.MAP)
-            if all(which):
-                found.append((composite, which))
-    return found
+    which = {node.GetID(): key for key, node in maps_of(study).items()}
+    views = mrml.nodes_of(slicer.mrmlScene, "vtkMRMLSliceCompositeNode")
+    return [(view, which[shown]) for view in views if (shown := view.GetForegroundVolumeID()) in which]
 
 
 def show_maps_again(study: str, shown: list[tuple[Any, tuple[str, str]]]) -> None:
     """Put the maps that have replaced others into the views that showed these (:func:`maps_in_views`)."""
-    maps = {}
-    for node in mrml.nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode"):
-        if node.GetAttribute(attributes.STUDY) == study and node.GetAttribute(attributes.MAP):
-            maps[node.GetAttribute(attributes.LESION), node.GetAttribute(attributes.MAP)] = node.GetID()
-    for composite, which in shown:
-        composite.SetForegroundVolumeID(maps.get(which))
+    maps = maps_of(study)
+    for view, which in shown:
+        view.SetForegroundVolumeID(maps[which].GetID() if which in maps else None)
 
 
 def saliency_volumes(

@@ -205,8 +205,11 @@ def parent_transforms(node: Node) -> list[Node]:
 def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
     """Remove nodes with their display nodes, storage nodes and places in the subject hierarchy.
 
-    In Slicer the subject hierarchy follows the scene by itself.
+    In Slicer the subject hierarchy follows the scene by itself. Slice views let go of the nodes first: they
+    would else render for each one that goes.
     """
+    nodes = list(nodes)
+    _take_out_of_views(scene, nodes)
     hierarchy = scene.GetSubjectHierarchyNode()
     for node in nodes:
         attached = [_nth(node, "Display", i) for i in range(_count(node, "Display"))]
@@ -216,6 +219,14 @@ def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
             hierarchy.RemoveItem(item, False, False)
         for each in (*filter(None, attached), node):
             scene.RemoveNode(each)
+
+
+def _take_out_of_views(scene: Node, nodes: Iterable[Node]) -> None:
+    gone = {node.GetID() for node in nodes}
+    for view in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
+        for layer in ("Background", "Foreground", "Label"):
+            if getattr(view, f"Get{layer}VolumeID")() in gone:
+                getattr(view, f"Set{layer}VolumeID")(None)
 
 
 def _count(node: Node, kind: str) -> int:

@@ -130,24 +130,26 @@ def _without(
     deleted: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.float64]:
     """Logits ``[copies, classes]`` of one fold; blocks are numbered over all sequences."""
-    sequences, *_, size = explanation.lesion.patches.shape
-    count = size // BLOCK
+    patches = torch.from_numpy(explanation.lesion.patches)
+    liver = without_lesion(patches)
+    count = patches.shape[-1] // BLOCK
     found = []
     for start in range(0, len(deleted), BATCH):
-        mask = torch.from_numpy(np.stack(deleted[start : start + BATCH])).reshape(-1, sequences, *[count] * 3)
+        chosen = torch.from_numpy(np.stack(deleted[start : start + BATCH]))
+        mask = chosen.reshape(-1, len(patches), *[count] * 3)
         for axis in (2, 3, 4):
             mask = mask.repeat_interleave(BLOCK, dim=axis)
-        found.append(_liver_there(classifier, network, explanation, mask))
+        changed = torch.where(mask[:, :, None], liver, patches)
+        found.append(_logits(classifier, network, explanation, changed))
     return np.concatenate(found)
 
 
-def _liver_there(
-    classifier: Classifier, network: MultitaskResNet3D, explanation: LesionExplanation, mask: torch.Tensor
+def _logits(
+    classifier: Classifier, network: MultitaskResNet3D, explanation: LesionExplanation, changed: torch.Tensor
 ) -> NDArray[np.float64]:
-    """Logits ``[copies, classes]`` of one fold where the masked voxels ``[copies, S, D, H, W]`` are liver."""
-    patches = torch.from_numpy(explanation.lesion.patches)
-    changed = torch.where(mask[:, :, None], without_lesion(patches), patches).to(classifier.execution.device)
-    present = torch.tensor([explanation.lesion.present] * len(mask), device=changed.device)
+    """Logits ``[copies, classes]`` of one fold for changed copies ``[copies, S, 2, D, H, W]`` of a lesion."""
+    changed = changed.to(classifier.execution.device)
+    present = torch.tensor([explanation.lesion.present] * len(changed), device=changed.device)
     with torch.inference_mode():
         with classifier.autocast():
             features = network.features(changed, present)
@@ -243,16 +245,18 @@ def evidence(
     map's starting point. All else in the sequence, and the other sequences, stay as they are. The values, in
     units of log-odds, sum to what the regions together change.
     """
-    masks = np.zeros((2 ** len(regions), *explanation.lesion.patches.shape[:1], *regions[0].shape), bool)
+    patches = torch.from_numpy(explanation.lesion.patches)
     row = explanation.lesion.sequences.index(sequence)
-    for mask, there in zip(masks, coalitions(len(regions)), strict=True):
+    liver = without_lesion(patches)[row]
+    copies = patches.repeat(2 ** len(regions), 1, 1, 1, 1, 1)
+    for shown, there in zip(copies, coalitions(len(regions)), strict=True):
         for region, takes_part in zip(regions, there, strict=True):
-            mask[row] |= region & ~takes_part
+            if not takes_part:
+                shown[row] = torch.where(torch.from_numpy(region), liver, shown[row])
     index = classifier.bundle.taxonomies[explanation.task].index(explanation.target)
-    folds = range(classifier.bundle.fold_count)
     logits = [
-        _liver_there(classifier, classifier.network(fold), explanation, torch.from_numpy(masks))
-        for fold in folds
+        _logits(classifier, classifier.network(fold), explanation, copies)
+        for fold in range(classifier.bundle.fold_count)
     ]
     return shapley_values(log_odds(logits, index))
 

@@ -98,9 +98,7 @@ class Bench:
         explanation = self._explanation(case, self.classifier)
         if explanation.target != case.lesion_class:
             return proofs.SignDensity(case.lesion_class)
-        predictions = self.classifier.predict([case.lesion])
-        settings = replace(self.settings, method="lesion-parts")
-        (by_parts,) = explain(self.classifier, [case.lesion], predictions, settings)
+        by_parts = self._explanation(case, self.classifier, replace(self.settings, method="lesion-parts"))
         return proofs.sign_density(self.classifier, case, case.sign, explanation, by_parts)
 
     def sanity(self, case: Case) -> Sanity:
@@ -120,9 +118,11 @@ class Bench:
         index = W7.index(explanation.target)
         return proofs.delete_voxels(self.classifier, explanation, index, _rng(case, "voxels"))
 
-    def _explanation(self, case: Case, classifier: Classifier) -> LesionExplanation:
+    def _explanation(
+        self, case: Case, classifier: Classifier, settings: Settings | None = None
+    ) -> LesionExplanation:
         predictions = classifier.predict([case.lesion])
-        return explain(classifier, [case.lesion], predictions, self.settings)[0]
+        return explain(classifier, [case.lesion], predictions, settings or self.settings)[0]
 
 
 def _rng(case: Case, what: str) -> np.random.Generator:
