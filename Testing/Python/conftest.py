@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import settings
 
 from LiverLesionAI.study import SequenceImage, Study
+
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("free")
+settings.load_profile("fixed")
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

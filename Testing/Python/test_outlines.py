@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import ball_image
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from LiverLesionAI.registration import outline_on_reference, outline_on_sequence
@@ -25,6 +25,8 @@ def oblique(angle: float) -> tuple[float, ...]:
     st.floats(4.0, 15.0),
     st.sampled_from([3.0, 7.0]),
 )
+@example(0.0, (0.0, 12.0, 0.0), 10.5, 7.0)
+@example(0.0, (5.0, 0.0, -5.25), 4.0, 7.0)
 def test_outline_keeps_place_and_size_there_and_back(
     angle: float, shift: tuple[float, float, float], radius: float, thickness: float
 ) -> None:
