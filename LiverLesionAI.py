@@ -77,7 +77,7 @@ class LiverLesionAITest(ScriptedLoadableModuleTest):
     def test_a_phantom_is_classified(self):
         """Every lesion of a phantom study gets a class and a row in the table."""
         from LiverLesionAI.phantom import generate_study
-        from LiverLesionAI.writers.scene import clear_study, show_study
+        from LiverLesionAI.scenes.show import clear_study, show_study
 
         phantom = generate_study(800_002, classes=("cyst", "HCC"))
         shown = show_study(slicer.mrmlScene, phantom.study)

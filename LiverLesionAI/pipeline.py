@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from LiverLesionAI.analysis import analyse_with
-from LiverLesionAI.outcome import (
-    Outcome,
-    with_registration,
-)
+from LiverLesionAI.analysis import Outcome, analyse_with
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import SequenceRegistration, StudyResult
+from LiverLesionAI.results import SequenceRegistration, StudyResult, with_registration
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.explanation.explain import Settings
+    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.registration import LastStage, RegisteredStudy, Scope
 
 DEFAULT_MODEL = "wang2021-phantom"
@@ -48,7 +44,7 @@ def read_study(path: str | Path, mask: str | Path | None = None, progress: Progr
     from LiverLesionAI.readers import folder
     from LiverLesionAI.readers.dicom.scan import holds_dicom
     from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
-    from LiverLesionAI.readers.scene import SCENE_SUFFIXES, read_scene
+    from LiverLesionAI.scenes.read import SCENE_SUFFIXES, read_scene
 
     path = Path(path)
     if path.suffix.lower() in SCENE_SUFFIXES:
@@ -205,7 +201,7 @@ def classify_path(
         If study, model or output folder cannot be used; nothing is written then.
     """
     from LiverLesionAI.bundles import load_bundle
-    from LiverLesionAI.writers.output import files_below, output_folder
+    from LiverLesionAI.files import files_below, output_folder
 
     with output_folder(out) as folder:
         result = classify_into(
@@ -240,8 +236,8 @@ def classify_into(
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
-    from LiverLesionAI.explanation.explain import Settings, explained_task
-    from LiverLesionAI.writers.result import write_result
+    from LiverLesionAI.explanation.settings import Settings, explained_task
+    from LiverLesionAI.outputs import write_result
 
     stopwatch, settings = Stopwatch(), settings or Settings()
     explained_task(settings, bundle.taxonomies)
@@ -319,8 +315,8 @@ def register_path(
     LiverLesionError
         If study or output folder cannot be used; nothing is written then.
     """
+    from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.registration import register_study
-    from LiverLesionAI.writers.output import files_below, output_folder
     from LiverLesionAI.writers.registration import REGISTRATION_NAMES, write_registration
 
     with output_folder(out, REGISTRATION_NAMES) as folder:

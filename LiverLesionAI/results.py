@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 SCHEMA = "liverlesionai.results.v1"
@@ -255,3 +255,29 @@ class StudyResult:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise StudyError(f"The results do not fit {SCHEMA}: {where}: {first['msg']}.") from None
+
+
+def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:
+    """Return a result with the explanations of another one of the same classification."""
+    answers = {lesion.id: lesion for lesion in explained.lesions}
+    lesions = tuple(
+        replace(
+            lesion,
+            sequence_weights=answers[lesion.id].sequence_weights,
+            sequence_interactions=answers[lesion.id].sequence_interactions,
+            explained=answers[lesion.id].explained,
+        )
+        for lesion in result.lesions
+    )
+    return replace(result, lesions=lesions, provenance=explained.provenance)
+
+
+def with_registration(result: StudyResult, registration: Mapping[str, SequenceRegistration]) -> StudyResult:
+    """Return a result that tells how its sequences were registered."""
+    warnings = [f"{name}: {why}" for name, done in registration.items() for why in done.warnings]
+    return replace(result, registration=registration, warnings=(*result.warnings, *warnings))
+
+
+def with_seconds(result: StudyResult, seconds: Mapping[str, float]) -> StudyResult:
+    """Return a result that tells how long each step took."""
+    return replace(result, provenance=replace(result.provenance, seconds=dict(seconds)))

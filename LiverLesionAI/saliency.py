@@ -9,8 +9,9 @@ sequence in the log-odds of the class, and the exact interaction of each pair. M
 from __future__ import annotations
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_interactions, shapley_values
-from LiverLesionAI.explanation.explain import METHODS, Method, Settings, explain, unit_maps
+from LiverLesionAI.explanation.explain import explain, unit_maps
 from LiverLesionAI.explanation.lesion import LesionExplanation, mean_weights
+from LiverLesionAI.explanation.settings import METHODS, Method, Settings
 from LiverLesionAI.explanation.weights import LinearShares, SequenceWeights
 
 __all__ = [

@@ -22,7 +22,7 @@ def crop_lesions(
     reference
         Volume node of its reference sequence, whose parent transform the patches share.
     parameters
-        :class:`LiverLesionAI.patch_grid.PatchParameters`; the paper's by default.
+        :class:`LiverLesionAI.inputs.patch_grid.PatchParameters`; the paper's by default.
 
     Yields
     ------
@@ -40,8 +40,9 @@ def crop_lesions(
         If nothing is outlined.
     """
     from LiverLesionAI.errors import PatchError
-    from LiverLesionAI.patch_grid import PatchParameters
-    from LiverLesionAI.patches import extract_patches, with_intensity_limits
+    from LiverLesionAI.inputs.intensity import with_intensity_limits
+    from LiverLesionAI.inputs.patch_grid import PatchParameters
+    from LiverLesionAI.inputs.patches import extract_patches
     from LiverLesionAI.study import labels_in
 
     parameters = parameters or PatchParameters()

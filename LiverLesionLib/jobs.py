@@ -47,8 +47,7 @@ class Prepared:
 def prepare_classify(panel: Panel) -> Prepared:
     """Write the study for the worker; its answer becomes table and colours, the explanation follows."""
     from LiverLesionAI.decisions import carry_over
-    from LiverLesionAI.outcome import with_registration
-    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.results import StudyResult, with_registration
 
     parameters = panel.parameters
     volumes, segmentation = chosen_volumes(parameters), parameters.segmentation
@@ -78,8 +77,7 @@ def prepare_classify(panel: Panel) -> Prepared:
 def prepare_explain(panel: Panel) -> Prepared:
     """Ask for the explanation of the panel's result; it becomes maps, tables and charts."""
     from LiverLesionAI import mrml
-    from LiverLesionAI.outcome import with_weights_of
-    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.results import StudyResult, with_weights_of
 
     volumes = chosen_volumes(panel.parameters)
     folder = panel.classified or _written(panel, "classified")[1]

@@ -65,7 +65,8 @@ class StudyLogic:
     def lesions(self, segmentation: Any) -> list[LesionRow]:
         """Measure the lesions of a segmentation node; empty segments are left out."""
         from LiverLesionAI import mrml
-        from LiverLesionAI.study import labels_in, lesion_geometry
+        from LiverLesionAI.geometry import lesion_geometry
+        from LiverLesionAI.study import labels_in
 
         node = segmentation.GetSegmentation()
         if not node.GetNumberOfSegments():
@@ -121,7 +122,7 @@ class StudyLogic:
         Returns
         -------
         result : LiverLesionAI.results.StudyResult
-        nodes : LiverLesionAI.writers.scene.StudyNodes
+        nodes : LiverLesionAI.scenes.show.StudyNodes
 
         Raises
         ------

@@ -109,7 +109,7 @@ class PhantomLoader:
 def _show(study: Any, outlined: bool) -> list[Any]:
     from dataclasses import replace
 
-    from LiverLesionAI.writers.scene import arrange_views, show_study
+    from LiverLesionAI.scenes.show import arrange_views, show_study
 
     study = study if outlined else replace(study, lesions=None)
     nodes = show_study(slicer.mrmlScene, study)

@@ -47,7 +47,7 @@ def study_of(volumes: Mapping[str, Any], lesions: Any, reference: str) -> Any:
         If there are no volumes, or they or the lesions cannot be used.
     """
     from LiverLesionAI.errors import StudyError
-    from LiverLesionAI.readers.scene import study_from_nodes
+    from LiverLesionAI.scenes.read import study_from_nodes
 
     if reference not in volumes:
         raise StudyError(
@@ -72,9 +72,9 @@ def show_result(study: Any, result: Any, volumes: Mapping[str, Any], segmentatio
 
     Returns
     -------
-    LiverLesionAI.writers.scene.StudyNodes
+    LiverLesionAI.scenes.show.StudyNodes
     """
-    from LiverLesionAI.writers.scene import show_study
+    from LiverLesionAI.scenes.show import show_study
 
     scene = slicer.mrmlScene
     drawn = [segmentation, *outline_nodes(volumes).values()]
@@ -99,7 +99,7 @@ def show_decisions(result: Any, volumes: Mapping[str, Any], segmentation: Any) -
     segmentation
         The reader's segmentation node, or None.
     """
-    from LiverLesionAI.writers.scene import show_answers
+    from LiverLesionAI.scenes.show import show_answers
 
     show_answers(slicer.mrmlScene, result, volumes.get(result.study.reference))
     if segmentation is not None:
@@ -133,7 +133,7 @@ def style_segments(segmentations: Sequence[Any], result: Any, labels: Mapping[st
     labels
         Segment ID to lesion.
     """
-    from LiverLesionAI.writers.scene import lesion_segment
+    from LiverLesionAI.scenes.show import lesion_segment
 
     answers = {lesion.id: lesion for lesion in result.lesions}
     for node in segmentations:
@@ -178,7 +178,7 @@ def place_of(saliency: Any, lesion: Any) -> tuple[float, float, float]:
 
 def clear_explanations(study: str) -> None:
     """Remove maps, weights and charts of a study."""
-    from LiverLesionAI.writers.scene import study_nodes
+    from LiverLesionAI.scenes.show import study_nodes
 
     scene = slicer.mrmlScene
     mrml.remove_nodes(
@@ -264,7 +264,7 @@ def _add_map(result: Any, lesion: Any, file: Path, scale: Any, reference: Any) -
 def _saliency_colours(study: str) -> Any:
     """The study's colours of saliency; made where it has none."""
     from LiverLesionAI.explanation import palette
-    from LiverLesionAI.writers.scene import study_nodes
+    from LiverLesionAI.scenes.show import study_nodes
 
     name, scene = f"{study} saliency", slicer.mrmlScene
     found = next((node for node in study_nodes(scene, study) if node.GetName() == name), None)

@@ -73,7 +73,7 @@ def measure(study: Any, rounds: int) -> None:
         made.enter("LiverLesionAI")
         import slicer
 
-        from LiverLesionAI.writers.scene import show_study
+        from LiverLesionAI.scenes.show import show_study
 
         show_study(slicer.mrmlScene, study)
         widget.ui.assignButton.click()

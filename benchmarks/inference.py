@@ -21,7 +21,7 @@ from typing import Any
 
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.inference import Classifier, predict
-from LiverLesionAI.patches import LesionInput
+from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.training.config import TrainingConfig
 
 FOLDS = 5
@@ -30,8 +30,8 @@ FOLDS = 5
 def random_lesions(bundle: Bundle, count: int) -> list[LesionInput]:
     import numpy as np
 
-    from LiverLesionAI.patch_grid import PatchGrid
-    from LiverLesionAI.study import LesionGeometry
+    from LiverLesionAI.geometry import LesionGeometry
+    from LiverLesionAI.inputs.patch_grid import PatchGrid
 
     rng = np.random.default_rng(0)
     size, sequences = bundle.spec.patches.size, bundle.spec.sequences

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import LiverLesionAI.execution  # noqa: F401  (before torch)
+import LiverLesionAI.inference.execution  # noqa: F401  (before torch)
 
 BATCH = 8
 
@@ -53,8 +53,8 @@ def augmentation_case() -> float:
 
     from LiverLesionAI.training.batches import training_batches
     from LiverLesionAI.training.cache import CachedLesion
+    from LiverLesionAI.training.cases import TrainingLesion
     from LiverLesionAI.training.config import Augmentation
-    from LiverLesionAI.training.lesions import TrainingLesion
     from LiverLesionAI.training.train import reuse_freed_memory
 
     torch.set_num_threads(1)

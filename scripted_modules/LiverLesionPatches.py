@@ -1,8 +1,8 @@
 """The scripted module LiverLesionPatches of 3D Slicer: what a network sees of each lesion, and data sets.
 
-A thin front on :mod:`LiverLesionAI.patches` and :mod:`LiverLesionAI.writers.dataset`: patch, annotation
-channel and label become volumes in the place where they were cut; a study with a class for each lesion
-becomes part of a folder that ``liverlesionai train`` reads.
+A thin front on :mod:`LiverLesionAI.inputs.patches` and :mod:`LiverLesionAI.writers.dataset`: patch,
+annotation channel and label become volumes in the place where they were cut; a study with a class for each
+lesion becomes part of a folder that ``liverlesionai train`` reads.
 """
 
 import sys
@@ -68,7 +68,7 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
         reference
             The reference sequence; by default that of the segmentation.
         parameters
-            :class:`LiverLesionAI.patch_grid.PatchParameters`; the paper's by default.
+            :class:`LiverLesionAI.inputs.patch_grid.PatchParameters`; the paper's by default.
 
         Returns
         -------
@@ -147,7 +147,7 @@ class LiverLesionPatchesTest(ScriptedLoadableModuleTest):
     def test_a_phantom_is_cropped(self):
         """Label, patches and annotation channels lie in the lesion's place."""
         from LiverLesionAI.phantom import generate_lesion
-        from LiverLesionAI.writers.scene import show_study
+        from LiverLesionAI.scenes.show import show_study
 
         phantom = generate_lesion(800_003, "cyst")
         show_study(slicer.mrmlScene, phantom.study)
@@ -162,7 +162,7 @@ class LiverLesionPatchesTest(ScriptedLoadableModuleTest):
         import tempfile
 
         from LiverLesionAI.phantom import generate_lesion
-        from LiverLesionAI.writers.scene import show_study
+        from LiverLesionAI.scenes.show import show_study
 
         show_study(slicer.mrmlScene, generate_lesion(800_003, "cyst", sequences=("T2WI", "LAP")).study)
         with tempfile.TemporaryDirectory() as folder:

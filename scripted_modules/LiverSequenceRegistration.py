@@ -132,7 +132,7 @@ class LiverSequenceRegistrationTest(ScriptedLoadableModuleTest):
         import numpy as np
 
         from LiverLesionAI.phantom import generate_lesion
-        from LiverLesionAI.writers.scene import show_study
+        from LiverLesionAI.scenes.show import show_study
 
         phantom = generate_lesion(800_010, "HCC", misalign_mm=(12.0, 0.0), sequences=("T2WI", "LAP"))
         shown = show_study(slicer.mrmlScene, phantom.study)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.explanation.weights import SequenceWeights
-from LiverLesionAI.patches import LesionInput
+from LiverLesionAI.inputs.patches import LesionInput
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from LiverLesionAI.bundle_metadata import Network, Task
+from LiverLesionAI.bundles.metadata import Network, Task
 from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
 from LiverLesionAI.taxonomy import TAXONOMIES
 

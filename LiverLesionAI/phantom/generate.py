@@ -371,7 +371,7 @@ def _examine(
 
 
 def _lesion_truth(patient: _Patient, scene: Scene, painted: Painted, number: int) -> LesionTruth:
-    from LiverLesionAI.study import lesion_geometry
+    from LiverLesionAI.geometry import lesion_geometry
 
     lesion = patient.lesions[number - 1]
     window = scene.grid.window(*lesion.box)

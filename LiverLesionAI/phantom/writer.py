@@ -18,9 +18,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.files import output_folder
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.sequences import W_SEQUENCES
-from LiverLesionAI.writers.output import output_folder
 from LiverLesionAI.writers.study_folder import write_study_folder
 
 from .fields import stream

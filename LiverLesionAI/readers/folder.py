@@ -10,10 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.patches import covers_lesion
+from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study
 
 MASK_STEM = "lesions"
 ACQUISITION_FILE = "acquisition.json"

@@ -13,7 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.geometry import lesion_geometry
+from LiverLesionAI.study import Study
 
 SEARCH_MM = (60.0, 60.0, 45.0)
 """How much around a lesion is searched, along the reference grid's axes (x, y, z)."""

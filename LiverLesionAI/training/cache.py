@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.patch_grid import PatchParameters, PatchPose
-from LiverLesionAI.patches import extract_patches, with_intensity_limits
+from LiverLesionAI.inputs.intensity import with_intensity_limits
+from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.training.cases import TrainingLesion, by_study, open_study, training_lesions
 from LiverLesionAI.training.config import TrainingConfig, Variants
-from LiverLesionAI.training.lesions import TrainingLesion, by_study, open_study, training_lesions
 
 FORMAT = "1"
 

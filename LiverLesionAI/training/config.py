@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from LiverLesionAI.bundle_metadata import BUNDLE_NAME, Network, Part, Patches
+from LiverLesionAI.bundles.metadata import BUNDLE_NAME, Network, Part, Patches
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.patch_grid import PatchParameters
+from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.sequences import SEQUENCES, W_SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 
@@ -214,8 +214,8 @@ class TrainingConfig(Part):
         content = self.model_dump(mode="json", include=parts, exclude={"phantom": {"lesions"}})
         package = Path(__file__).resolve().parents[1]
         sources = [
-            package / "patch_grid.py",
-            package / "patches.py",
+            package / "geometry.py",
+            *sorted((package / "inputs").glob("*.py")),
             *sorted((package / "phantom").glob("*.py")),
         ]
         code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]

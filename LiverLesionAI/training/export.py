@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from LiverLesionAI.bundle_metadata import (
+from LiverLesionAI.bundles.metadata import (
     BundleMetadata,
     Cohort,
     LiverLesion,
@@ -22,28 +20,16 @@ from LiverLesionAI.bundle_metadata import (
     network_data_format,
     wang_tasks,
 )
-from LiverLesionAI.bundles import (
-    CARD,
-    INFERENCE,
-    LICENCE,
-    METADATA,
-    Bundle,
-    bundle_files,
-    inference_config,
-    sha256_of,
-    verify_bundle,
-)
+from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.evaluation.metrics import validation_metrics
 from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.weights import save_weights
 from LiverLesionAI.training.cache import PatchCache
-from LiverLesionAI.training.card import model_card
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, fold_is_finished
-from LiverLesionAI.training.metrics import validation_metrics
 from LiverLesionAI.training.start import starting_bundle
 
-TRAINING_CONFIG = "configs/training.yaml"
 NOT_INTENDED_FOR = (
     "treated lesions",
     "diffuse lesions without a boundary",
@@ -87,80 +73,6 @@ def export_bundle(config: TrainingConfig, cache: PatchCache, out_dir: Path) -> P
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
     texts = {TRAINING_CONFIG: _without_paths(config).to_yaml()}
     return write_bundle(metadata, weights, out_dir / config.name, texts)
-
-
-def write_bundle(
-    metadata: BundleMetadata,
-    weights: Mapping[str, Path],
-    target: Path,
-    texts: Mapping[str, str] | None = None,
-) -> Path:
-    """Assemble a bundle's folder and verify it.
-
-    Parameters
-    ----------
-    metadata
-        Its metadata; the hashes of its files are filled in.
-    weights
-        Name in the bundle to file of weights.
-    target
-        The bundle's folder; an existing one is replaced.
-    texts
-        Further files.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
-    try:
-        for name, file in weights.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, staging / name)
-        inference = json.dumps(inference_config(), indent=2) + "\n"
-        written = {
-            str(INFERENCE): inference,
-            str(CARD): model_card(metadata),
-            str(LICENCE): _licence(),
-            **(texts or {}),
-        }
-        for name, text in written.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).write_text(text, encoding="utf-8")
-        hashes = {str(name): sha256_of(staging / name) for name in bundle_files(staging)}
-        spec = metadata.liver_lesion.model_copy(update={"files": hashes})
-        complete = metadata.model_copy(update={"liver_lesion": spec})
-        (staging / METADATA).write_text(complete.to_json(), encoding="utf-8")
-        verify_bundle(staging)
-        if target.exists():
-            shutil.rmtree(target)
-        staging.chmod(0o755)
-        os.replace(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return target
-
-
-def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
-    """Write measured figures into a bundle's metadata and model card.
-
-    Parameters
-    ----------
-    bundle
-        The bundle; it is replaced as a whole.
-    metrics
-        New figures; earlier ones of the same cohorts are dropped.
-
-    Returns
-    -------
-    Path
-        The bundle's folder.
-    """
-    cohorts = {metric.cohort for metric in metrics}
-    kept = (metric for metric in bundle.spec.metrics if metric.cohort not in cohorts)
-    spec = bundle.spec.model_copy(update={"metrics": (*kept, *metrics)})
-    metadata = bundle.metadata.model_copy(update={"liver_lesion": spec})
-    weights = {fold: bundle.path / fold for fold in spec.folds}
-    config = bundle.path / TRAINING_CONFIG
-    texts = {TRAINING_CONFIG: config.read_text(encoding="utf-8")} if config.exists() else {}
-    return write_bundle(metadata, weights, bundle.path, texts)
 
 
 def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
@@ -307,14 +219,3 @@ def _choices(config: TrainingConfig) -> dict[str, str]:
             f"{augmentation.sequence_dropout:g} in training"
         ),
     }
-
-
-def _licence() -> str:
-    """The project's licence, which holds for the weights too."""
-    beside = Path(__file__).resolve().parents[2] / "LICENSE"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    for file in importlib.metadata.files("liverlesionai") or ():
-        if file.name == "LICENSE":
-            return file.read_text(encoding="utf-8")
-    return "SPDX-License-Identifier: Apache-2.0\nhttps://www.apache.org/licenses/LICENSE-2.0\n"

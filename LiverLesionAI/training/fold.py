@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from LiverLesionAI.execution import resolve_execution, resolve_training_execution
+from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.training.batches import Batch, validation_batches

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from LiverLesionAI.bundle_metadata import wang_tasks
+from LiverLesionAI.bundles.metadata import wang_tasks
 from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.resnet3d import share_kernels
 from LiverLesionAI.networks.weights import load_weights

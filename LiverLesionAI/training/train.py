@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-import LiverLesionAI.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
+import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, OutputError
-from LiverLesionAI.execution import resolve_training_execution
+from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name
+from LiverLesionAI.training.cases import validation_fold
 from LiverLesionAI.training.config import TrainingConfig, read_config
-from LiverLesionAI.training.lesions import validation_fold
 from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"

@@ -186,10 +186,10 @@ def save(
     dict
         ``files`` written, relative to `out`, and all ``warnings`` of the result.
     """
+    from LiverLesionAI.files import files_below, output_folder
+    from LiverLesionAI.outputs import write_result
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.worker.exchange import read_study
-    from LiverLesionAI.writers.output import files_below, output_folder
-    from LiverLesionAI.writers.result import write_result
 
     result = StudyResult.from_dict(results)
     opened = read_study(study)
@@ -246,8 +246,8 @@ def segment(
     """Outline the lesion around a point; the mask (1 in the lesion) is written to the file `out`."""
     import SimpleITK as sitk
 
+    from LiverLesionAI.geometry import lesion_geometry
     from LiverLesionAI.one_click import outline_lesion
-    from LiverLesionAI.study import lesion_geometry
     from LiverLesionAI.worker.exchange import read_study
 
     found = outline_lesion(read_study(study), point_lps_mm, sequences=sequences, looseness=looseness)

@@ -11,9 +11,9 @@ from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from LiverLesionAI.explanation.explain import Settings
+    from LiverLesionAI.analysis import Classified, Outcome
+    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.inference import Classifier
-    from LiverLesionAI.outcome import Classified, Outcome
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
 
@@ -97,8 +97,8 @@ class Workshop:
         BundleError
             If the model is not there any more.
         """
-        from LiverLesionAI.analysis import explain_with
-        from LiverLesionAI.outcome import settings_of, with_weights_of
+        from LiverLesionAI.analysis import explain_with, settings_of
+        from LiverLesionAI.results import with_weights_of
 
         settings = settings or settings_of(result)
         kept = self._outcome

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.files import output_folder
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.writers.output import output_folder
 from LiverLesionAI.writers.study_folder import write_study_folder
 
 COHORT_FILE = "cohort.csv"

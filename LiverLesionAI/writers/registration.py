@@ -11,9 +11,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.registration import RegisteredStudy, outline_on_sequence
 from LiverLesionAI.results import REGISTRATION_SCHEMA
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.study import Study
 from LiverLesionAI.writers.volumes import smallest_labels, write_image, write_registered, write_transforms
 
 REGISTRATION_NAMES = frozenset({"registered", "transforms", "outlines", "figures", "registration.json"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from LiverLesionAI.patch_grid import PatchParameters
-from LiverLesionAI.patches import extract_patches
+from LiverLesionAI.inputs.patch_grid import PatchParameters
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.saliency import LesionExplanation, LinearShares, SequenceWeights, coalitions
 from LiverLesionAI.study import Study
 

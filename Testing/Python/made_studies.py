@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from hypothesis import strategies as st
 
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.results import (
     LesionResult,
     ModelSummary,
@@ -17,7 +18,7 @@ from LiverLesionAI.results import (
     StudySummary,
     TaskResult,
 )
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.taxonomy import taxonomy_named
 
 RADIUS_MM = 14.0

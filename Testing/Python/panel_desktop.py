@@ -63,7 +63,7 @@ def assigned_panel(made: Any, study: Any) -> Any:
     """Empty the scene, show a study, assign its sequences, choose the tiny model; returns the widget."""
     import slicer
 
-    from LiverLesionAI.writers.scene import show_study
+    from LiverLesionAI.scenes.show import show_study
 
     made.close_scene()
     show_study(slicer.mrmlScene, study)

@@ -17,10 +17,10 @@ import pytest
 import torch
 from tiny_bundles import tiny_bundle
 
-from LiverLesionAI import bundle_install
-from LiverLesionAI.bundle_install import add_bundle
-from LiverLesionAI.bundle_metadata import Metric
-from LiverLesionAI.bundles import (
+from LiverLesionAI.bundles import install as bundle_install
+from LiverLesionAI.bundles.install import add_bundle
+from LiverLesionAI.bundles.metadata import Metric
+from LiverLesionAI.bundles.store import (
     ENVIRONMENT_VARIABLE,
     METADATA,
     find_bundle,
@@ -29,8 +29,8 @@ from LiverLesionAI.bundles import (
     sha256_of,
     verify_bundle,
 )
+from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.errors import BundleError
-from LiverLesionAI.training.export import record_metrics
 
 FOLD = "models/fold_0.safetensors"
 CARD = "docs/README.md"

@@ -11,12 +11,12 @@ import pytest
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import OutputError, StudyError
-from LiverLesionAI.patch_grid import PatchParameters
-from LiverLesionAI.patches import extract_patches
+from LiverLesionAI.inputs.patch_grid import PatchParameters
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study
 from LiverLesionAI.study import Study
+from LiverLesionAI.training.cases import open_study, training_lesions
 from LiverLesionAI.training.config import TrainingConfig
-from LiverLesionAI.training.lesions import open_study, training_lesions
 from LiverLesionAI.writers.dataset import add_to_dataset, free_name
 
 

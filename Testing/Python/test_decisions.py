@@ -13,8 +13,8 @@ from made_studies import made_result, made_study
 from LiverLesionAI import decisions
 from LiverLesionAI.errors import DecisionError
 from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.scenes.show import lesion_segment, result_text
 from LiverLesionAI.writers.report import write_report
-from LiverLesionAI.writers.scene import lesion_segment, result_text
 from LiverLesionAI.writers.tables import lesion_table, prediction_table, write_results
 
 TIME = "2026-03-01T09:30:00+00:00"

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from typer.testing import CliRunner
 
-from LiverLesionAI.cli import UNUSABLE_INPUT, app
+from LiverLesionAI.cli.commands import UNUSABLE_INPUT, app
 from LiverLesionAI.errors import DicomError, StudyError
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.dicom.identify import identify

@@ -18,7 +18,7 @@ from pydicom import dcmread
 from test_cli import refused, run
 from tiny_bundles import tiny_bundle
 
-from LiverLesionAI.cli import classify
+from LiverLesionAI.cli.commands import classify
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.saliency import METHODS

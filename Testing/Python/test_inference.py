@@ -15,14 +15,14 @@ import SimpleITK as sitk
 import torch
 from tiny_bundles import tiny_bundle
 
-from LiverLesionAI import execution, inference
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.errors import BundleError, ConfigError
-from LiverLesionAI.execution import Execution, resolve_execution
-from LiverLesionAI.inference import Classifier, Predictions, load_fold, predict
-from LiverLesionAI.patch_grid import PatchGrid
-from LiverLesionAI.patches import LesionInput
-from LiverLesionAI.study import LesionGeometry
+from LiverLesionAI.geometry import LesionGeometry
+from LiverLesionAI.inference import Classifier, Predictions, classify_folder, execution, load_fold, predict
+from LiverLesionAI.inference import classifier as inference
+from LiverLesionAI.inference.execution import Execution, resolve_execution
+from LiverLesionAI.inputs.patch_grid import PatchGrid
+from LiverLesionAI.inputs.patches import LesionInput
 
 SEQUENCES = ("T2WI", "DWI", "LAP")
 
@@ -149,7 +149,7 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
 ) -> None:
     lesions = [lesion(seed) for seed in range(5)]
     expected = all_probabilities(predict(bundle, lesions, device="cpu", precision="fp32"))
-    run, sizes = inference._run_batches, []
+    run, sizes = inference.run_batches, []
 
     def run_out_of_memory(network: Any, inputs: Any, chosen: Execution, batch_size: int) -> Any:
         sizes.append(batch_size)
@@ -160,7 +160,7 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
     def pretend_gpu(device: str = "auto", precision: str = "auto") -> Execution:
         return Execution("cuda" if device == "auto" else device, "fp32")
 
-    monkeypatch.setattr(inference, "_run_batches", run_out_of_memory)
+    monkeypatch.setattr(inference, "run_batches", run_out_of_memory)
     monkeypatch.setattr(inference, "resolve_execution", pretend_gpu)
     monkeypatch.setattr(
         inference, "load_fold", lambda b, fold, device, shell: load_fold(b, fold, "cpu", shell)
@@ -173,7 +173,7 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
 
 
 def test_idle_threads_sleep() -> None:
-    code = "import os; import LiverLesionAI.execution; print(os.environ['OMP_WAIT_POLICY'])"
+    code = "import os; import LiverLesionAI.inference.execution; print(os.environ['OMP_WAIT_POLICY'])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == execution.os.environ["OMP_WAIT_POLICY"]
 
@@ -210,8 +210,5 @@ def test_monais_bundle_runner_classifies_a_study(bundle: Bundle, study_folder: P
     )
     content = json.loads(output.read_text())
     assert content["model"] == "tiny" and content["intended_use"] == "phantom"
-    assert (
-        content["lesions"]
-        == inference.classify_folder(bundle, study_folder, tmp_path / "own.json")["lesions"]
-    )
+    assert content["lesions"] == classify_folder(bundle, study_folder, tmp_path / "own.json")["lesions"]
     assert sum(content["lesions"]["2"]["type"].values()) == pytest.approx(1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from LiverLesionAI.bundle_metadata import Network, wang_tasks
+from LiverLesionAI.bundles.metadata import Network, wang_tasks
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D, Stem, resnet18_branch

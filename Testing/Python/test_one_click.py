@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from made_studies import bspline, centres, directions, filled, grid, points_of, rigid, same_image
 
 from LiverLesionAI.errors import ConfigError, StudyError
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.one_click import NoLesionError, find_lesion, outline_lesion, ray_directions
 from LiverLesionAI.one_click.rays import centroid_mm, radii_mm, rasterised, seen_from, steps_of
 from LiverLesionAI.phantom import generate_lesion
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study
 
 GRIDS = {
     "T2WI": ((96, 96, 24), (1.5, 1.5, 7.0)),

@@ -9,9 +9,10 @@ from conftest import ball_image
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.registration import outline_on_reference, outline_on_sequence
 from LiverLesionAI.registration.outlines import inverse_within
-from LiverLesionAI.study import SequenceImage, lesion_geometry
+from LiverLesionAI.study import SequenceImage
 
 
 def oblique(angle: float) -> tuple[float, ...]:

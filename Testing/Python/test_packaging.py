@@ -148,10 +148,10 @@ def test_the_file_first_then_the_library() -> None:
     code = (
         f"{STAND_INS}{FILE_AS_SLICER_LOADS_IT}"
         "from LiverLesionAI.pipeline import classify_study\n"
-        "import LiverLesionAI.patches\n"
-        "print(module.LiverLesionAIWidget.__name__, classify_study.__name__, module.patches.__name__)"
+        "import LiverLesionAI.inputs.patches\n"
+        "print(module.LiverLesionAIWidget.__name__, classify_study.__name__, module.inputs.patches.__name__)"
     )
-    assert _python(code) == "LiverLesionAIWidget classify_study LiverLesionAI.patches"
+    assert _python(code) == "LiverLesionAIWidget classify_study LiverLesionAI.inputs.patches"
 
 
 def test_the_library_first_then_the_file() -> None:
@@ -176,14 +176,14 @@ def test_further_modules_load_in_any_order(name: str, order: str) -> None:
         "main first": f"main = load('LiverLesionAI'); further = load({name!r})",
         "main last": f"further = load({name!r}); main = load('LiverLesionAI')",
         "library first": (
-            f"import LiverLesionAI.patches; further = load({name!r}); main = load('LiverLesionAI')"
+            f"import LiverLesionAI.inputs.patches; further = load({name!r}); main = load('LiverLesionAI')"
         ),
     }[order]
     code = f"""{STAND_INS}{LOAD}{lines}
-from LiverLesionAI.patches import extract_patches
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionLib.logic import StudyLogic
 print(issubclass(further.{name}Logic, StudyLogic), issubclass(main.LiverLesionAILogic, StudyLogic),
-      main.patches.extract_patches is extract_patches,
+      main.inputs.patches.extract_patches is extract_patches,
       [m for m in ('torch', 'monai') if m in sys.modules])"""
     assert _python(code) == "True True True []"
 

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 from panel_desktop import assigned_panel, finish, worker_desktop
 
-from LiverLesionAI.patch_grid import PatchParameters
-from LiverLesionAI.patches import extract_patches
+from LiverLesionAI.inputs.patch_grid import PatchParameters
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.study import Study
 
 MOVED_LPS = (5.0, 0.0, -4.0)

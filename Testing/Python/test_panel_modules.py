@@ -57,7 +57,7 @@ def shown(made_desktop: Any, study: Study) -> Iterator[Any]:
     """The study's nodes in an otherwise empty scene."""
     import slicer
 
-    from LiverLesionAI.writers.scene import show_study
+    from LiverLesionAI.scenes.show import show_study
 
     made_desktop.close_scene()
     yield show_study(slicer.mrmlScene, study)
@@ -174,8 +174,8 @@ def test_cropping_is_cancelled(made_desktop: Any, shown: Any) -> None:
 
 
 def test_a_study_is_exported_with_its_classes(made_desktop: Any, shown: Any, tmp_path: Path) -> None:
+    from LiverLesionAI.training.cases import open_study, training_lesions
     from LiverLesionAI.training.config import TrainingConfig
-    from LiverLesionAI.training.lesions import open_study, training_lesions
 
     widget = _enter(made_desktop, "LiverLesionPatches")
     ui = widget.ui

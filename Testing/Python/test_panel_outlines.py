@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 from panel_desktop import assigned_panel, classify, worker_desktop
 
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.registration import outline_on_sequence
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +113,8 @@ def test_without_outlines_of_its_own_a_sequence_is_only_looked_at(widget: Any) -
 
 
 def test_the_classifier_takes_the_corrected_outline(widget: Any) -> None:
-    from LiverLesionAI.patch_grid import PatchParameters
-    from LiverLesionAI.patches import extract_patches
+    from LiverLesionAI.inputs.patch_grid import PatchParameters
+    from LiverLesionAI.inputs.patches import extract_patches
 
     names = ["T2WI", "LAP"]
     before = extract_patches(widget.panel.study(), 1, names, PatchParameters()).patches

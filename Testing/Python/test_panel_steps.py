@@ -39,7 +39,7 @@ def widget(made_desktop: Any) -> Any:
 def _show(study: Study) -> Any:
     import slicer
 
-    from LiverLesionAI.writers.scene import show_study
+    from LiverLesionAI.scenes.show import show_study
 
     return show_study(slicer.mrmlScene, study)
 
@@ -103,7 +103,7 @@ def test_a_volume_can_be_changed_by_hand(made_desktop: Any, widget: Any, phantom
 def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phantom: Any) -> None:
     import slicer
 
-    from LiverLesionAI.study import lesion_geometry
+    from LiverLesionAI.geometry import lesion_geometry
 
     _show(phantom.study)
     _assign(made_desktop, widget)
@@ -137,7 +137,7 @@ def test_a_new_segment_appears_in_the_table(made_desktop: Any, widget: Any, phan
 def test_one_click_outlines_a_lesion(made_desktop: Any, widget: Any, phantom: Any) -> None:
     import slicer
 
-    from LiverLesionAI.study import lesion_geometry
+    from LiverLesionAI.geometry import lesion_geometry
 
     _show(phantom.study)
     _assign(made_desktop, widget)

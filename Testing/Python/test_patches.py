@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.patch_grid import PatchParameters, PatchPose, crop_side_mm
-from LiverLesionAI.patches import extract_patches, intensity_limits, with_intensity_limits
-from LiverLesionAI.study import LesionGeometry, SequenceImage, Study
+from LiverLesionAI.geometry import LesionGeometry
+from LiverLesionAI.inputs.intensity import intensity_limits, with_intensity_limits
+from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose, crop_side_mm
+from LiverLesionAI.inputs.patches import extract_patches
+from LiverLesionAI.study import SequenceImage, Study
 
 W = PatchParameters()
 

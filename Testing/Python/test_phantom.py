@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from LiverLesionAI.errors import ConfigError, OutputError
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.phantom import (
     CLASSES,
     PhantomStudy,
@@ -38,7 +39,6 @@ from LiverLesionAI.phantom.signal import (
 )
 from LiverLesionAI.readers.folder import read_study
 from LiverLesionAI.sequences import W_SEQUENCES
-from LiverLesionAI.study import lesion_geometry
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 LAP_S, DP_S = 18.0, 240.0

@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 from LiverLesionAI.cli import app
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.registration import register_study
 from LiverLesionAI.registration.groups import Group, groups_of
 from LiverLesionAI.registration.plausibility import implausible
 from LiverLesionAI.registration.regions import CLOSE_MM, Box, body_mask, image_box, lesion_region, ranks
 from LiverLesionAI.registration.similarity import BINS, normalised_mutual_information
 from LiverLesionAI.registration.stages import Images, composed, refine
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.writers.registration import checkerboard, write_registration
 
 UNIT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

@@ -17,10 +17,10 @@ from made_studies import (
 
 from LiverLesionAI import mrml
 from LiverLesionAI.mrml import attributes
-from LiverLesionAI.readers.scene import study_from_scene
 from LiverLesionAI.results import PHANTOM_NOTICE
+from LiverLesionAI.scenes.read import study_from_scene
+from LiverLesionAI.scenes.show import arrange_views, show_study
 from LiverLesionAI.taxonomy import TAXONOMIES, taxonomy_named
-from LiverLesionAI.writers.scene import arrange_views, show_study
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 

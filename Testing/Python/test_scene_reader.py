@@ -29,9 +29,9 @@ from made_studies import (
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import LiverLesionError, StudyError
-from LiverLesionAI.readers.scene import read_scene, study_from_nodes, study_from_scene
+from LiverLesionAI.scenes.read import read_scene, study_from_nodes, study_from_scene
+from LiverLesionAI.scenes.show import write_scene
 from LiverLesionAI.study import SequenceImage, Study
-from LiverLesionAI.writers.scene import write_scene
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
@@ -247,7 +247,7 @@ def test_a_scene_that_cannot_be_written_is_an_output_error(tmp_path):
 
 def test_the_bridge_needs_slicer_only_when_used():
     code = (
-        "import sys; import LiverLesionAI.mrml, LiverLesionAI.writers.scene, LiverLesionAI.readers.scene;"
+        "import sys; import LiverLesionAI.mrml, LiverLesionAI.scenes.show, LiverLesionAI.scenes.read;"
         "assert not {'slicer', 'vtk', 'vtkmodules', 'torch', 'monai'} & set(sys.modules);"
         "sys.modules['slicer'] = None\n"
         "try: LiverLesionAI.mrml.new_scene()\n"

@@ -13,8 +13,8 @@ from made_studies import made_result, made_study, misplacement, rigid, same_stud
 from LiverLesionAI import mrml
 from LiverLesionAI.explanation.palette import THRESHOLD
 from LiverLesionAI.mrml import attributes
-from LiverLesionAI.readers.scene import read_scene, study_from_scene
-from LiverLesionAI.writers.scene import arrange_views, show_study, write_scene
+from LiverLesionAI.scenes.read import read_scene, study_from_scene
+from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 

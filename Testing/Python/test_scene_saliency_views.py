@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from made_explanations import made_explanation
 from made_studies import made_result, made_study, rigid
 
-from LiverLesionAI.writers.scene import write_scene
+from LiverLesionAI.scenes.show import write_scene
 
 pytest.importorskip("trame_slicer", reason="trame-slicer[standalone] is not installed")
 

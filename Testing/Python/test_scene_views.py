@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk
 from made_studies import RADIUS_MM, filled, made_result, made_study, points_of, rigid
 
+from LiverLesionAI.scenes.show import write_scene
 from LiverLesionAI.study import SequenceImage
 from LiverLesionAI.taxonomy import HCC
-from LiverLesionAI.writers.scene import write_scene
 
 pytest.importorskip("trame_slicer", reason="trame-slicer[standalone] is not installed")
 

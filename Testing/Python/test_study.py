@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LiverLesionAI.errors import ConfigError, StudyError
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.sequences import SEQUENCES, W_SEQUENCES, sequence_named
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES, taxonomy_named
 
 

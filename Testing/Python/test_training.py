@@ -21,19 +21,19 @@ import torch
 import yaml
 from safetensors import safe_open
 
-from LiverLesionAI import execution
 from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError
-from LiverLesionAI.patches import extract_patches
+from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
+from LiverLesionAI.inference import execution
+from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import training_batches, validation_batches
 from LiverLesionAI.training.cache import PatchCache, build_cache, random_poses
+from LiverLesionAI.training.cases import open_study, training_lesions, validation_fold
 from LiverLesionAI.training.config import Augmentation, Optimisation, TrainingConfig, read_config
 from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
-from LiverLesionAI.training.lesions import open_study, training_lesions, validation_fold
-from LiverLesionAI.training.metrics import delong_auc, wilson_interval
 from LiverLesionAI.training.module import balanced_weights, learning_rate_factor, validation_score
 from LiverLesionAI.training.train import export_finished_folds, train
 

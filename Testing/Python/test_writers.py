@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from made_studies import CENTRES, RADIUS_MM, ball, directions, made_result, made_study, misplacement, rigid
 
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.files import output_folder
 from LiverLesionAI.results import SCHEMA, StudyResult
 from LiverLesionAI.study import SequenceImage
-from LiverLesionAI.writers.output import output_folder
 from LiverLesionAI.writers.tables import (
     lesion_table,
     prediction_table,
@@ -296,7 +296,7 @@ def test_errors_of_the_disk_while_writing_are_output_errors_and_others_are_not(t
 
 HOLDER = """
 import sys, time
-from LiverLesionAI.writers.output import output_folder
+from LiverLesionAI.files import output_folder
 with output_folder(sys.argv[1]) as folder:
     (folder / "half").write_text("half")
     print("in", flush=True)

@@ -23,14 +23,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from LiverLesionAI.bundle_metadata import Metric
 from LiverLesionAI.bundles import Bundle, load_bundle
-from LiverLesionAI.patches import LesionInput, extract_patches
+from LiverLesionAI.bundles.metadata import Metric
+from LiverLesionAI.bundles.write import record_metrics
+from LiverLesionAI.evaluation.intervals import wilson_interval
+from LiverLesionAI.evaluation.metrics import validation_metrics
+from LiverLesionAI.inputs.patches import LesionInput, extract_patches
 from LiverLesionAI.pipeline import DEFAULT_MODEL
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import RESERVED_SEEDS
-from LiverLesionAI.training.export import record_metrics
-from LiverLesionAI.training.metrics import validation_metrics, wilson_interval
 
 W7 = TAXONOMIES["W7"]
 MISALIGN_MM = (2.0, 1.0)

@@ -19,8 +19,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.phantom import CLASSES, generate_lesion
-from LiverLesionAI.study import lesion_geometry
 
 
 def _nearest_voxel(image: sitk.Image, point_lps_mm: tuple[float, float, float]) -> np.ndarray:

@@ -9,8 +9,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.patch_grid import PatchGrid
-from LiverLesionAI.patches import LesionInput, extract_patches, with_intensity_limits
+from LiverLesionAI.inputs.intensity import with_intensity_limits
+from LiverLesionAI.inputs.patch_grid import PatchGrid
+from LiverLesionAI.inputs.patches import LesionInput, extract_patches
 from LiverLesionAI.phantom import PhantomStudy, generate_lesion
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import RESERVED_SEEDS

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.files import output_folder
 from LiverLesionAI.phantom.fields import stream
 from LiverLesionAI.phantom.generate import PhantomStudy
 from LiverLesionAI.phantom.writer import TRUTH_FOLDER, write_cohort, write_image, write_truth
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.writers.output import output_folder
 
 from .plan import LAYOUTS
 from .writer import write_dicom_study

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.patches import covers_lesion
+from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers import folder
 from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
@@ -28,7 +28,7 @@ from LiverLesionAI.readers.dicom.segmentations import (
 )
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.sequences import SEQUENCES
-from LiverLesionAI.study import SequenceImage, Study, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study
 
 MASK_FILES = ("lesions.nii.gz", "lesions.nii", "lesions.nrrd")
 """A mask beside the DICOM files that is taken without being asked for."""

@@ -12,16 +12,17 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.decisions import decided_class, in_words
+from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import CLASS_TASK, PHANTOM_NOTICE, LesionResult, StudyResult
-from LiverLesionAI.study import Study, lesion_geometry
+from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
 from LiverLesionAI.writers.volumes import lesion_classes
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
-    from LiverLesionAI.writers.scene_saliency import SaliencyNodes
+    from LiverLesionAI.scenes.saliency import SaliencyNodes
 
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
@@ -257,7 +258,7 @@ def _add_saliency(
 ) -> Mapping[int, SaliencyNodes]:
     if not explanations:
         return {}
-    from LiverLesionAI.writers.scene_saliency import add_saliency
+    from LiverLesionAI.scenes.saliency import add_saliency
 
     return add_saliency(scene, study, explanations, reference)
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from LiverLesionAI.patch_grid import PatchParameters
+from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.console import ProgressMode, show_registration, show_result, shown_progress
+from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def demo(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Make a phantom study, classify it and write every output: the first thing to run."""
-    from LiverLesionAI.demo import run_demo
+    from LiverLesionAI.cli.demo import run_demo
 
     with shown_progress(progress) as show:
         result, files, truth = run_demo(out, progress=show)
@@ -141,7 +141,7 @@ def classify(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Classify every outlined lesion of a study and write the results."""
-    from LiverLesionAI.explanation.explain import Settings
+    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.pipeline import classify_path
 
     if no_saliency and (parametric_maps or explain_class):
@@ -176,7 +176,7 @@ def identify(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Say of each DICOM series which sequence it is, why, and how sure that is."""
-    from LiverLesionAI.identify_table import show_identified
+    from LiverLesionAI.cli.identify_table import show_identified
     from LiverLesionAI.readers.dicom.identify import identify as identify_series
 
     with shown_progress(progress) as show:
@@ -342,7 +342,7 @@ def add_model(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Bundle folder or zip file.")],
 ) -> None:
     """Check a bundle and add it to the models at hand."""
-    from LiverLesionAI.bundle_install import add_bundle
+    from LiverLesionAI.bundles.install import add_bundle
 
     bundle = add_bundle(path)
     print(f"Added {bundle.name} {bundle.metadata.version}: {bundle.path}")

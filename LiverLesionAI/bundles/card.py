@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from LiverLesionAI.bundle_metadata import BundleMetadata
+from LiverLesionAI.bundles.metadata import BundleMetadata
 from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.taxonomy import TAXONOMIES
 

@@ -12,11 +12,11 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
-from LiverLesionAI.patches import covers_lesion
 from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import SequenceImage, Study, labels_in, lesion_geometry
+from LiverLesionAI.study import SequenceImage, Study, labels_in
 
 SCENE_SUFFIXES = (".mrml", ".mrb")
 

@@ -6,15 +6,17 @@ Training and inference both come through :func:`extract_patches`, so they cannot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from LiverLesionAI.errors import PatchError
-from LiverLesionAI.patch_grid import PatchGrid, PatchParameters, PatchPose, patch_grid
-from LiverLesionAI.study import LesionGeometry, SequenceImage, Study, lesion_geometry
+from LiverLesionAI.geometry import LesionGeometry, covers_lesion, lesion_geometry
+from LiverLesionAI.inputs.intensity import intensity_limits
+from LiverLesionAI.inputs.patch_grid import PatchGrid, PatchParameters, PatchPose, patch_grid
+from LiverLesionAI.study import SequenceImage, Study
 
 
 @dataclass(frozen=True)
@@ -52,34 +54,6 @@ class LesionInput:
     def crop_mm(self) -> float:
         """Side of the cube that was cropped."""
         return self.grid.side_mm
-
-
-def intensity_limits(image: SequenceImage, parameters: PatchParameters) -> tuple[float, float]:
-    """Intensities of a sequence that become 0 and 1.
-
-    Returns
-    -------
-    tuple of float
-        The limits that the sequence carries, else the whole volume's minimum and maximum or percentiles; the
-        former too where the percentiles coincide, as in an image that is nearly everywhere constant.
-    """
-    if image.intensity_limits is not None:
-        return image.intensity_limits
-    voxels = sitk.GetArrayViewFromImage(image.image)
-    if parameters.intensity == "percentile":
-        lower, upper = np.percentile(voxels, parameters.percentiles)
-        if upper > lower:
-            return float(lower), float(upper)
-    return float(voxels.min()), float(voxels.max())
-
-
-def with_intensity_limits(study: Study, parameters: PatchParameters) -> Study:
-    """Return the study with every sequence's intensity limits measured, once for all of its lesions."""
-    images = {
-        name: replace(image, intensity_limits=intensity_limits(image, parameters))
-        for name, image in study.images.items()
-    }
-    return replace(study, images=images)
 
 
 def extract_patches(
@@ -160,20 +134,6 @@ def extract_patches(
             f"reads ({wanted}); check that mask and images belong together."
         )
     return LesionInput(lesion_id, tuple(sequences), patches, tuple(present), geometry, patch, tuple(warnings))
-
-
-def covers_lesion(image: SequenceImage, lesions: sitk.Image, geometry: LesionGeometry) -> bool:
-    """Whether the centre of the lesion's box or its centroid lies within the sequence's field of view."""
-    lower, upper = (np.asarray(corner) for corner in geometry.box_index)
-    centre = lesions.TransformContinuousIndexToPhysicalPoint(((lower + upper) / 2).tolist())
-    return any(_inside(image, point) for point in (centre, geometry.centroid_lps_mm))
-
-
-def _inside(image: SequenceImage, point_lps_mm: tuple[float, ...]) -> bool:
-    if image.transform is not None:
-        point_lps_mm = image.transform.TransformPoint(point_lps_mm)
-    index = np.asarray(image.image.TransformPhysicalPointToContinuousIndex(point_lps_mm))
-    return bool(np.all(index >= -0.5) and np.all(index <= np.asarray(image.image.GetSize()) - 0.5))
 
 
 def _image_patch(

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.study import LesionGeometry
+from LiverLesionAI.geometry import LesionGeometry
 
 
 @dataclass(frozen=True)

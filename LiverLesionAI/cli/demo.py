@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from LiverLesionAI.files import files_below
 from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_into
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import StudyResult
-from LiverLesionAI.writers.output import files_below
 
 DEMO_SEED = 800_001
 DEMO_CLASSES = ("haemangioma", "HCC", "metastasis")
@@ -41,8 +41,8 @@ def run_demo(
         If the output folder is in use or holds something else.
     """
     from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.files import OUTPUT_NAMES, output_folder
     from LiverLesionAI.phantom import generate_study, write_phantom
-    from LiverLesionAI.writers.output import OUTPUT_NAMES, output_folder
 
     with output_folder(out, OUTPUT_NAMES | {PHANTOM_FOLDER}) as folder:
         bundle = load_bundle(DEFAULT_MODEL)

@@ -1,6 +1,6 @@
 """Model bundles: folders in MONAI Bundle layout, found, opened, verified and added.
 
-A bundle holds ``configs/metadata.json`` (:mod:`LiverLesionAI.bundle_metadata`), ``configs/inference.json``,
+A bundle holds ``configs/metadata.json`` (:mod:`LiverLesionAI.bundles.metadata`), ``configs/inference.json``,
 ``models/*.safetensors``, ``docs/README.md`` and ``LICENSE``. The metadata lists the SHA-256 of every other
 file, so that the SHA-256 of the metadata stands for the whole bundle. Nothing in a bundle is ever executed.
 """
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from LiverLesionAI.bundle_metadata import BundleMetadata, LiverLesion
+from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
@@ -29,7 +29,7 @@ LICENCE = PurePosixPath("LICENSE")
 REQUIRED_FILES = (METADATA, INFERENCE, CARD, LICENCE)
 
 ENVIRONMENT_VARIABLE = "LIVERLESIONAI_BUNDLES"
-SHIPPED = Path(__file__).resolve().parent.parent / "Resources" / "Bundles"
+SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Bundles"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from LiverLesionAI.console import TABLE_WIDTH
+from LiverLesionAI.cli.console import TABLE_WIDTH
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.outcome import with_seconds
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import StudyResult
+from LiverLesionAI.results import StudyResult, with_seconds
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
@@ -63,11 +62,11 @@ def write_result(
         If a file cannot be written.
     """
     from LiverLesionAI import mrml
+    from LiverLesionAI.scenes.show import write_scene
     from LiverLesionAI.writers.figures import write_figures
     from LiverLesionAI.writers.registration import write_checkerboards
     from LiverLesionAI.writers.report import missing_packages, write_report
     from LiverLesionAI.writers.saliency import write_saliency
-    from LiverLesionAI.writers.scene import write_scene
     from LiverLesionAI.writers.tables import write_results
     from LiverLesionAI.writers.volumes import write_volumes
 

@@ -1,0 +1,125 @@
+"""Size and place of a segmented lesion, and whether a sequence shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.study import SequenceImage
+
+
+@dataclass(frozen=True)
+class LesionGeometry:
+    """Size and place of a lesion on the mask's own grid.
+
+    Attributes
+    ----------
+    diameter_mm
+        Longest axial diameter.
+    volume_ml
+        Volume of the mask in millilitres.
+    centroid_lps_mm
+        Centre of mass in the reference frame, LPS mm.
+    box_index
+        Lower and upper corner of the mask's box in continuous indices of the mask's grid, [x, y, z], whole
+        voxels included (from the first voxel's − 0.5 to the last one's + 0.5).
+    """
+
+    diameter_mm: float
+    volume_ml: float
+    centroid_lps_mm: tuple[float, float, float]
+    box_index: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def axial_axis(image: sitk.Image) -> int:
+    """Index axis (0 = x, 1 = y, 2 = z) of an image's grid that runs closest to the patient's long axis."""
+    direction = np.asarray(image.GetDirection()).reshape(3, 3)
+    return int(np.argmax(np.abs(direction[2])))
+
+
+def lesion_geometry(lesions: sitk.Image, lesion_id: int) -> LesionGeometry:
+    """Measure one lesion on the label image's grid.
+
+    The diameter is the longest distance between edges of the mask in one axial slice, measured between the
+    mid-points of the outer voxel faces, which for a large sphere is unbiased; a single voxel measures its
+    longer in-plane side. An image in another orientation is measured in the planes of its grid that are
+    closest to axial.
+
+    Parameters
+    ----------
+    lesions
+        Label image.
+    lesion_id
+        Label of the lesion.
+
+    Returns
+    -------
+    LesionGeometry
+
+    Raises
+    ------
+    StudyError
+        If no voxel has that label.
+    """
+    mask = sitk.GetArrayViewFromImage(lesions) == lesion_id
+    voxels = np.argwhere(mask)[:, ::-1]
+    if len(voxels) == 0:
+        raise StudyError(f"The lesion mask has no voxel with label {lesion_id}.")
+    lower, upper = voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5
+    x, y, z = lesions.TransformContinuousIndexToPhysicalPoint(voxels.mean(axis=0).tolist())
+    voxel_ml = float(np.prod(lesions.GetSpacing())) / 1000
+    return LesionGeometry(
+        diameter_mm=_longest_axial_diameter(voxels, lesions),
+        volume_ml=len(voxels) * voxel_ml,
+        centroid_lps_mm=(x, y, z),
+        box_index=(tuple(lower.tolist()), tuple(upper.tolist())),
+    )
+
+
+def _longest_axial_diameter(voxels: np.ndarray, image: sitk.Image) -> float:
+    axis = axial_axis(image)
+    in_plane = [a for a in range(3) if a != axis]
+    spacing = np.asarray(image.GetSpacing())[in_plane]
+    face_midpoints = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
+    longest = 0.0
+    for level in np.unique(voxels[:, axis]):
+        pixels = voxels[voxels[:, axis] == level][:, in_plane]
+        edges = (_row_ends(pixels)[:, None, :] + face_midpoints).reshape(-1, 2) * spacing
+        longest = max(longest, _farthest_pair(edges))
+    return longest
+
+
+def _row_ends(pixels: np.ndarray) -> np.ndarray:
+    """First and last pixel of each row and column: the longest diameter ends at two of them."""
+    ends = []
+    for a in (0, 1):
+        order = np.lexsort((pixels[:, 1 - a], pixels[:, a]))
+        rows = pixels[order]
+        change = np.flatnonzero(np.diff(rows[:, a])) + 1
+        first = np.concatenate([[0], change])
+        last = np.concatenate([change - 1, [len(rows) - 1]])
+        ends.append(rows[np.concatenate([first, last])])
+    return np.unique(np.concatenate(ends), axis=0)
+
+
+def _farthest_pair(points: np.ndarray) -> float:
+    from scipy.spatial.distance import pdist
+
+    return float(pdist(points).max())
+
+
+def covers_lesion(image: SequenceImage, lesions: sitk.Image, geometry: LesionGeometry) -> bool:
+    """Whether the centre of the lesion's box or its centroid lies within the sequence's field of view."""
+    lower, upper = (np.asarray(corner) for corner in geometry.box_index)
+    centre = lesions.TransformContinuousIndexToPhysicalPoint(((lower + upper) / 2).tolist())
+    return any(_inside(image, point) for point in (centre, geometry.centroid_lps_mm))
+
+
+def _inside(image: SequenceImage, point_lps_mm: tuple[float, ...]) -> bool:
+    if image.transform is not None:
+        point_lps_mm = image.transform.TransformPoint(point_lps_mm)
+    index = np.asarray(image.image.TransformPhysicalPointToContinuousIndex(point_lps_mm))
+    return bool(np.all(index >= -0.5) and np.all(index <= np.asarray(image.image.GetSize()) - 0.5))

@@ -1,0 +1,18 @@
+"""Classifying with a bundle: device and precision, weights in memory, predictions."""
+
+from LiverLesionAI.inference.classifier import CPU_BATCH, GPU_BATCH, Classifier, predict
+from LiverLesionAI.inference.engine import load_fold
+from LiverLesionAI.inference.folder import classify_folder
+from LiverLesionAI.inference.predictions import LesionPrediction, Predictions, TaskPrediction
+
+__all__ = [
+    "CPU_BATCH",
+    "GPU_BATCH",
+    "Classifier",
+    "LesionPrediction",
+    "Predictions",
+    "TaskPrediction",
+    "classify_folder",
+    "load_fold",
+    "predict",
+]
