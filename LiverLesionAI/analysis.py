@@ -1,4 +1,4 @@
-"""Classifying and explaining the lesions of a study with a classifier that is at hand."""
+"""Classifying and explaining a study with a model that is at hand."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import LiverLesionAI
-from LiverLesionAI.errors import PatchError
 from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.geometry import lesion_geometry
-from LiverLesionAI.inputs.intensity import with_intensity_limits
-from LiverLesionAI.inputs.patch_grid import PatchParameters
-from LiverLesionAI.inputs.patches import LesionInput, extract_patches
+from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
+from LiverLesionAI.inference.units import cut_units
+from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import LesionResult, Provenance, StudyResult, StudySummary, with_seconds
+from LiverLesionAI.results import (
+    LesionResult,
+    Provenance,
+    StudyResult,
+    StudySummary,
+    TaskResult,
+    with_seconds,
+)
 from LiverLesionAI.stopwatch import Stopwatch
-from LiverLesionAI.study import Study, labels_in
+from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.explanation.settings import Settings
-    from LiverLesionAI.inference import Classifier, LesionPrediction, Predictions
+    from LiverLesionAI.inference import Classifier
 
 NOT_REGISTERED = (
     "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
@@ -33,16 +39,15 @@ NOT_REGISTERED = (
 
 @dataclass(frozen=True)
 class Classified:
-    """A study's result, and what it takes to explain it: the lesions that were classified, as the model saw
-    them, and what it predicted for each."""
+    """A study's result, and what it takes to explain it: what the model saw of each unit, and predicted."""
 
     result: StudyResult
-    inputs: tuple[LesionInput, ...]
+    units: tuple[UnitInputs, ...]
     predictions: Predictions
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Analysis:
     """A study's result, and the explanations of its lesions where they were asked for."""
 
     result: StudyResult
@@ -52,25 +57,31 @@ class Outcome:
 def analyse_with(
     classifier: Classifier,
     study: Study,
-    *,
-    saliency: bool = True,
     settings: Settings | None = None,
+    *,
+    explain: bool = True,
     progress: Progress = silent,
     stopwatch: Stopwatch | None = None,
-) -> Outcome:
+) -> Analysis:
     """Classify and explain with a classifier that is at hand, its weights perhaps loaded already.
 
     Parameters
     ----------
     classifier
         The model on its device.
-    study, saliency, settings, progress, stopwatch
-        See :func:`LiverLesionAI.pipeline.analyse_study`, which also says what is returned and raised.
+    study
+        The study, registered or not.
+    settings
+        What to explain and how; by default the predicted classes.
+    explain
+        Whether to explain, where the model's system offers explanations.
+    progress, stopwatch
+        See :func:`LiverLesionAI.pipeline.analyse_study`, which also says what is raised.
     """
     stopwatch = stopwatch or Stopwatch()
     classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
-    if not saliency:
-        return Outcome(classified.result)
+    if not explain or not classifier.bundle.system.explanations:
+        return Analysis(classified.result)
     return explain_with(classifier, classified, settings, progress=progress, stopwatch=stopwatch)
 
 
@@ -91,10 +102,27 @@ def classify_with(
     stopwatch, bundle = stopwatch or Stopwatch(), classifier.bundle
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
-        inputs, failures = crop_lesions(study, bundle.spec.sequences, bundle.spec.patches, progress)
-        predictions = classifier.predict(inputs, progress=progress)
-    result = study_result(study, bundle, inputs, failures, predictions, started)
-    return Classified(with_seconds(result, stopwatch.seconds), tuple(inputs), predictions)
+        units, failures = cut_units(study, bundle, progress)
+        predictions = classifier.predict(units, progress=progress)
+    if bundle.system.unit == "lesion":
+        lesions = _classified_lesions(study, units, predictions, failures)
+        tasks: Mapping[str, TaskResult] = {}
+        noticed = [f"{study.lesion_name(label)} was not classified: {why}" for label, why in failures.items()]
+    else:
+        lesions = tuple(_measured_lesion(study, lesion_id) for lesion_id in study.lesion_ids)
+        tasks = {name: task.result() for name, task in predictions[0].tasks.items()}
+        noticed = _unit_warnings(units[0], predictions[0])
+    missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
+    result = StudyResult(
+        study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
+        models=(bundle.summary,),
+        lesions=lesions,
+        provenance=_provenance(study, bundle, predictions, started),
+        unit=bundle.system.unit,
+        study_tasks=tasks,
+        warnings=(*_study_warnings(study, missing, predictions), *noticed),
+    )
+    return Classified(with_seconds(result, stopwatch.seconds), tuple(units), predictions)
 
 
 def explain_with(
@@ -104,7 +132,7 @@ def explain_with(
     *,
     progress: Progress = silent,
     stopwatch: Stopwatch | None = None,
-) -> Outcome:
+) -> Analysis:
     """Explain what :func:`classify_with` answered.
 
     Parameters
@@ -119,159 +147,18 @@ def explain_with(
     Raises
     ------
     ConfigError
-        If the settings do not fit the model.
+        If the settings do not fit the model, or its system offers no explanations.
     """
     from LiverLesionAI.explanation.explain import explain
-    from LiverLesionAI.explanation.settings import Settings
+    from LiverLesionAI.explanation.settings import Settings, resolved
 
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), classifier.bundle)
     stopwatch = stopwatch or Stopwatch(dict(classified.result.provenance.seconds))
+    inputs = [given for unit in classified.units for given in unit.groups if isinstance(given, LesionInput)]
     with stopwatch.time("explain"):
-        explanations = explain(classifier, classified.inputs, classified.predictions, settings, progress)
+        explanations = explain(classifier, inputs, classified.predictions, settings, progress)
     result = with_explanations(classified.result, explanations, settings)
-    return Outcome(with_seconds(result, stopwatch.seconds), explanations)
-
-
-def crop_lesions(
-    study: Study, sequences: Sequence[str], parameters: PatchParameters, progress: Progress = silent
-) -> tuple[list[LesionInput], dict[int, str]]:
-    """Crop every lesion of a study.
-
-    Returns
-    -------
-    inputs : list of LesionInput
-        The lesions that could be cropped.
-    failures : dict
-        Label to reason for those that could not.
-
-    Raises
-    ------
-    StudyError
-        If the study has no outlined lesions.
-    PatchError
-        If no lesion could be cropped.
-    """
-    lesion_ids = labels_in(study.outlined_lesions)
-    study = with_intensity_limits(study, parameters)
-    inputs: list[LesionInput] = []
-    failures: dict[int, str] = {}
-    for done, lesion_id in enumerate(lesion_ids):
-        progress("crop", done / len(lesion_ids))
-        try:
-            inputs.append(extract_patches(study, lesion_id, sequences, parameters))
-        except PatchError as error:
-            failures[lesion_id] = str(error)
-    if not inputs:
-        raise PatchError(next(iter(failures.values()), f"The lesion mask of study {study.id} is empty."))
-    progress("crop", 1.0)
-    return inputs, failures
-
-
-def study_result(
-    study: Study,
-    bundle: Bundle,
-    inputs: Sequence[LesionInput],
-    failures: Mapping[int, str],
-    predictions: Predictions,
-    started: str,
-) -> StudyResult:
-    """Put a study's result together.
-
-    Parameters
-    ----------
-    study
-        The study, as it was cropped.
-    bundle
-        The model.
-    inputs, predictions
-        The lesions that could be cropped, and what was predicted for them, in the same order.
-    failures
-        Label to reason for the other lesions.
-    started
-        When the work began, ISO 8601, UTC.
-
-    Returns
-    -------
-    StudyResult
-        Without the seconds of each step, which are known at the end.
-    """
-    classified = {
-        cropped.lesion_id: _lesion_result(study, cropped, prediction)
-        for cropped, prediction in zip(inputs, predictions, strict=True)
-    }
-    lesions = tuple(
-        classified.get(lesion_id) or _failed_lesion_result(study, lesion_id, failures[lesion_id])
-        for lesion_id in study.lesion_ids
-    )
-    warnings = [*study.warnings, *predictions.execution.warnings]
-    if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
-        warnings.append(NOT_REGISTERED)
-    missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
-    if missing:
-        warnings.append(f"{', '.join(missing)} missing: the model answered without")
-    warnings += [
-        f"{study.lesion_name(lesion_id)} was not classified: {why}" for lesion_id, why in failures.items()
-    ]
-    return StudyResult(
-        study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
-        models=(bundle.summary,),
-        lesions=lesions,
-        provenance=Provenance(
-            software=f"LiverLesionAI {LiverLesionAI.__version__}",
-            started=started,
-            seconds={},
-            device=predictions.execution.device,
-            precision=predictions.execution.precision,
-            parameters={"patches": asdict(bundle.spec.patches)},
-            inputs=input_fingerprints(study),
-        ),
-        warnings=tuple(warnings),
-    )
-
-
-def _lesion_result(study: Study, cropped: LesionInput, prediction: LesionPrediction) -> LesionResult:
-    tasks = {name: task.result() for name, task in prediction.tasks.items()}
-    warnings = [*cropped.warnings, *prediction.warnings]
-    disagreement = _disagreement(prediction)
-    if disagreement:
-        warnings.append(disagreement)
-    return LesionResult(
-        id=cropped.lesion_id,
-        name=study.lesion_name(cropped.lesion_id),
-        diameter_mm=cropped.geometry.diameter_mm,
-        volume_ml=cropped.geometry.volume_ml,
-        centroid_lps_mm=cropped.geometry.centroid_lps_mm,
-        crop_mm=cropped.crop_mm,
-        tasks=tasks,
-        warnings=tuple(warnings),
-    )
-
-
-def _disagreement(prediction: LesionPrediction) -> str | None:
-    """The two heads are never reconciled: where they contradict each other, the result says so."""
-    malignancy, kind = prediction.tasks.get("malignancy"), prediction.tasks.get("type")
-    if malignancy is None or kind is None:
-        return None
-    predicted = kind.taxonomy.classes[kind.taxonomy.index(kind.predicted)]
-    if predicted.malignant is None or predicted.malignant == (malignancy.predicted == "malignant"):
-        return None
-    return (
-        f"the two answers disagree: {kind.predicted} (p = {kind.mean.max():.2f}) but "
-        f"{malignancy.predicted} (p = {malignancy.mean.max():.2f})"
-    )
-
-
-def _failed_lesion_result(study: Study, lesion_id: int, reason: str) -> LesionResult:
-    geometry = lesion_geometry(study.outlined_lesions, lesion_id)
-    return LesionResult(
-        id=lesion_id,
-        name=study.lesion_name(lesion_id),
-        diameter_mm=geometry.diameter_mm,
-        volume_ml=geometry.volume_ml,
-        centroid_lps_mm=geometry.centroid_lps_mm,
-        crop_mm=None,
-        warnings=(reason,),
-    )
+    return Analysis(with_seconds(result, stopwatch.seconds), explanations)
 
 
 def with_explanations(
@@ -284,6 +171,94 @@ def with_explanations(
     return replace(result, lesions=lesions, provenance=replace(result.provenance, parameters=parameters))
 
 
+def settings_of(result: StudyResult) -> Settings:
+    """How a result was explained; the default where it was not."""
+    from LiverLesionAI.explanation.settings import Settings
+
+    return Settings(**result.provenance.parameters.get("saliency", {}))
+
+
+def _classified_lesions(
+    study: Study,
+    units: Sequence[UnitInputs],
+    predictions: Sequence[UnitPrediction],
+    failures: Mapping[int, str],
+) -> tuple[LesionResult, ...]:
+    found = {
+        unit.lesion_id: _classified_lesion(study, unit, prediction)
+        for unit, prediction in zip(units, predictions, strict=True)
+    }
+    return tuple(
+        found.get(lesion_id) or _measured_lesion(study, lesion_id, (failures[lesion_id],))
+        for lesion_id in study.lesion_ids
+    )
+
+
+def _classified_lesion(study: Study, unit: UnitInputs, prediction: UnitPrediction) -> LesionResult:
+    assert unit.lesion_id is not None
+    measured = _measured_lesion(study, unit.lesion_id, tuple(_unit_warnings(unit, prediction)))
+    tasks = {name: task.result() for name, task in prediction.tasks.items()}
+    return replace(measured, tasks=tasks, crop_mm=unit.groups[0].crop_mm)
+
+
+def _unit_warnings(unit: UnitInputs, prediction: UnitPrediction) -> list[str]:
+    warnings = [text for given in unit.groups for text in given.warnings]
+    disagreement = _disagreement(prediction)
+    return list(dict.fromkeys([*warnings, *prediction.warnings, *([disagreement] if disagreement else [])]))
+
+
+def _disagreement(prediction: UnitPrediction) -> str | None:
+    """The heads are never reconciled: where benign or malignant contradicts the type, the result says so."""
+    kinds = [task for task in prediction.tasks.values() if task.taxonomy.name != "binary"]
+    for malignancy in prediction.tasks.values():
+        if malignancy.taxonomy.name != "binary":
+            continue
+        for kind in kinds:
+            malignant = kind.taxonomy.classes[kind.taxonomy.index(kind.predicted)].malignant
+            if malignant is not None and malignant != (malignancy.predicted == "malignant"):
+                return (
+                    f"the two answers disagree: {kind.predicted} (p = {kind.mean.max():.2f}) but "
+                    f"{malignancy.predicted} (p = {malignancy.mean.max():.2f})"
+                )
+    return None
+
+
+def _measured_lesion(study: Study, lesion_id: int, warnings: tuple[str, ...] = ()) -> LesionResult:
+    """A lesion without an answer."""
+    geometry = lesion_geometry(study.outlined_lesions, lesion_id)
+    return LesionResult(
+        id=lesion_id,
+        name=study.lesion_name(lesion_id),
+        diameter_mm=geometry.diameter_mm,
+        volume_ml=geometry.volume_ml,
+        centroid_lps_mm=geometry.centroid_lps_mm,
+        crop_mm=None,
+        warnings=warnings,
+    )
+
+
+def _study_warnings(study: Study, missing: Sequence[str], predictions: Predictions) -> list[str]:
+    warnings = [*study.warnings, *predictions.execution.warnings]
+    if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
+        warnings.append(NOT_REGISTERED)
+    if missing:
+        warnings.append(f"{', '.join(missing)} missing: the model answered without")
+    return warnings
+
+
+def _provenance(study: Study, bundle: Bundle, predictions: Predictions, started: str) -> Provenance:
+    """How the result came about, but for the seconds of each step, which are known at the end."""
+    return Provenance(
+        software=f"LiverLesionAI {LiverLesionAI.__version__}",
+        started=started,
+        seconds={},
+        device=predictions.execution.device,
+        precision=predictions.execution.precision,
+        parameters=bundle.system.parameters(bundle.spec),
+        inputs=input_fingerprints(study),
+    )
+
+
 def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -> LesionResult:
     if explanation is None:
         return lesion
@@ -294,10 +269,3 @@ def _with_weights(lesion: LesionResult, explanation: LesionExplanation | None) -
         sequence_weights={task: each.to_dict() for task, each in weights.items()},
         sequence_interactions={task: each.pairs() for task, each in weights.items()},
     )
-
-
-def settings_of(result: StudyResult) -> Settings:
-    """How a result was explained; the default where it was not."""
-    from LiverLesionAI.explanation.settings import Settings
-
-    return Settings(**result.provenance.parameters.get("saliency", {}))

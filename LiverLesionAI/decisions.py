@@ -1,7 +1,7 @@
-"""Readers' decisions on lesions: accept or override the model, a second reader, settling differences.
+"""Readers' decisions on lesions: accept or override the model, a second reader, consensus.
 
 Nothing of the model's answer is changed: a decision stands beside it. As in Wang et al. 2021, two readers
-decide one after the other and settle jointly where they differ. All functions return new objects.
+decide one after the other and find a consensus where they differ. All functions return new objects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from LiverLesionAI.errors import ConfigError, DecisionError
-from LiverLesionAI.results import Decision, LesionResult, Reading, StudyResult, TaskResult
+from LiverLesionAI.reading import Decision, Reading
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
 MOST_READERS = 2
@@ -70,7 +71,9 @@ def override(
     return _with_decision(lesion, _decision(lesion, diagnosis, reader, reason, time))
 
 
-def settle(lesion: LesionResult, diagnosis: str, *, reason: str, time: str | None = None) -> LesionResult:
+def reach_consensus(
+    lesion: LesionResult, diagnosis: str, *, reason: str, time: str | None = None
+) -> LesionResult:
     """Return the lesion with the class that two readers agreed on after they had differed.
 
     Parameters
@@ -87,30 +90,30 @@ def settle(lesion: LesionResult, diagnosis: str, *, reason: str, time: str | Non
     DecisionError
         If no two readers differ, the class is not in the taxonomy, or the reason is empty.
     """
-    reading = lesion.reader
+    reading = lesion.reading
     if reading is None or not reading.readers_differ:
-        raise DecisionError(f"There is nothing to settle: no two readers differ on {lesion.name}.")
+        raise DecisionError(f"No consensus is needed: no two readers differ on {lesion.name}.")
     if not reason.strip():
-        raise DecisionError(f"Give a reason for settling on {diagnosis} of {lesion.name}.")
+        raise DecisionError(f"Give a reason for the consensus on {diagnosis} of {lesion.name}.")
     both = " and ".join(decision.reader for decision in reading.decisions if decision.reader)
-    settled = _decision(lesion, diagnosis, both, reason, time)
-    return replace(lesion, reader=replace(reading, settled=settled))
+    consensus = _decision(lesion, diagnosis, both, reason, time)
+    return replace(lesion, reading=replace(reading, consensus=consensus))
 
 
 def take_back(lesion: LesionResult) -> LesionResult:
-    """Return the lesion without what was decided last: the settlement, else the latest decision.
+    """Return the lesion without what was decided last: the consensus, else the latest decision.
 
     Raises
     ------
     DecisionError
         If nothing has been decided.
     """
-    if lesion.reader is None:
+    if lesion.reading is None:
         raise DecisionError(f"Nothing has been decided about {lesion.name}.")
-    if lesion.reader.settled is not None:
-        return replace(lesion, reader=replace(lesion.reader, settled=None))
-    left = lesion.reader.decisions[:-1]
-    return replace(lesion, reader=Reading(left) if left else None)
+    if lesion.reading.consensus is not None:
+        return replace(lesion, reading=replace(lesion.reading, consensus=None))
+    left = lesion.reading.decisions[:-1]
+    return replace(lesion, reading=Reading(left) if left else None)
 
 
 def with_lesion(result: StudyResult, lesion: LesionResult) -> StudyResult:
@@ -128,13 +131,13 @@ def carry_over(earlier: StudyResult, result: StudyResult) -> StudyResult:
     """
     lost = []
     for before in earlier.lesions:
-        if before.reader is None:
+        if before.reading is None:
             continue
         now = next((lesion for lesion in result.lesions if _same_outline(lesion, before)), None)
         if now is None:
             lost.append(
-                f"what was decided about {before.name} ({in_words(before.reader)}) was left out, because its "
-                "outline has changed: decide again"
+                f"what was decided about {before.name} ({in_words(before.reading)}) was left out, because "
+                "its outline has changed: decide again"
             )
         else:
             result = with_lesion(result, _with_reading(now, before))
@@ -144,20 +147,17 @@ def carry_over(earlier: StudyResult, result: StudyResult) -> StudyResult:
 def in_words(reading: Reading) -> str:
     """Say who decided what, for people."""
     said = [_words(decision) for decision in reading.decisions]
-    if reading.settled is not None:
-        said.append(f"settled on {reading.settled.diagnosis}")
+    if reading.consensus is not None:
+        said.append(f"consensus {reading.consensus.diagnosis}")
     elif reading.readers_differ:
-        said.append("not settled")
+        said.append("no consensus")
     return "; ".join(said)
 
 
 def decided_class(lesion: LesionResult) -> LesionClass | None:
     """The class that holds by the readers; None where none has decided, or two differ."""
-    decision = lesion.reader.final if lesion.reader is not None else None
-    if decision is None:
-        return None
-    taxonomy = taxonomy_named(decision.taxonomy)
-    return taxonomy.classes[taxonomy.index(decision.diagnosis)]
+    decision = lesion.reading.final if lesion.reading is not None else None
+    return None if decision is None else decision.decided_class
 
 
 def _words(decision: Decision) -> str:
@@ -166,9 +166,9 @@ def _words(decision: Decision) -> str:
 
 
 def _answer(lesion: LesionResult) -> TaskResult:
-    if lesion.kind is None:
+    if lesion.answer is None:
         raise DecisionError(f"{lesion.name} was not classified, so there is no class to decide about.")
-    return lesion.kind
+    return lesion.answer
 
 
 def _decision(lesion: LesionResult, diagnosis: str, reader: str, reason: str, time: str | None) -> Decision:
@@ -191,7 +191,7 @@ def _decision(lesion: LesionResult, diagnosis: str, reader: str, reason: str, ti
 
 
 def _with_decision(lesion: LesionResult, decision: Decision) -> LesionResult:
-    earlier = lesion.reader.decisions if lesion.reader is not None else ()
+    earlier = lesion.reading.decisions if lesion.reading is not None else ()
     if any(each.reader.casefold() == decision.reader.casefold() for each in earlier):
         who = decision.reader or "A reader without a name"
         raise DecisionError(
@@ -199,17 +199,17 @@ def _with_decision(lesion: LesionResult, decision: Decision) -> LesionResult:
         )
     if len(earlier) == MOST_READERS:
         raise DecisionError(f"Two readers have decided about {lesion.name} already; take one decision back.")
-    return replace(lesion, reader=Reading((*earlier, decision)))
+    return replace(lesion, reading=Reading((*earlier, decision)))
 
 
 def _with_reading(now: LesionResult, before: LesionResult) -> LesionResult:
-    reading = before.reader
+    reading = before.reading
     warnings = now.warnings
-    if reading is not None and now.kind is not None:
+    if reading is not None and now.answer is not None:
         answered = reading.decisions[0].model_class
-        if answered != now.kind.predicted:
+        if answered != now.answer.predicted:
             warnings = (*warnings, f"readers decided when the model had answered {answered}")
-    return replace(now, reader=reading, warnings=warnings)
+    return replace(now, reading=reading, warnings=warnings)
 
 
 def _same_outline(first: LesionResult, second: LesionResult) -> bool:

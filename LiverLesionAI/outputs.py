@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.analysis import Analysis
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import StudyResult, with_seconds
@@ -25,31 +26,30 @@ NO_MAPS = "no DICOM parametric maps were written: {reason}"
 
 def write_result(
     study: Study,
-    result: StudyResult,
+    analysis: Analysis,
     folder: Path,
     stopwatch: Stopwatch,
     progress: Progress = silent,
-    explanations: Sequence[LesionExplanation] = (),
     *,
     scene: Path | None = None,
     parametric_maps: bool = False,
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took.
 
-    What cannot be written as DICOM, or as pictures, becomes a warning of the result.
+    What cannot be written as DICOM, or as pictures, becomes a warning of the result. Of its seven parameters
+    the last two say what is written beyond the usual.
 
     Parameters
     ----------
-    study, result
-        The study and its result.
+    study, analysis
+        The study, its result and the explanations of its lesions; without these no figures and maps are
+        written.
     folder
         Exists already.
     stopwatch
         Goes on from the time already spent.
     progress
         Told how far the work is.
-    explanations
-        Of the study's lesions; without them no figures and maps are written.
     scene
         Folder of the scene that is open in Slicer (:func:`LiverLesionAI.mrml.save_scene_folder`); by default
         a scene is made.
@@ -70,6 +70,7 @@ def write_result(
     from LiverLesionAI.writers.tables import write_results
     from LiverLesionAI.writers.volumes import write_volumes
 
+    result, explanations = analysis.result, analysis.explanations
     missing = missing_packages()
     if missing:
         warning = NO_REPORT.format(packages=" and ".join(missing))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from LiverLesionAI.analysis import Outcome, analyse_with
+from LiverLesionAI.analysis import Analysis, analyse_with
+from LiverLesionAI.options import DEFAULTS, Options
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import SequenceRegistration, StudyResult, with_registration
 from LiverLesionAI.stopwatch import Stopwatch
@@ -14,16 +16,15 @@ from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.registration import LastStage, RegisteredStudy, Scope
 
-DEFAULT_MODEL = "wang2021-phantom"
 
-KEPT_WEIGHTS_BYTES = 2**28
-"""Folds that together are no larger on disk stay in memory between classifying and explaining."""
-
-
-def read_study(path: str | Path, mask: str | Path | None = None, progress: Progress = silent) -> Study:
+def read_study(
+    path: str | Path,
+    mask: str | Path | None = None,
+    progress: Progress = silent,
+    clinical: str | Path | None = None,
+) -> Study:
     """Read a study from a study folder, a DICOM folder or a Slicer scene.
 
     Parameters
@@ -35,18 +36,26 @@ def read_study(path: str | Path, mask: str | Path | None = None, progress: Progr
         Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
     progress
         Told how far the reading of DICOM is; may cancel by raising.
+    clinical
+        Clinical data to use instead of the study's own: a file like a study folder's ``clinical.json``.
 
     Raises
     ------
     StudyError
         If there is nothing usable at `path`.
     """
+    from LiverLesionAI.readers.folder import read_clinical
+
+    study = _read_images(Path(path), mask, progress)
+    return study if clinical is None else replace(study, clinical=read_clinical(Path(clinical)))
+
+
+def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Study:
     from LiverLesionAI.readers import folder
     from LiverLesionAI.readers.dicom.scan import holds_dicom
     from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
     from LiverLesionAI.scenes.read import SCENE_SUFFIXES, read_scene
 
-    path = Path(path)
     if path.suffix.lower() in SCENE_SUFFIXES:
         study = read_scene(path)
     elif not folder.is_study_folder(path) and holds_dicom(path):
@@ -59,13 +68,12 @@ def read_study(path: str | Path, mask: str | Path | None = None, progress: Progr
 def classify_study(
     study: Study,
     bundle: Bundle,
+    options: Options = DEFAULTS,
     *,
-    device: str = "auto",
-    precision: str = "auto",
     progress: Progress = silent,
     stopwatch: Stopwatch | None = None,
 ) -> StudyResult:
-    """Classify every lesion of a study, without explaining; see :func:`analyse_study`.
+    """Classify a study, without explaining; see :func:`analyse_study`.
 
     Parameters
     ----------
@@ -73,10 +81,8 @@ def classify_study(
         The study, registered or not.
     bundle
         The model.
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    precision
-        ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+    options
+        Device and precision.
     progress
         Told how far the work is.
     stopwatch
@@ -90,7 +96,7 @@ def classify_study(
     Raises
     ------
     StudyError
-        If the study has no outlined lesions.
+        If the model answers for lesions and none is segmented.
     PatchError
         If no lesion could be cropped.
     BundleError
@@ -104,42 +110,30 @@ def classify_study(
     >>> result.lesions[0].tasks["type"].predicted  # doctest: +SKIP
     'HCC'
     """
-    return analyse_study(
-        study,
-        bundle,
-        device=device,
-        precision=precision,
-        saliency=False,
-        progress=progress,
-        stopwatch=stopwatch,
-    ).result
+    options = replace(options, explain=False)
+    return analyse_study(study, bundle, options, progress=progress, stopwatch=stopwatch).result
 
 
 def analyse_study(
     study: Study,
     bundle: Bundle,
+    options: Options = DEFAULTS,
     *,
-    device: str = "auto",
-    precision: str = "auto",
-    saliency: bool = True,
-    settings: Settings | None = None,
     progress: Progress = silent,
     stopwatch: Stopwatch | None = None,
-) -> Outcome:
-    """Classify every lesion of a study and explain the answers.
+) -> Analysis:
+    """Classify a study and explain the answers.
 
     Parameters
     ----------
-    study, bundle, device, precision, progress, stopwatch
+    study, bundle, progress, stopwatch
         See :func:`classify_study`.
-    saliency
-        Whether to explain: saliency maps, sequence weights, interactions.
-    settings
-        What to explain and how; by default the predicted classes.
+    options
+        Device and precision; whether to explain, what and how.
 
     Returns
     -------
-    Outcome
+    Analysis
         An explanation for each lesion that was classified.
 
     Raises
@@ -151,43 +145,34 @@ def analyse_study(
     """
     from LiverLesionAI.inference import Classifier
 
-    keep = saliency and sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
-    classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=keep)
+    classifier = Classifier(
+        bundle, device=options.device, precision=options.precision, keep_loaded=options.explain
+    )
     return analyse_with(
-        classifier, study, saliency=saliency, settings=settings, progress=progress, stopwatch=stopwatch
+        classifier,
+        study,
+        options.explanation,
+        explain=options.explain,
+        progress=progress,
+        stopwatch=stopwatch,
     )
 
 
 def classify_path(
-    path: str | Path,
-    out: str | Path,
-    *,
-    mask: str | Path | None = None,
-    model: str | Path = DEFAULT_MODEL,
-    register: bool = True,
-    device: str = "auto",
-    precision: str = "auto",
-    saliency: bool = True,
-    settings: Settings | None = None,
-    parametric_maps: bool = False,
-    progress: Progress = silent,
+    path: str | Path, out: str | Path, options: Options = DEFAULTS, *, progress: Progress = silent
 ) -> tuple[StudyResult, tuple[Path, ...]]:
-    """Read a study, classify its lesions and write the output folder.
+    """Read a study, classify it and write the output folder.
 
     Parameters
     ----------
-    path, mask
+    path
         See :func:`read_study`.
     out
         Output folder; it appears complete or not at all.
-    model
-        Name or folder of a bundle.
-    register
-        Register the sequences to the reference around each lesion first.
-    device, precision, saliency, settings, progress
-        See :func:`analyse_study`.
-    parametric_maps
-        Write the saliency maps of a study that came from DICOM as DICOM Parametric Maps as well.
+    options
+        What the run is asked for.
+    progress
+        Told how far the work is.
 
     Returns
     -------
@@ -204,19 +189,7 @@ def classify_path(
     from LiverLesionAI.files import files_below, output_folder
 
     with output_folder(out) as folder:
-        result = classify_into(
-            folder,
-            path,
-            load_bundle(model),
-            mask=mask,
-            register=register,
-            device=device,
-            precision=precision,
-            saliency=saliency,
-            settings=settings,
-            parametric_maps=parametric_maps,
-            progress=progress,
-        )
+        result = classify_into(folder, path, load_bundle(options.model), options, progress=progress)
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
 
@@ -225,60 +198,40 @@ def classify_into(
     folder: Path,
     path: str | Path,
     bundle: Bundle,
+    options: Options = DEFAULTS,
     *,
-    mask: str | Path | None = None,
-    register: bool = True,
-    device: str = "auto",
-    precision: str = "auto",
-    saliency: bool = True,
-    settings: Settings | None = None,
-    parametric_maps: bool = False,
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
-    from LiverLesionAI.explanation.settings import Settings, explained_task
+    from LiverLesionAI.explanation.settings import resolved
     from LiverLesionAI.outputs import write_result
 
-    stopwatch, settings = Stopwatch(), settings or Settings()
-    explained_task(settings, bundle.taxonomies)
+    stopwatch = Stopwatch()
+    if options.explain and bundle.system.explanations:
+        resolved(options.explanation, bundle)
     with stopwatch.time("read"):
         progress("read", 0.0)
-        study = read_study(path, mask, progress)
+        study = read_study(path, options.mask, progress, options.clinical)
         progress("read", 1.0)
     registration: Mapping[str, SequenceRegistration] = {}
-    if register:
-        study, registration = register_lesions(study, stopwatch, progress)
-    outcome = analyse_study(
-        study,
-        bundle,
-        device=device,
-        precision=precision,
-        saliency=saliency,
-        settings=settings,
-        progress=progress,
-        stopwatch=stopwatch,
-    )
-    result = with_registration(outcome.result, registration)
-    return write_result(
-        study,
-        result,
-        folder,
-        stopwatch,
-        progress,
-        outcome.explanations,
-        parametric_maps=parametric_maps,
-    )
+    if options.register:
+        around_lesions = bundle.system.unit == "lesion" or study.lesion_ids
+        scope: Scope = "lesion" if around_lesions else "volume"
+        study, registration = registered(study, scope, stopwatch, progress)
+    analysis = analyse_study(study, bundle, options, progress=progress, stopwatch=stopwatch)
+    analysis = replace(analysis, result=with_registration(analysis.result, registration))
+    return write_result(study, analysis, folder, stopwatch, progress, parametric_maps=options.parametric_maps)
 
 
-def register_lesions(
-    study: Study, stopwatch: Stopwatch, progress: Progress = silent
+def registered(
+    study: Study, scope: Scope, stopwatch: Stopwatch, progress: Progress = silent
 ) -> tuple[Study, Mapping[str, SequenceRegistration]]:
-    """Register the neighbourhood of each lesion; returns the study with transforms, and what was done."""
+    """Register a study; returns it with transforms, and what was done."""
     from LiverLesionAI.registration import register_study
 
     with stopwatch.time("register"):
-        registered = register_study(study, scope="lesion", progress=progress)
-    return registered.study, registered.sequences
+        done = register_study(study, scope=scope, progress=progress)
+    return done.study, done.sequences
 
 
 def register_path(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
-SCHEMA = "liverlesionai.results.v1"
+from LiverLesionAI.reading import Reading
+from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
+
+SCHEMA = "liverlesionai.results.v2"
 REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
 
 PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 """Stands wherever a result of a phantom-trained model is shown."""
 
-CLASS_TASK = "type"
-"""The task that tells what kind a lesion is of."""
+Unit = Literal["lesion", "study", "slice"]
+"""What gets an answer of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,107 +35,154 @@ class StudySummary:
 class ModelSummary:
     """The model that answered.
 
-    ``intended_use`` is ``"phantom"`` for models trained on phantoms: not for clinical use. ``sha256`` is the
-    hash over the bundle's files.
+    Attributes
+    ----------
+    name, version
+        As in its bundle.
+    sha256
+        Hash over the bundle's files.
+    intended_use
+        ``"phantom"`` for models trained on phantoms: not for clinical use. Else ``"research"``.
+    members
+        How many networks' answers were joined: the folds of a cross-validation, repeats, or one.
+    system
+        The paper whose system it is, as in :mod:`LiverLesionAI.systems`.
+    unit
+        What it answers for.
     """
 
     name: str
     version: str
     sha256: str
     intended_use: str
-    folds: int
+    members: int
+    system: str = "wang2021"
+    unit: Unit = "lesion"
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The answer for one of the groups of images that an answer was joined from, such as a slice.
+
+    Attributes
+    ----------
+    name
+        For people, for example ``"lesion 1, slice 3"``.
+    probabilities
+        Class to the mean of the members' probabilities.
+    lesion, slice
+        Label of the lesion, and number of the slice, that the group shows; None where it shows none.
+    """
+
+    name: str
+    probabilities: Mapping[str, float]
+    lesion: int | None = None
+    slice: int | None = None
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One classification task for one lesion.
+    """One classification task of one lesion, slice or study.
 
     Attributes
     ----------
     taxonomy
         Name in :data:`LiverLesionAI.taxonomy.TAXONOMIES`.
     probabilities
-        Class to the mean of the folds' probabilities, in the taxonomy's order; sums to 1.
+        Class to the mean of the members' probabilities, in the taxonomy's order; sums to 1.
     predicted
         The class of the highest probability.
-    fold_std
-        Class to the standard deviation of the folds' probabilities (population formula).
+    std
+        Class to the standard deviation of the members' probabilities (population formula).
+    primary
+        Whether this is the answer that the model is asked for first, and that readers decide about.
+    calibrated
+        Class to calibrated probability; None where the model has not been calibrated.
+    prediction_set
+        Classes that hold the true one with the coverage that the model's card states; None without one.
+    groups
+        What was joined, where the answer comes from several groups of images.
     """
 
     taxonomy: str
     probabilities: Mapping[str, float]
     predicted: str
-    fold_std: Mapping[str, float]
+    std: Mapping[str, float]
+    primary: bool = False
+    calibrated: Mapping[str, float] | None = None
+    prediction_set: tuple[str, ...] | None = None
+    groups: tuple[GroupResult, ...] = ()
+
+    @property
+    def classes(self) -> tuple[LesionClass, ...]:
+        """The classes that it chose among, in the taxonomy's order."""
+        return taxonomy_named(self.taxonomy).classes
+
+    @property
+    def predicted_class(self) -> LesionClass:
+        """The predicted class with its title, colour and code."""
+        return self.class_named(self.predicted)
+
+    @property
+    def probability(self) -> float:
+        """Probability of the predicted class."""
+        return self.probabilities[self.predicted]
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it tells no more than benign from malignant."""
+        return self.taxonomy == "binary"
+
+    def class_named(self, name: str) -> LesionClass:
+        """One of the classes by its name."""
+        return self.classes[taxonomy_named(self.taxonomy).index(name)]
+
+
+def primary_answer(tasks: Mapping[str, TaskResult]) -> TaskResult | None:
+    """The answer that a model is asked for first; None where it gave none."""
+    return next((task for task in tasks.values() if task.primary), None)
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What a reader says a lesion is, having seen the model's answer.
+class OutOfDistribution:
+    """How unlike the training data an input is; `score` above `threshold` means unlike."""
 
-    Attributes
-    ----------
-    reader
-        Name; empty where the reader gave none. Both names where two readers settled their differences.
-    taxonomy, diagnosis
-        The class, and the taxonomy that it is one of.
-    malignant
-        Follows from the class; None where the class mixes both.
-    model_class
-        What the model had answered; the reader accepted it where it is the diagnosis, else overrode it.
-    reason
-        Why; never empty where the model was overridden or a difference was settled.
-    time
-        ISO 8601, UTC.
-    """
-
-    reader: str
-    taxonomy: str
-    diagnosis: str
-    malignant: bool | None
-    model_class: str
-    reason: str
-    time: str
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether the reader agreed with the model."""
-        return self.diagnosis == self.model_class
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What up to two readers decided about a lesion, and what they settled on where they differed.
-
-    Made and changed by :mod:`LiverLesionAI.decisions`.
-    """
-
-    decisions: tuple[Decision, ...]
-    settled: Decision | None = None
-
-    @property
-    def readers_differ(self) -> bool:
-        """Whether two readers named different classes, settled since or not."""
-        return len({decision.diagnosis for decision in self.decisions}) > 1
-
-    @property
-    def final(self) -> Decision | None:
-        """What holds: the settled decision, else what all readers said; None while they differ."""
-        if self.settled is not None:
-            return self.settled
-        return None if self.readers_differ else self.decisions[0]
+    score: float
+    threshold: float
 
 
 @dataclass(frozen=True)
 class LesionResult:
-    """One lesion: where and how large it is, what it was classified as, and what readers made of that.
+    """One segmented lesion: where and how large it is, its classes, and what readers made of them.
 
-    ``tasks`` is empty where the lesion could not be classified; ``warnings`` then says why. ``diameter_mm``
-    is the longest axial diameter; ``centroid_lps_mm`` lies in the reference frame; ``crop_mm`` is the side of
-    the cube that the network saw. Where the answer was explained, ``sequence_weights`` gives for each task
-    each sequence's ``shapley`` value and, with linear heads, its ``share``, and ``sequence_interactions`` the
-    interaction of each pair of sequences (:mod:`LiverLesionAI.saliency`); both are those of the class in
-    ``explained``, which is the predicted one unless another was asked for.
-    ``reader`` is None until a reader has decided.
+    Attributes
+    ----------
+    id, name
+        Label in the segmentation; the reader's name for it.
+    diameter_mm
+        Longest axial diameter.
+    volume_ml
+        Volume of the segmentation.
+    centroid_lps_mm
+        Centre of mass in the reference frame, LPS mm.
+    crop_mm
+        Side of the cube that the network saw; None where it saw none.
+    tasks
+        Task to the answer. Empty where the lesion could not be classified, and `warnings` then says why, or
+        where the model answers for the study alone.
+    explained
+        Task to the class that was explained, which is the predicted one unless another was asked for.
+    sequence_weights
+        Task to each sequence's ``shapley`` value and, with linear heads, its ``share``
+        (:mod:`LiverLesionAI.saliency`).
+    sequence_interactions
+        Task to the interaction of each pair of sequences.
+    warnings
+        What was noticed about the lesion.
+    reading
+        What readers decided; None until one has.
+    out_of_distribution
+        How unlike the training lesions it is; None where the model cannot tell.
     """
 
     id: int
@@ -146,12 +196,41 @@ class LesionResult:
     sequence_weights: Mapping[str, Any] = field(default_factory=dict)
     sequence_interactions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    reader: Reading | None = None
+    reading: Reading | None = None
+    out_of_distribution: OutOfDistribution | None = None
 
     @property
-    def kind(self) -> TaskResult | None:
-        """The model's answer in task :data:`CLASS_TASK`, else in its first task; None without an answer."""
-        return self.tasks.get(CLASS_TASK) or next(iter(self.tasks.values()), None)
+    def answer(self) -> TaskResult | None:
+        """The model's primary answer; None without one."""
+        return primary_answer(self.tasks)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finding of a detector, which nobody has segmented.
+
+    Attributes
+    ----------
+    rank
+        From 1, the most suspicious first.
+    probability
+        Of what the detector looks for.
+    sequence
+        The series that it was found in.
+    slices
+        First and last slice of the series, counted from 0.
+    centre_lps_mm
+        In the reference frame, LPS mm.
+    volume_ml
+        Of the region that was found; None where only slices are known.
+    """
+
+    rank: int
+    probability: float
+    sequence: str
+    slices: tuple[int, int]
+    centre_lps_mm: tuple[float, float, float]
+    volume_ml: float | None = None
 
 
 @dataclass(frozen=True)
@@ -208,15 +287,47 @@ class Provenance:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Everything that is known after a study has been classified."""
+    """Everything that is known after a study has been classified.
+
+    Attributes
+    ----------
+    study
+        The study, its sequences and what it lacks.
+    models
+        The models that answered.
+    lesions
+        The segmented lesions, with answers where the models give them.
+    provenance
+        How the result came about.
+    unit
+        What the answers are about.
+    study_tasks
+        Task to the answer for the study as a whole, with the groups behind it.
+    candidates
+        Findings of a detector, by rank.
+    registration
+        Sequence to how it was registered.
+    warnings
+        What was noticed about the study.
+    out_of_distribution
+        How unlike the training studies it is; None where the models cannot tell.
+    """
 
     study: StudySummary
     models: tuple[ModelSummary, ...]
     lesions: tuple[LesionResult, ...]
     provenance: Provenance
+    unit: Unit = "lesion"
     study_tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
     registration: Mapping[str, SequenceRegistration] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    out_of_distribution: OutOfDistribution | None = None
+
+    @property
+    def answer(self) -> TaskResult | None:
+        """The primary answer for the study as a whole; None where the models answer for lesions."""
+        return primary_answer(self.study_tasks)
 
     @property
     def is_phantom_trained(self) -> bool:
@@ -233,28 +344,16 @@ class StudyResult:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> StudyResult:
-        """Read the content of a ``results.json``.
+        """Read the content of a ``results.json`` of this schema or of the first.
 
         Raises
         ------
         StudyError
             If the content is of another schema or does not fit it.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from LiverLesionAI.results_schema import parse
 
-        from LiverLesionAI.errors import StudyError
-
-        if content.get("schema") != SCHEMA:
-            found = content.get("schema")
-            raise StudyError(
-                f"The results are of schema {found!r}, not {SCHEMA!r}; classify the study again."
-            )
-        try:
-            return TypeAdapter(cls).validate_python({k: v for k, v in content.items() if k != "schema"})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise StudyError(f"The results do not fit {SCHEMA}: {where}: {first['msg']}.") from None
+        return parse(content)
 
 
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:

@@ -11,14 +11,13 @@ from __future__ import annotations
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_interactions, shapley_values
 from LiverLesionAI.explanation.explain import explain, unit_maps
 from LiverLesionAI.explanation.lesion import LesionExplanation, mean_weights
-from LiverLesionAI.explanation.settings import METHODS, Method, Settings
+from LiverLesionAI.explanation.settings import METHODS, Settings
 from LiverLesionAI.explanation.weights import LinearShares, SequenceWeights
 
 __all__ = [
     "METHODS",
     "LesionExplanation",
     "LinearShares",
-    "Method",
     "SequenceWeights",
     "Settings",
     "coalitions",

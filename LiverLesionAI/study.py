@@ -16,6 +16,8 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 
+ClinicalValue = str | float | bool | None
+
 
 @dataclass(frozen=True)
 class DicomSource:
@@ -83,6 +85,8 @@ class Study:
         Label to the name that a reader gave the lesion.
     warnings
         What was noticed on the way in.
+    clinical
+        Clinical data of the patient by field, as they were given; empty where nothing is known.
     """
 
     id: str
@@ -93,6 +97,7 @@ class Study:
     reference: str = "T2WI"
     lesion_names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
+    clinical: Mapping[str, ClinicalValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     @property
     def sequences(self) -> tuple[str, ...]:

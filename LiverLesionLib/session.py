@@ -10,7 +10,7 @@ from typing import Any
 
 import qt
 
-from LiverLesionAI.worker.client import Job, WorkerClient
+from LiverLesionAI.worker.client import PendingRequest, WorkerClient
 from LiverLesionAI.worker.protocol import CANCELLED, Done, Failed
 
 _INTERVAL_MS = 50
@@ -25,7 +25,7 @@ class Session:
     def __init__(self) -> None:
         self.client = WorkerClient()
         self._folder: Path | None = None
-        self._job: Job | None = None
+        self._job: PendingRequest | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_INTERVAL_MS)
         self._timer.connect("timeout()", self._poll)

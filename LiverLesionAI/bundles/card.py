@@ -46,11 +46,11 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
         ("task", "classes"),
         [(name, ", ".join(TAXONOMIES[task.taxonomy].names)) for name, task in spec.tasks.items()],
     )
-    folds = len(spec.folds)
+    members = len(spec.members)
     yield (
-        f"The answer is the mean of {folds} folds; their spread is reported with it."
-        if folds > 1
-        else "The answer is that of one fold; there is no spread to report."
+        f"The answer is the mean of {members} networks; their standard deviation is reported with it."
+        if members > 1
+        else "The answer is that of one network; there is no standard deviation to report."
     )
     yield "## Training"
     yield f"{cohort.lesions} lesions of {cohort.patients} patients: {cohort.description}. Seed {spec.seed}."

@@ -6,81 +6,29 @@ MONAI's keys follow its schema of 2024-07-25 (``meta_schema_20240725.json``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.sequences import SEQUENCES
+from LiverLesionAI.systems import DEFAULT, System, known_system, system_named
+from LiverLesionAI.systems.base import Part, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 MONAI_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
 BUNDLE_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-def _known_parameters(value: Any) -> Any:
-    """Refuse misspelt patch parameters, which a dataclass would ignore."""
-    if isinstance(value, dict):
-        unknown = sorted(set(value) - {field.name for field in fields(PatchParameters)})
-        if unknown:
-            raise ValueError(f"there is no patch parameter {', '.join(unknown)}")
-    return value
-
-
-Patches = Annotated[PatchParameters, BeforeValidator(_known_parameters)]
-
-
-class Part(BaseModel):
-    """Base of every checked value: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Network(Part):
-    """Size of the network of Wang et al. 2021.
-
-    ``width`` is the number of channels of the first stage (64 in the paper), ``head_hidden`` the units of
-    each head's hidden layer (0: one linear layer).
-    """
-
-    architecture: Literal["resnet3d"] = "resnet3d"
-    width: PositiveInt = 64
-    head_hidden: NonNegativeInt = 64
-
-
-class Task(Part):
-    """A task: its taxonomy and the sequences whose features lead its head's input."""
-
-    taxonomy: str
-    fused: tuple[str, ...] = ()
-
-    @field_validator("taxonomy")
-    @classmethod
-    def _taxonomy_exists(cls, taxonomy: str) -> str:
-        if taxonomy not in TAXONOMIES:
-            raise ValueError(f"there is no taxonomy {taxonomy!r}")
-        return taxonomy
-
-
-def wang_tasks(sequences: tuple[str, ...]) -> dict[str, Task]:
-    """The two tasks of Wang et al. 2021 on the sequences given (``fused2`` and ``fused7``)."""
-    leading = {"malignancy": ("binary", ("T2WI", "DWI", "ADC")), "type": ("W7", ("LAP", "PVP", "DP"))}
-    return {
-        name: Task(taxonomy=taxonomy, fused=tuple(s for s in fused if s in sequences))
-        for name, (taxonomy, fused) in leading.items()
-    }
 
 
 class Metric(Part):
@@ -114,16 +62,22 @@ class LiverLesion(Part):
 
     Attributes
     ----------
+    system
+        The paper's system (:mod:`LiverLesionAI.systems`); bundles written before there were several are
+        Wang's.
     tasks
         Task to taxonomy and leading sequences.
+    primary_task
+        The task that is asked first; the system's by default.
     sequences, required_sequences
         The network's sequences in order, and those it cannot do without.
     patches
-        How lesions are cropped.
+        How inputs are cut, of the system's ``patch_settings``.
     network
-        The network's size.
-    folds
-        Weights of each fold, relative to the bundle.
+        The network's size, of the system's ``network_settings``.
+    members
+        Files of weights, relative to the bundle, of the networks whose answers are joined: the folds of a
+        cross-validation (bundles of the first kind call them ``folds``), repeats, or one.
     files
         Every file of the bundle but the metadata itself, to its SHA-256.
     intended_use
@@ -142,12 +96,14 @@ class LiverLesion(Part):
     """
 
     schema_version: Literal[1] = 1
-    tasks: Mapping[str, Task]
+    system: str = DEFAULT
+    tasks: Mapping[str, Task] = Field(min_length=1)
+    primary_task: str = Field(default=None, validate_default=True)
     sequences: tuple[str, ...] = Field(min_length=1)
     required_sequences: tuple[str, ...] = ()
-    patches: Patches
-    network: Network
-    folds: tuple[str, ...] = Field(min_length=1)
+    patches: Any
+    network: Any
+    members: tuple[str, ...] = Field(min_length=1, validation_alias=AliasChoices("members", "folds"))
     files: Mapping[str, str] = {}
     intended_use: Literal["phantom", "research"]
     not_intended_for: tuple[str, ...] = ()
@@ -155,6 +111,34 @@ class LiverLesion(Part):
     metrics: tuple[Metric, ...] = ()
     choices: Mapping[str, str] = {}
     seed: NonNegativeInt
+
+    @field_validator("system")
+    @classmethod
+    def _system_exists(cls, name: str) -> str:
+        return known_system(name).name
+
+    @field_validator("primary_task", mode="before")
+    @classmethod
+    def _primary_task_exists(cls, task: Any, info: ValidationInfo) -> Any:
+        tasks = info.data.get("tasks", {})
+        if task is None:
+            task = known_system(info.data.get("system", DEFAULT)).primary_task
+            return task if task in tasks else next(iter(tasks), "")
+        if task not in tasks:
+            raise ValueError(f"{task!r} is not among its tasks")
+        return task
+
+    @field_validator("patches", "network", mode="before")
+    @classmethod
+    def _settings_of_its_system(cls, value: Any, info: ValidationInfo) -> Any:
+        system = known_system(info.data.get("system", DEFAULT))
+        kind = system.patch_settings if info.field_name == "patches" else system.network_settings
+        return checked_settings(kind, value)
+
+    @property
+    def answers(self) -> System:
+        """The system that the model belongs to."""
+        return system_named(self.system)
 
     @model_validator(mode="after")
     def _sequences_fit(self) -> LiverLesion:
@@ -195,20 +179,17 @@ class BundleMetadata(BaseModel):
 
 
 def network_data_format(
-    sequences: tuple[str, ...], tasks: Mapping[str, Task], size: int
-) -> dict[str, dict[str, Any]]:
-    """Describe the network's input, an entry per sequence, and its outputs, an entry per task, for MONAI."""
-    image = {
-        "type": "image",
-        "format": "magnitude",
-        "modality": "MR",
-        "num_channels": 2,
-        "spatial_shape": [size] * 3,
-        "dtype": "float32",
-        "value_range": [0, 1],
-        "is_patch_data": True,
-        "channel_def": {"0": "sequence", "1": "blurred outline of the lesion"},
-    }
+    inputs: Mapping[str, Mapping[str, Any]], tasks: Mapping[str, Task]
+) -> dict[str, Mapping[str, Any]]:
+    """Describe the network for MONAI.
+
+    Parameters
+    ----------
+    inputs
+        :meth:`LiverLesionAI.systems.base.System.input_format`.
+    tasks
+        An output each.
+    """
     outputs = {}
     for task, spec in tasks.items():
         names = TAXONOMIES[spec.taxonomy].names
@@ -222,4 +203,4 @@ def network_data_format(
             "is_patch_data": True,
             "channel_def": {str(index): name for index, name in enumerate(names)},
         }
-    return {"inputs": {name: image for name in sequences}, "outputs": outputs}
+    return {"inputs": inputs, "outputs": outputs}

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.results import ModelSummary
+from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
 
 METADATA = PurePosixPath("configs/metadata.json")
@@ -57,7 +58,7 @@ class Bundle:
 
     @property
     def spec(self) -> LiverLesion:
-        """This project's part of the metadata: sequences, patches, tasks, network, folds."""
+        """This project's part of the metadata: system, sequences, patches, tasks, network, members."""
         return self.metadata.liver_lesion
 
     @property
@@ -66,9 +67,14 @@ class Bundle:
         return self.spec.intended_use
 
     @property
-    def fold_count(self) -> int:
-        """Number of folds whose answers are averaged."""
-        return len(self.spec.folds)
+    def system(self) -> System:
+        """What its paper does between a study and its answer."""
+        return self.spec.answers
+
+    @property
+    def member_count(self) -> int:
+        """Number of networks whose answers are joined."""
+        return len(self.spec.members)
 
     @cached_property
     def taxonomies(self) -> dict[str, Taxonomy]:
@@ -76,9 +82,9 @@ class Bundle:
         return {name: TAXONOMIES[task.taxonomy] for name, task in self.spec.tasks.items()}
 
     @property
-    def fold_paths(self) -> tuple[Path, ...]:
-        """Files of weights, a fold each."""
-        return tuple(self.path / fold for fold in self.spec.folds)
+    def member_paths(self) -> tuple[Path, ...]:
+        """Files of weights, one per member."""
+        return tuple(self.path / member for member in self.spec.members)
 
     @property
     def summary(self) -> ModelSummary:
@@ -88,7 +94,9 @@ class Bundle:
             version=self.metadata.version,
             sha256=self.sha256,
             intended_use=self.spec.intended_use,
-            folds=self.fold_count,
+            members=self.member_count,
+            system=self.spec.system,
+            unit=self.system.unit,
         )
 
 
@@ -156,7 +164,7 @@ def user_bundle_folder() -> Path:
 
 
 def verify_bundle(path: str | Path) -> Bundle:
-    """Check everything about a bundle: metadata, files, hashes, and the tensors of every fold.
+    """Check everything about a bundle: metadata, files, hashes, and the tensors of every member.
 
     Returns
     -------
@@ -170,7 +178,7 @@ def verify_bundle(path: str | Path) -> Bundle:
     """
     bundle = _open(Path(path))
     listed = {*bundle.spec.files, str(METADATA)}
-    for required in (*REQUIRED_FILES, *bundle.spec.folds):
+    for required in (*REQUIRED_FILES, *bundle.spec.members):
         if str(required) not in listed:
             raise BundleError(
                 f"The metadata of {bundle.path} does not list {required}; get the bundle again."
@@ -185,8 +193,8 @@ def verify_bundle(path: str | Path) -> Bundle:
             f"{bundle.path / INFERENCE} is not the one that this software writes, and such a file can run "
             "any code; do not use this bundle."
         )
-    for fold in bundle.fold_paths:
-        _check_tensors(bundle, fold)
+    for weights in bundle.member_paths:
+        _check_tensors(bundle, weights)
     return bundle
 
 
@@ -264,12 +272,12 @@ def _open(path: Path) -> Bundle:
         raise BundleError(f"{file} does not describe a bundle: {where or 'it'}: {first['msg']}.") from None
     except OSError as error:
         raise BundleError(f"{file} cannot be read ({error.strerror}).") from None
-    for name in (*metadata.liver_lesion.files, *metadata.liver_lesion.folds):
+    for name in (*metadata.liver_lesion.files, *metadata.liver_lesion.members):
         if not is_safe(name):
             raise BundleError(
                 f"{file} names {name!r}, which lies outside the bundle; do not use this bundle."
             )
-    missing = [fold for fold in metadata.liver_lesion.folds if not (path / fold).is_file()]
+    missing = [name for name in metadata.liver_lesion.members if not (path / name).is_file()]
     if missing:
         raise BundleError(f"{path / missing[0]} is missing from the bundle; get the bundle again.")
     return Bundle(path, metadata, hashlib.sha256(content).hexdigest())
@@ -281,22 +289,19 @@ def is_safe(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and not set(name) & set("\\:\0")
 
 
-def _check_tensors(bundle: Bundle, fold: Path) -> None:
+def _check_tensors(bundle: Bundle, weights: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
-    from LiverLesionAI.networks.build import build_network
-
-    spec = bundle.spec
-    network = build_network(spec.sequences, spec.tasks, spec.network, device="meta")
+    network = bundle.system.network(bundle.spec, device="meta")
     expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     try:
-        with safe_open(fold, framework="np") as file:
+        with safe_open(weights, framework="np") as file:
             found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise BundleError(f"{fold} is no file of weights ({error}); get the bundle again.") from None
+        raise BundleError(f"{weights} is no file of weights ({error}); get the bundle again.") from None
     if found != expected:
         differing = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
         raise BundleError(
-            f"{fold} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
+            f"{weights} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
             "get the bundle again."
         )

@@ -95,7 +95,7 @@ def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
     kept = (metric for metric in bundle.spec.metrics if metric.cohort not in cohorts)
     spec = bundle.spec.model_copy(update={"metrics": (*kept, *metrics)})
     metadata = bundle.metadata.model_copy(update={"liver_lesion": spec})
-    weights = {fold: bundle.path / fold for fold in spec.folds}
+    weights = {member: bundle.path / member for member in spec.members}
     config = bundle.path / TRAINING_CONFIG
     texts = {TRAINING_CONFIG: config.read_text(encoding="utf-8")} if config.exists() else {}
     return write_bundle(metadata, weights, bundle.path, texts)

@@ -1,5 +1,7 @@
 """The command line: ``liverlesionai`` or ``python -m LiverLesionAI``.
 
+The parameters of a function are the options of its command, so that some have more than six.
+
 Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 interrupted.
 """
 
@@ -15,10 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import click
 import typer
 
 from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
+from LiverLesionAI.explanation.settings import METHODS, Settings
+from LiverLesionAI.options import DEFAULT_MODEL, Options
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
@@ -115,7 +120,10 @@ def classify(
     study: StudyPath,
     out: OutDir,
     mask: Annotated[Path | None, typer.Option(help="Lesion mask to use instead of the study's own.")] = None,
-    model: Model = "wang2021-phantom",
+    model: Model = DEFAULT_MODEL,
+    clinical: Annotated[
+        Path | None, typer.Option(help="Clinical data to use instead of the study's clinical.json.")
+    ] = None,
     no_register: Annotated[
         bool, typer.Option("--no-register", help="Trust the scanner's positions; do not register.")
     ] = False,
@@ -129,11 +137,12 @@ def classify(
         typer.Option(metavar="CLASS", help="Explain this class instead of each lesion's predicted one."),
     ] = None,
     saliency_method: Annotated[
-        Literal[
-            "integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothed-gradients"
-        ],
-        typer.Option(help="How maps are made; the later in the list, the slower (docs/explanation.md)."),
-    ] = "integrated-grad-cam",
+        str | None,
+        typer.Option(
+            click_type=click.Choice(METHODS),
+            help="How maps are made; the later in the list, the slower (docs/explanation.md).",
+        ),
+    ] = None,
     parametric_maps: Annotated[
         bool, typer.Option("--parametric-maps", help="Write the maps of a DICOM study as DICOM, too.")
     ] = False,
@@ -141,25 +150,23 @@ def classify(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Classify every outlined lesion of a study and write the results."""
-    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.pipeline import classify_path
 
     if no_saliency and (parametric_maps or explain_class):
         raise typer.BadParameter("--no-saliency leaves nothing for --parametric-maps or --explain-class.")
+    options = Options(
+        model=model,
+        mask=mask,
+        clinical=clinical,
+        register=not no_register,
+        device=device,
+        precision=precision,
+        explain=not no_saliency,
+        explanation=Settings(method=saliency_method, target=explain_class),
+        parametric_maps=parametric_maps,
+    )
     with shown_progress(progress) as show:
-        result, files = classify_path(
-            study,
-            out,
-            mask=mask,
-            model=model,
-            register=not no_register,
-            device=device,
-            precision=precision,
-            saliency=not no_saliency,
-            settings=Settings(method=saliency_method, target=explain_class),
-            parametric_maps=parametric_maps,
-            progress=show,
-        )
+        result, files = classify_path(study, out, options, progress=show)
     if as_json:
         print(result.to_json(), end="")
     else:
@@ -310,7 +317,7 @@ def list_models(as_json: Json = False) -> None:
         return
     for bundle in bundles:
         model = bundle.summary
-        print(f"{model.name}  {model.version}  {model.folds} folds  intended use: {model.intended_use}")
+        print(f"{model.name}  {model.version}  {model.members} members  intended use: {model.intended_use}")
 
 
 def _model_row(bundle: Bundle) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import PHANTOM_NOTICE
+from LiverLesionAI.writers.tables import task_classes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from LiverLesionAI.registration import RegisteredStudy
-    from LiverLesionAI.results import LesionResult, StudyResult
+    from LiverLesionAI.results import StudyResult, TaskResult
 
 TABLE_WIDTH = 118
 
@@ -84,12 +85,12 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     truth
         Lesion to the class it really has, where that is known (phantoms).
     """
-    for task in dict.fromkeys(name for lesion in result.lesions for name in lesion.tasks):
-        _print_table(_task_table(result, task, truth))
+    for task, classes in task_classes(result).items():
+        _print_table(_task_table(result, task, classes, truth))
     model = result.models[0]
     notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
-    folds = "one fold" if model.folds == 1 else f"mean of {model.folds} folds"
-    print(f"Model {model.name} {model.version}, {folds}{notice}.")
+    joined = "one network" if model.members == 1 else f"mean of {model.members} networks"
+    print(f"Model {model.name} {model.version}, {joined}{notice}.")
     if files:
         print("Written:")
         for file in files:
@@ -97,7 +98,7 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     for message in result.warnings:
         warn(message)
     for lesion in result.lesions:
-        for message in lesion.warnings if lesion.tasks else ():
+        for message in lesion.warnings if lesion.tasks or result.study_tasks else ():
             warn(f"{lesion.name}: {message}")
 
 
@@ -122,31 +123,33 @@ def show_registration(registered: RegisteredStudy, files: Sequence[Path]) -> Non
         warn(message)
 
 
-def _task_table(result: StudyResult, task: str, truth: dict[int, str] | None) -> Table:
+def _task_table(
+    result: StudyResult, task: str, classes: Sequence[str], truth: dict[int, str] | None
+) -> Table:
     from rich import box
     from rich.table import Table
 
-    classes = next(
-        tuple(lesion.tasks[task].probabilities) for lesion in result.lesions if task in lesion.tasks
-    )
     table = Table(title=f"Study {result.study.id}: {task}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("lesion", overflow="fold")
+    table.add_column("study" if result.study_tasks else "lesion", overflow="fold")
     table.add_column("mm", justify="right")
     if truth is not None:
         table.add_column("truth", overflow="fold")
     table.add_column("predicted", style="bold", overflow="fold")
     for name in classes:
         table.add_column(name, justify="right", overflow="fold")
+    if task in result.study_tasks:
+        unknown = [""] if truth is not None else []
+        table.add_row(result.study.id, "", *unknown, *_answer(result.study_tasks[task]))
+        return table
     for lesion in result.lesions:
         known = [truth.get(lesion.id, "")] if truth is not None else []
-        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion, task))
+        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion.tasks.get(task)))
     return table
 
 
-def _answer(lesion: LesionResult, task: str) -> list[str]:
-    if task not in lesion.tasks:
+def _answer(answer: TaskResult | None) -> list[str]:
+    if answer is None:
         return ["not classified"]
-    answer = lesion.tasks[task]
     return [answer.predicted, *(f"{p:.2f}" for p in answer.probabilities.values())]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from LiverLesionAI.files import files_below
-from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_into
+from LiverLesionAI.options import DEFAULT_MODEL
+from LiverLesionAI.pipeline import classify_into
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import StudyResult
 

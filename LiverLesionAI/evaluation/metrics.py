@@ -8,45 +8,57 @@ import numpy as np
 
 from LiverLesionAI.bundles.metadata import Metric
 from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
-from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.taxonomy import Taxonomy
 
 
 def validation_metrics(
-    labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray], cohort: str
+    tasks: Mapping[str, Taxonomy],
+    labels: Mapping[str, np.ndarray],
+    probabilities: Mapping[str, np.ndarray],
+    cohort: str,
 ) -> tuple[Metric, ...]:
-    """Accuracy of both tasks, sensitivity for each type, and the area under the ROC curve of malignancy.
+    """Accuracy of every task, sensitivity for each class, area under the ROC curve of malignancy.
 
     Parameters
     ----------
+    tasks
+        Task to its classes. Sensitivities are those of tasks of more than two classes, areas those of binary
+        ones.
     labels
         Task to class indices ``[N]``.
     probabilities
         Task to probabilities ``[N, classes]``.
     cohort
-        What the lesions are.
+        What the cases are.
     """
-    return tuple(_metrics(labels, probabilities, cohort))
+    return tuple(_metrics(tasks, labels, probabilities, cohort))
 
 
 def _metrics(
-    labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray], cohort: str
+    tasks: Mapping[str, Taxonomy],
+    labels: Mapping[str, np.ndarray],
+    probabilities: Mapping[str, np.ndarray],
+    cohort: str,
 ) -> Iterator[Metric]:
-    correct = {task: probabilities[task].argmax(axis=1) == labels[task] for task in labels}
+    correct = {task: probabilities[task].argmax(axis=1) == labels[task] for task in tasks}
     for task, hits in correct.items():
         yield _proportion(f"{task}_accuracy", hits, cohort)
-    for index, name in enumerate(TAXONOMIES["W7"].names):
-        yield _proportion(f"sensitivity_{name}", correct["type"][labels["type"] == index], cohort)
-    malignant = labels["malignancy"] == 1
-    score = probabilities["malignancy"][:, 1]
-    value, lower, upper = delong_auc(score[malignant], score[~malignant])
-    yield Metric(
-        name="malignancy_auc",
-        value=value,
-        lower=lower,
-        upper=upper,
-        n=len(score),
-        method="DeLong",
-        cohort=cohort,
+    for task, taxonomy in tasks.items():
+        if len(taxonomy) > 2:
+            for index, name in enumerate(taxonomy.names):
+                hits = correct[task][labels[task] == index]
+                if len(hits):
+                    yield _proportion(f"sensitivity_{name}", hits, cohort)
+    for task, taxonomy in tasks.items():
+        positive = labels[task] == 1
+        if len(taxonomy) == 2 and min(positive.sum(), (~positive).sum()) > 1:
+            yield _area(f"{task}_auc", probabilities[task][:, 1], positive, cohort)
+
+
+def _area(name: str, score: np.ndarray, positive: np.ndarray, cohort: str) -> Metric:
+    value, lower, upper = delong_auc(score[positive], score[~positive])
+    return Metric(
+        name=name, value=value, lower=lower, upper=upper, n=len(score), method="DeLong", cohort=cohort
     )
 
 

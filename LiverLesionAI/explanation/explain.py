@@ -1,34 +1,24 @@
-"""Explaining lesions, fold by fold."""
+"""Explaining lesions, member by member."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from LiverLesionAI.explanation.branches import STAGES, on_voxels
-from LiverLesionAI.explanation.gradcam import INTEGRATION_STEPS as CAM_STEPS
-from LiverLesionAI.explanation.gradcam import activation_maps, spread
-from LiverLesionAI.explanation.gradients import (
-    INTEGRATION_STEPS,
-    NOISY_COPIES,
-    integrated_gradients,
-    smoothed_gradients,
-)
 from LiverLesionAI.explanation.lesion import LesionExplanation
-from LiverLesionAI.explanation.parts import lesion_parts, part_maps
-from LiverLesionAI.explanation.settings import CELL_METHODS, Method, Settings, explained_task
-from LiverLesionAI.explanation.weights import FoldGame, play, sequence_weights
+from LiverLesionAI.explanation.method import Method, Question
+from LiverLesionAI.explanation.methods import TABLE
+from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
+from LiverLesionAI.explanation.weights import MemberGame, member_game, sequence_weights
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from LiverLesionAI.inference import Classifier, LesionPrediction
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
-
+    from LiverLesionAI.inference import Classifier, UnitPrediction
 
 BRIGHTEST_PERCENTILE = 99.9
 """This percentile of a sequence's map becomes 1: single voxels do not set the scale."""
@@ -36,17 +26,17 @@ BRIGHTEST_PERCENTILE = 99.9
 
 @dataclass
 class _Gathered:
-    """What the folds said so far about one lesion."""
+    """What the members said so far about one lesion."""
 
-    parts: NDArray[np.int64] | None = None
+    prepared: Any
     maps: list[NDArray[np.float64]] = field(default_factory=list)
-    games: list[FoldGame] = field(default_factory=list)
+    games: list[MemberGame] = field(default_factory=list)
 
 
 def explain(
     classifier: Classifier,
     inputs: Sequence[LesionInput],
-    predictions: Sequence[LesionPrediction],
+    predictions: Sequence[UnitPrediction],
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> tuple[LesionExplanation, ...]:
@@ -59,7 +49,7 @@ def explain(
     inputs, predictions
         The lesions and what was predicted for them, in the same order.
     settings
-        What to explain; by default the predicted classes, by integrated Grad-CAM.
+        What to explain; by default the predicted classes, by the model's first method.
     progress
         Told the fraction of the work that is done.
 
@@ -71,96 +61,80 @@ def explain(
     Raises
     ------
     ConfigError
-        If the settings name a method, stage, task or class that there is not.
+        If the model offers no explanations, or the settings name a method, stage, task or class that there
+        is not.
     BundleError
         If weights are missing or damaged.
 
     Examples
     --------
     >>> classifier = Classifier(bundle, keep_loaded=True)  # doctest: +SKIP
-    >>> lesions = explain(classifier, inputs, classifier.predict(inputs))  # doctest: +SKIP
+    >>> lesions = explain(classifier, inputs, classifier.predict(units))  # doctest: +SKIP
     >>> lesions[0].strongest, lesions[0].weights["type"].shapley.sum()  # doctest: +SKIP
     ('LAP', 9.82)
     """
-    settings = settings or Settings()
-    taxonomies = classifier.bundle.taxonomies
-    task = explained_task(settings, taxonomies)
+    bundle = classifier.bundle
+    settings = resolved(settings or Settings(), bundle)
+    method = TABLE[settings.method or ""]
+    task = explained_task(settings, bundle.taxonomies, bundle.spec.primary_task)
     targets = [_targets(settings, task, each) for each in predictions]
-    indices = [{name: taxonomies[name].index(target) for name, target in each.items()} for each in targets]
-    gathered = [_Gathered(_parts(each, settings)) for each in inputs]
-    folds = classifier.bundle.fold_count
-    ticks = _Ticks(
-        progress, folds * len(inputs), _steps(settings.method, len(classifier.bundle.spec.sequences))
-    )
-    for fold in range(folds if inputs else 0):
-        network = classifier.network(fold)
+    indices = [
+        {name: bundle.taxonomies[name].index(target) for name, target in each.items()} for each in targets
+    ]
+    gathered = [_Gathered(method.prepare(lesion)) for lesion in inputs]
+    ticks = _Ticks(progress, bundle.member_count * len(inputs), method.ticks(len(bundle.spec.sequences)))
+    for member in range(bundle.member_count if inputs else 0):
+        network = classifier.network(member)
         for lesion, index, found in zip(inputs, indices, gathered, strict=True):
-            maps, game = _one_fold(
-                network, lesion, task, index[task], settings, classifier, ticks, found.parts
+            question = Question(
+                network=network,  # type: ignore[arg-type]
+                patches=_on_device(lesion, classifier),
+                present=lesion.present,
+                task=task,
+                index=index[task],
+                autocast=classifier.autocast(),
+                stage=settings.stage or "",
+                seed=settings.seed,
+                prepared=found.prepared,
+                tick=ticks.step_done,
             )
+            maps, features = method.maps(question)
             found.maps.append(maps)
-            found.games.append(game)
+            found.games.append(member_game(question.network, features, lesion.present))
             ticks.lesion_done()
+    step = bundle.system.stages.get(settings.stage or "")
     return tuple(
-        _explanation(lesion, found, task, target, index, settings)
+        LesionExplanation(
+            lesion,
+            task,
+            target[task],
+            settings.method or "",
+            unit_maps(_on_patch(method, found, lesion, step)),
+            _weights(lesion, found, target, index),
+        )
         for lesion, found, target, index in zip(inputs, gathered, targets, indices, strict=True)
     )
 
 
-def _one_fold(
-    network: MultitaskResNet3D,
-    lesion: LesionInput,
-    task: str,
-    index: int,
-    settings: Settings,
-    classifier: Classifier,
-    ticks: _Ticks,
-    parts: NDArray[np.int64] | None,
-) -> tuple[NDArray[np.float64], FoldGame]:
+def _on_device(lesion: LesionInput, classifier: Classifier) -> Any:
     import torch
 
-    patches = torch.from_numpy(lesion.patches).to(classifier.execution.device)
-    arguments = network, patches, lesion.present, task, index
-    if settings.method in CELL_METHODS:
-        steps = 0 if settings.method == "grad-cam" else CAM_STEPS
-        maps, features = activation_maps(
-            *arguments, stage=settings.stage, autocast=classifier.autocast(), steps=steps
-        )
-        return maps, play(network, features, lesion.present)
-    with torch.no_grad(), classifier.autocast():
-        (features,) = network.features(patches[None], torch.tensor([lesion.present], device=patches.device))
-    if parts is not None:
-        maps = part_maps(*arguments, features, parts, ticks.step_done, autocast=classifier.autocast())
-    elif settings.method == "integrated-gradients":
-        maps = integrated_gradients(*arguments, ticks.step_done)
-    else:
-        maps = smoothed_gradients(*arguments, ticks.step_done, settings.seed)
-    return maps, play(network, features, lesion.present)
+    return torch.from_numpy(lesion.patches).to(classifier.execution.device)
 
 
-def _parts(lesion: LesionInput, settings: Settings) -> NDArray[np.int64] | None:
-    if settings.method != "lesion-parts":
-        return None
-    return lesion_parts(lesion.patches, lesion.grid.spacing_mm)
+def _on_patch(
+    method: Method, found: _Gathered, lesion: LesionInput, voxels_per_cell: int | None
+) -> NDArray[np.float64]:
+    return method.on_patch(np.mean(found.maps, axis=0), lesion.grid.size, voxels_per_cell)
 
 
-def _explanation(
-    lesion: LesionInput,
-    found: _Gathered,
-    task: str,
-    target: Mapping[str, str],
-    index: Mapping[str, int],
-    settings: Settings,
-) -> LesionExplanation:
+def _weights(
+    lesion: LesionInput, found: _Gathered, target: Mapping[str, str], index: Mapping[str, int]
+) -> dict[str, Any]:
     sequences = tuple(name for name, there in zip(lesion.sequences, lesion.present, strict=True) if there)
-    weights = {
+    return {
         name: sequence_weights(found.games, name, target[name], index[name], sequences) for name in target
     }
-    signed = np.mean(found.maps, axis=0)
-    if settings.method in CELL_METHODS:
-        smooth = signed if settings.method == "grad-cam" else spread(signed)
-        signed = on_voxels(smooth, lesion.grid.size, STAGES[settings.stage])
-    return LesionExplanation(lesion, task, target[task], settings.method, unit_maps(signed), weights)
 
 
 def unit_maps(signed: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -201,17 +175,7 @@ class _Ticks:
         self._progress("explain", self._done / self._lesions)
 
 
-def _steps(method: Method, sequences: int) -> int:
-    """Steps of a fold that tell their progress."""
-    steps = {
-        "lesion-parts": sequences,
-        "integrated-gradients": INTEGRATION_STEPS,
-        "smoothed-gradients": NOISY_COPIES,
-    }
-    return steps.get(method, 0)
-
-
-def _targets(settings: Settings, task: str, prediction: LesionPrediction) -> dict[str, str]:
+def _targets(settings: Settings, task: str, prediction: UnitPrediction) -> dict[str, str]:
     """Task to the class that is explained."""
     predicted = {name: answer.predicted for name, answer in prediction.tasks.items()}
     return predicted if settings.target is None else {**predicted, task: settings.target}

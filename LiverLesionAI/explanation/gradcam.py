@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from LiverLesionAI.explanation.branches import cells, features_of
+from LiverLesionAI.explanation.cells import on_voxels
+from LiverLesionAI.explanation.method import Method, Question, without_lesion
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
-
-INTEGRATION_STEPS = 3
 SMOOTHING_CELLS = 1.0
 """Standard deviation, in cells, of the Gaussian that spreads a map over neighbouring cells.
 
@@ -25,18 +23,9 @@ Pooling and strides of the layers above a stage pass some cells on and not their
 cell the map shows them rather than the lesion; the sum of the map is kept."""
 
 
-def activation_maps(
-    network: MultitaskResNet3D,
-    patches: Tensor,
-    present: Sequence[bool],
-    task: str,
-    index: int,
-    *,
-    stage: str,
-    autocast: torch.autocast,
-    steps: int = INTEGRATION_STEPS,
-) -> tuple[NDArray[np.float64], Tensor]:
-    """Map what in each sequence speaks for a class, and against it, in one fold (integrated Grad-CAM).
+@dataclass(frozen=True)
+class GradCam(Method):
+    """Map what in each sequence speaks for a class, and against it (integrated Grad-CAM).
 
     Grad-CAM multiplies a stage's activations by their gradients. Here the activations are taken *relative to
     those of liver without a lesion* (:func:`without_lesion`), cell by cell, and the gradients are averaged
@@ -45,97 +34,74 @@ def activation_maps(
     mid-points. Selvaraju et al. 2017 (Grad-CAM); Draelos and Carin 2020 (gradients cell by cell); Sattarzadeh
     et al. 2021 (integrated Grad-CAM).
 
-    Parameters
+    Attributes
     ----------
-    network
-        One fold.
-    patches
-        ``[S, 2, D, H, W]`` of one lesion, on the network's device.
-    present
-        Which of the `S` sequences are at hand.
-    task, index
-        The task and the position of the class.
-    stage
-        One of :data:`~LiverLesionAI.explanation.branches.STAGES`.
-    autocast
-        Precision of the branches.
     steps
         Points on the way; 0 for Grad-CAM as first published: activations as they are, each channel weighted
         by the mean of its gradient.
-
-    Returns
-    -------
-    maps : numpy.ndarray
-        ``[S, d, h, w]`` on the cells of the stage, signed, in units of log-odds; zero for absent sequences.
-    features : Tensor
-        ``[S, F]``, as :meth:`~LiverLesionAI.networks.resnet3d.MultitaskResNet3D.features` gives them.
     """
-    import torch
 
-    used = [i for i, there in enumerate(present) if there]
-    branches = [network.branches[network.sequences[i]] for i in used]
-    with autocast, torch.no_grad():
-        found = [cells(branch, patches[[i]], stage) for i, branch in zip(used, branches, strict=True)]
-        columns = list(network.mean_features)
-        for i, branch, each in zip(used, branches, found, strict=True):
-            columns[i] = features_of(branch, each, stage)[0]
-        start = found
-        if steps:
-            empty = without_lesion(patches)
-            start = [cells(branch, empty[[i]], stage) for i, branch in zip(used, branches, strict=True)]
+    steps: int = 3
 
-    def gradients(points: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """At every point on the way at once, ``[point, C, d, h, w]`` of each branch; their mean."""
+    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+        """Make one member's maps on the cells of the stage."""
+        import torch
+
+        network, patches, stage = question.network, question.patches, question.stage
+        used = [i for i, there in enumerate(question.present) if there]
+        with question.autocast, torch.no_grad():
+            found = [network.cells(i, patches[[i]], stage) for i in used]
+            columns = list(network.mean_features)
+            for i, each in zip(used, found, strict=True):
+                columns[i] = network.features_of_cells(i, each, stage)[0]
+            start = found
+            if self.steps:
+                empty = without_lesion(patches)
+                start = [network.cells(i, empty[[i]], stage) for i in used]
+        if self.steps:
+            slopes = self._slopes(question, used, columns, _points_between(start, found, self.steps))
+            change = [b - a for a, b in zip(start, found, strict=True)]
+        else:
+            plain = self._slopes(question, used, columns, found)
+            slopes = tuple(each.mean(dim=(2, 3, 4), keepdim=True) for each in plain)
+            change = found
+        maps = np.zeros((len(question.present), *found[0].shape[2:]))
+        for i, each, slope in zip(used, change, slopes, strict=True):
+            maps[i] = (each.cpu().double() * slope.cpu().double()).sum(dim=(0, 1)).numpy()
+        return maps, torch.stack(columns)
+
+    def on_patch(
+        self, maps: NDArray[np.float64], size: int, voxels_per_cell: int | None
+    ) -> NDArray[np.float64]:
+        """Spread the maps over neighbouring cells, unless plain, and interpolate them to voxels."""
+        assert voxels_per_cell is not None
+        return on_voxels(spread(maps) if self.steps else maps, size, voxels_per_cell)
+
+    def _slopes(
+        self, question: Question, used: Sequence[int], columns: Sequence[Tensor], points: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Mean gradient over the points on the way, ``[point, C, d, h, w]`` of each branch, all at once."""
+        import torch
+
         points = [point.detach().requires_grad_() for point in points]
         with torch.enable_grad():
             reached = [column.expand(len(points[0]), -1) for column in columns]
-            with autocast:
-                for i, branch, point in zip(used, branches, points, strict=True):
-                    reached[i] = features_of(branch, point, stage)
-            score = class_log_odds(network, torch.stack(reached, dim=1), task, index)
+            with question.autocast:
+                for i, point in zip(used, points, strict=True):
+                    reached[i] = question.network.features_of_cells(i, point, question.stage)
+            score = question.log_odds(torch.stack(reached, dim=1))
             found = torch.autograd.grad(score.sum(), points)
         return tuple(each.mean(dim=0, keepdim=True) for each in found)
 
-    if steps:
-        places = [(step + 0.5) / steps for step in range(steps)]
-        slopes = gradients(
-            [
-                torch.cat([torch.lerp(a, b, place) for place in places])
-                for a, b in zip(start, found, strict=True)
-            ]
-        )
-        change = [b - a for a, b in zip(start, found, strict=True)]
-    else:
-        slopes = tuple(each.mean(dim=(2, 3, 4), keepdim=True) for each in gradients(found))
-        change = found
-    maps = np.zeros((len(present), *found[0].shape[2:]))
-    for i, each, slope in zip(used, change, slopes, strict=True):
-        maps[i] = (each.cpu().double() * slope.cpu().double()).sum(dim=(0, 1)).numpy()
-    return maps, torch.stack(columns)
+
+def _points_between(start: Sequence[Tensor], end: Sequence[Tensor], steps: int) -> list[Tensor]:
+    """Mid-points of the parts of a way, of each branch ``[steps, C, d, h, w]``."""
+    import torch
+
+    places = [(step + 0.5) / steps for step in range(steps)]
+    return [torch.cat([torch.lerp(a, b, place) for place in places]) for a, b in zip(start, end, strict=True)]
 
 
 def spread(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spread maps ``[S, d, h, w]`` over neighbouring cells (:data:`SMOOTHING_CELLS`)."""
     return gaussian_filter(maps, (0, *[SMOOTHING_CELLS] * 3), mode="reflect")
-
-
-def class_log_odds(network: MultitaskResNet3D, features: Tensor, task: str, index: int) -> Tensor:
-    """Log-odds of a class, ``[B]``, of features ``[B, S, F]``.
-
-    They are what the maps explain: unlike the logit alone they say *this class rather than the others*, and
-    unlike the probability they do not saturate.
-    """
-    logits = network.logits(features)[task]
-    others = [other for other in range(logits.shape[1]) if other != index]
-    return logits[:, index] - logits[:, others].logsumexp(dim=1)
-
-
-def without_lesion(patches: Tensor) -> Tensor:
-    """Patches ``[S, 2, D, H, W]`` filled with the median intensity outside of the lesion.
-
-    The median stands for the parenchyma; annotations are left as they are.
-    """
-    filled = patches.clone()
-    for patch in filled:
-        patch[0] = patch[0][patch[1] <= patch[1].amin()].median()
-    return filled

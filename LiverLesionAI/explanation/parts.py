@@ -6,7 +6,7 @@ the border of both. Here the parts are players of a game: what each adds is meas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
-from LiverLesionAI.explanation.gradcam import class_log_odds, without_lesion
+from LiverLesionAI.explanation.method import Method, Question, without_lesion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
     from torch import Tensor
 
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+    from LiverLesionAI.inputs.patches import LesionInput
 
 LEVELS = 3
 """Dark, middling and bright parts of a lesion."""
@@ -75,61 +72,49 @@ def _levels(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return sitk.GetArrayFromImage(otsu.Execute(sitk.GetImageFromArray(values[None])))[0].astype(np.int64)
 
 
-def part_maps(
-    network: MultitaskResNet3D,
-    patches: Tensor,
-    present: Sequence[bool],
-    task: str,
-    index: int,
-    features: Tensor,
-    parts: NDArray[np.int64],
-    tick: Callable[[], None],
-    *,
-    autocast: torch.autocast,
-) -> NDArray[np.float64]:
-    """Map what the network draws from each part of a lesion, in one fold.
+@dataclass(frozen=True)
+class LesionParts(Method):
+    """Map what the network draws from each part of a lesion.
 
     In each sequence the parts are the players of a game; the other sequences and all around stay as they are.
     A part that is away has the intensity of liver
-    (:func:`~LiverLesionAI.explanation.gradcam.without_lesion`), and a coalition is worth the log-odds of the
-    class. The branch runs for each of the 16 coalitions.
-
-    Parameters
-    ----------
-    network, patches, present, task, index, autocast
-        As for :func:`LiverLesionAI.explanation.gradcam.activation_maps`.
-    features
-        ``[S, F]`` of the lesion.
-    parts
-        See :func:`lesion_parts`.
-    tick
-        Called after each sequence.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[S, D, H, W]``: a part's exact Shapley value, spread evenly over its voxels; signed, in units of
-        log-odds. A sequence sums to what lesion and margin change in it. Regions as players: Kapishnikov et
-        al. 2019 (XRAI); Shapley 1953.
+    (:func:`~LiverLesionAI.explanation.method.without_lesion`), and a coalition is worth the log-odds of the
+    class. The branch runs for each of the 16 coalitions. A map is a part's exact Shapley value, spread evenly
+    over its voxels; a sequence sums to what lesion and margin change in it. Regions as players: Kapishnikov
+    et al. 2019 (XRAI); Shapley 1953.
     """
-    import torch
 
-    there = coalitions(LEVELS + 1)
-    empty = without_lesion(patches)
-    maps = np.zeros(parts.shape)
-    with torch.no_grad():
-        for i in np.flatnonzero(present).tolist():
-            shown = np.concatenate([np.ones((len(there), 1), bool), there], axis=1)[:, parts[i]]
-            chosen = torch.from_numpy(shown).to(patches.device)
-            copies = patches[i].expand(len(there), -1, -1, -1, -1).clone()
-            copies[:, 0] = torch.where(chosen, copies[:, 0], empty[i, 0])
-            rows = features.expand(len(there), -1, -1).clone()
-            with autocast:
-                branch = network.branches[network.sequences[i]]
-                rows[:, i] = torch.cat([branch(each).float() for each in copies.split(_BATCH)])
-            worth = class_log_odds(network, rows, task, index).cpu().double().numpy()
-            sizes = np.bincount(parts[i].ravel(), minlength=LEVELS + 2)
-            density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)
-            maps[i] = density[parts[i]]
-            tick()
-    return maps
+    def prepare(self, lesion: LesionInput) -> NDArray[np.int64]:
+        """Divide the lesion into its parts."""
+        return lesion_parts(lesion.patches, lesion.grid.spacing_mm)
+
+    def ticks(self, sequences: int) -> int:
+        """One for each sequence."""
+        return sequences
+
+    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+        """Make one member's maps, voxel by voxel."""
+        import torch
+
+        features, patches = question.features(), question.patches
+        parts: NDArray[np.int64] = question.prepared
+        there = coalitions(LEVELS + 1)
+        empty = without_lesion(patches)
+        maps = np.zeros(parts.shape)
+        with torch.no_grad():
+            for i in np.flatnonzero(question.present).tolist():
+                shown = np.concatenate([np.ones((len(there), 1), bool), there], axis=1)[:, parts[i]]
+                chosen = torch.from_numpy(shown).to(patches.device)
+                copies = patches[i].expand(len(there), -1, -1, -1, -1).clone()
+                copies[:, 0] = torch.where(chosen, copies[:, 0], empty[i, 0])
+                rows = features.expand(len(there), -1, -1).clone()
+                with question.autocast:
+                    rows[:, i] = torch.cat(
+                        [question.network.branch_features(i, each) for each in copies.split(_BATCH)]
+                    )
+                worth = question.log_odds(rows).cpu().double().numpy()
+                sizes = np.bincount(parts[i].ravel(), minlength=LEVELS + 2)
+                density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)
+                maps[i] = density[parts[i]]
+                question.tick()
+        return maps, features

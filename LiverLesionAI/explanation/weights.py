@@ -1,8 +1,8 @@
 """How much each sequence counted: an exact game in which the network's branches are the players.
 
-The worth of a coalition of sequences is the log-odds of a class's fold-averaged probability with the branches
-outside of it replaced by their means over the training lesions. The branches run once; only the heads run for
-every coalition.
+The worth of a coalition of sequences is the log-odds of a class's member-averaged probability with the
+branches outside of it replaced by their means over the training lesions. The branches run once; only the
+heads run for every coalition.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from LiverLesionAI.explanation.coalitions import coalitions, shapley_interaction
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+    from LiverLesionAI.systems.base import BranchNetwork
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class SequenceWeights:
 
 
 @dataclass(frozen=True)
-class FoldGame:
-    """What one fold's heads say to every coalition of one lesion's sequences, for every class.
+class MemberGame:
+    """What one member's heads say to every coalition of one lesion's sequences, for every class.
 
     Attributes
     ----------
@@ -110,13 +110,13 @@ class FoldGame:
     shares: Mapping[str, LinearShares]
 
 
-def play(network: MultitaskResNet3D, features: Tensor, present: Sequence[bool]) -> FoldGame:
-    """Run a fold's heads on every coalition of the sequences at hand.
+def member_game(network: BranchNetwork, features: Tensor, present: Sequence[bool]) -> MemberGame:
+    """Run a member's heads on every coalition of the sequences at hand.
 
     Parameters
     ----------
     network
-        One fold.
+        One member.
     features
         ``[S, F]``, of one lesion.
     present
@@ -129,17 +129,20 @@ def play(network: MultitaskResNet3D, features: Tensor, present: Sequence[bool]) 
     members[:, players] = torch.from_numpy(coalitions(len(players))).to(features.device)
     with torch.no_grad():
         logits = network.logits(torch.where(members[..., None], features, network.mean_features))
-        shares = _linear_shares(network, features - network.mean_features, players)
-    return FoldGame({task: each.cpu().double().numpy() for task, each in logits.items()}, shares)
+        shares = {
+            task: LinearShares(*(block[:, players].cpu().numpy() for block in blocks))
+            for task, blocks in network.linear_shares(features - network.mean_features).items()
+        }
+    return MemberGame({task: each.cpu().double().numpy() for task, each in logits.items()}, shares)
 
 
 def log_odds(logits: Sequence[NDArray[np.float64]], index: int) -> NDArray[np.float64]:
-    """Log-odds of a class's fold-averaged probability.
+    """Log-odds of a class's member-averaged probability.
 
     Parameters
     ----------
     logits
-        ``[…, classes]`` of each fold.
+        ``[…, classes]`` of each member.
     index
         The class.
 
@@ -156,7 +159,7 @@ def log_odds(logits: Sequence[NDArray[np.float64]], index: int) -> NDArray[np.fl
 
 
 def sequence_weights(
-    games: Sequence[FoldGame],
+    games: Sequence[MemberGame],
     task: str,
     target: str,
     index: int,
@@ -168,14 +171,14 @@ def sequence_weights(
     Parameters
     ----------
     games
-        One of each fold.
+        One of each member.
     task, target, index
         The task, the class and its position among the task's classes.
     sequences
         The sequences at hand.
     of
-        ``"log-odds"`` of the fold-averaged probability, or the mean ``"logit"`` of the folds, on which linear
-        heads are an additive game.
+        ``"log-odds"`` of the member-averaged probability, or the mean ``"logit"`` of the members, on which
+        linear heads are an additive game.
     """
     logits = [game.logits[task] for game in games]
     worth = log_odds(logits, index) if of == "log-odds" else np.mean(logits, axis=0)[:, index]
@@ -187,26 +190,3 @@ def sequence_weights(
         )
         shares = LinearShares(own, everything)
     return SequenceWeights(task, target, sequences, worth, shares)
-
-
-def _linear_shares(
-    network: MultitaskResNet3D, change: Tensor, players: Sequence[int]
-) -> dict[str, LinearShares]:
-    """Shares of every class, ``[classes, n]``, for each task whose head is one linear layer."""
-    from torch import nn
-
-    shares = {}
-    count = network.feature_count
-    for task, leading in network.fused.items():
-        head = network.heads[f"{task}_head"]
-        if not isinstance(head, nn.Linear):
-            continue
-        blocks = head.weight.cpu().double().unflatten(1, (-1, count))
-        inputs = change.cpu().double()
-        everything = (blocks[:, len(leading) :] * inputs).sum(-1)
-        own = everything.new_zeros(everything.shape)
-        own[:, list(leading)] = (blocks[:, : len(leading)] * inputs[list(leading)]).sum(-1)
-        shares[task] = LinearShares(
-            own[:, list(players)].cpu().numpy(), everything[:, list(players)].cpu().numpy()
-        )
-    return shares

@@ -1,50 +1,61 @@
-"""Classification of lesions with a bundle: the folds' probabilities, their mean and their spread."""
+"""Classification with a bundle: the members' probabilities, their mean and their standard deviation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.inference.engine import autocast_of, load_fold, run_batches
-from LiverLesionAI.inference.execution import resolve_execution
-from LiverLesionAI.inference.predictions import LesionPrediction, Predictions, TaskPrediction
-from LiverLesionAI.inputs.patches import LesionInput
+from LiverLesionAI.inference.execution import Execution, resolve_execution
+from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
+from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import GroupResult
+from LiverLesionAI.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     import torch
-
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
+    from torch import nn
 
 GPU_BATCH = 32
 CPU_BATCH = 1
-"""On a processor lesions are run one by one: a lesion's numbers then do not depend on which lesions are
-beside it, and batches would gain a fifth at most."""
+"""On a processor inputs are run one by one: a lesion's numbers then do not depend on which lesions are beside
+it, and batches would gain a fifth at most."""
+KEPT_WEIGHTS_BYTES = 2**30
+"""Members that together are no larger on disk stay in memory between calls where that is allowed."""
+
+
+class Runner(Protocol):
+    """Runs a network on inputs in batches, as :func:`LiverLesionAI.inference.engine.run_batches` does."""
+
+    def __call__(
+        self, network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int, /
+    ) -> Mapping[str, np.ndarray]: ...
 
 
 def predict(
     bundle: Bundle,
-    inputs: Sequence[LesionInput],
+    units: Sequence[UnitInputs],
     *,
     device: str = "auto",
     precision: str = "auto",
     progress: Progress = silent,
 ) -> Predictions:
-    """Classify lesions.
+    """Classify units.
 
-    The folds are the outer loop, so that one fold's weights are in memory at a time.
+    The members are the outer loop, so that one member's weights are in memory at a time.
 
     Parameters
     ----------
     bundle
         The model.
-    inputs
-        Lesions, cropped with the bundle's parameters and sequences.
+    units
+        Lesions, slices or studies, cut with the bundle's settings and sequences.
     device, precision
         See :func:`LiverLesionAI.inference.execution.resolve_execution`.
     progress
@@ -53,16 +64,16 @@ def predict(
     Returns
     -------
     Predictions
-        A sequence of :class:`LesionPrediction` with the device and precision that were used.
+        A sequence of :class:`UnitPrediction` with the device and precision that were used.
 
     Raises
     ------
     BundleError
-        If a required sequence is missing, the inputs were cropped for another model, or weights are damaged.
+        If a required sequence is missing, the inputs were cut for another model, or weights are damaged.
     ConfigError
         If device or precision is not possible.
     """
-    return Classifier(bundle, device=device, precision=precision).predict(inputs, progress=progress)
+    return Classifier(bundle, device=device, precision=precision).predict(units, progress=progress)
 
 
 class Classifier:
@@ -75,64 +86,84 @@ class Classifier:
     device, precision
         See :func:`LiverLesionAI.inference.execution.resolve_execution`.
     keep_loaded
-        Keep every fold's weights in memory between calls, for many calls with a small model.
+        Keep every member's weights in memory between calls, for many calls; a model of more than
+        :data:`KEPT_WEIGHTS_BYTES` is read anew, member by member, all the same.
+    run
+        What runs a network on a batch.
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str = "auto", precision: str = "auto", keep_loaded: bool = False
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        keep_loaded: bool = False,
+        run: Runner = run_batches,
     ) -> None:
         self.bundle = bundle
         self.execution = resolve_execution(device, precision)
-        self._keep_loaded = keep_loaded
-        self._loaded: dict[int, MultitaskResNet3D] = {}
-        self._shell: MultitaskResNet3D | None = None
+        size = sum(path.stat().st_size for path in bundle.member_paths) if keep_loaded else 0
+        self._keep_loaded = keep_loaded and size <= KEPT_WEIGHTS_BYTES
+        self._run_batches = run
+        self._loaded: dict[int, nn.Module] = {}
+        self._shell: nn.Module | None = None
 
-    def predict(self, inputs: Sequence[LesionInput], *, progress: Progress = silent) -> Predictions:
-        """Classify lesions; see :func:`predict`."""
-        for lesion in inputs:
-            _check_input(self.bundle, lesion)
-        folds = len(self.bundle.spec.folds)
+    def predict(self, units: Sequence[UnitInputs], *, progress: Progress = silent) -> Predictions:
+        """Classify units; see :func:`predict`."""
+        inputs = [given for unit in units for given in unit.groups]
+        for given in inputs:
+            _check_input(self.bundle, given)
+        members = self.bundle.member_count
         probabilities: list[Mapping[str, np.ndarray]] = []
-        for fold in range(folds if inputs else 0):
-            network = self.network(fold)
-            probabilities.append(self._run(network, inputs))
-            progress("classify", (fold + 1) / folds)
-        lesions = tuple(self._prediction(i, lesion, probabilities) for i, lesion in enumerate(inputs))
-        return Predictions(lesions, self.execution)
+        for member in range(members if inputs else 0):
+            probabilities.append(self._run(self.network(member), inputs))
+            progress("classify", (member + 1) / members)
+        found: list[UnitPrediction] = []
+        first = 0
+        for unit in units:
+            own = slice(first, first + len(unit.groups))
+            tasks = {
+                task: self._task(task, taxonomy, unit, np.stack([each[task][own] for each in probabilities]))
+                for task, taxonomy in self.bundle.taxonomies.items()
+            }
+            found.append(UnitPrediction(unit.lesion_id, tasks, _warnings(unit)))
+            first = own.stop
+        return Predictions(tuple(found), self.execution)
 
-    def network(self, fold: int) -> MultitaskResNet3D:
-        """Return a fold's network; unless folds are kept, one network takes the weights of each in turn.
+    def network(self, member: int) -> nn.Module:
+        """Return a member's network; unless members are kept, one network takes the weights of each in turn.
 
         Raises
         ------
         BundleError
             If the weights are missing or damaged.
         """
-        if fold in self._loaded:
-            return self._loaded[fold].to(self.execution.device)
+        if member in self._loaded:
+            return self._loaded[member].to(self.execution.device)
         shell = self._shell.to_empty(device="meta") if self._shell else None
-        network = load_fold(self.bundle, fold, self.execution.device, shell)
+        network = load_fold(self.bundle, member, self.execution.device, shell)
         if self._keep_loaded:
-            self._loaded[fold] = network
+            self._loaded[member] = network
         else:
             self._shell = network
         return network
 
     def autocast(self) -> torch.autocast:
-        """The precision in which the branches run, as a context."""
+        """The precision in which features are computed, as a context."""
         return autocast_of(self.execution)
 
-    def _run(self, network: MultitaskResNet3D, inputs: Sequence[LesionInput]) -> Mapping[str, np.ndarray]:
-        """Run one fold; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
+    def _run(self, network: nn.Module, inputs: Sequence[NetworkInput]) -> Mapping[str, np.ndarray]:
+        """Run one member; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
         import torch
 
         if self.execution.device == "cpu":
             network.to("cpu")
-            return run_batches(network, inputs, self.execution, CPU_BATCH)
+            return self._run_batches(network, inputs, self.execution, CPU_BATCH)
         batch_size = min(GPU_BATCH, len(inputs))
         while batch_size:
             try:
-                return run_batches(network, inputs, self.execution, batch_size)
+                return self._run_batches(network, inputs, self.execution, batch_size)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 batch_size //= 2
@@ -144,27 +175,42 @@ class Classifier:
         on_cpu = resolve_execution("cpu", "auto")
         self.execution = replace(on_cpu, warnings=(*self.execution.warnings, *on_cpu.warnings, warning))
 
-    def _prediction(
-        self, index: int, lesion: LesionInput, probabilities: Sequence[Mapping[str, np.ndarray]]
-    ) -> LesionPrediction:
-        tasks = {
-            task: TaskPrediction(taxonomy, np.stack([fold[task][index] for fold in probabilities]))
-            for task, taxonomy in self.bundle.taxonomies.items()
-        }
-        absent = [name for name, there in zip(lesion.sequences, lesion.present, strict=True) if not there]
-        warnings = (f"classified without {', '.join(absent)}",) if absent else ()
-        return LesionPrediction(lesion.lesion_id, tasks, warnings)
+    def _task(
+        self, name: str, taxonomy: Taxonomy, unit: UnitInputs, probabilities: np.ndarray
+    ) -> TaskPrediction:
+        """Join the groups of a unit, ``[members, groups, classes]``, into its answer."""
+        groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if len(unit.groups) > 1 else ()
+        primary = name == self.bundle.spec.primary_task
+        return TaskPrediction(taxonomy, self.bundle.system.joined(probabilities), primary, groups)
 
 
-def _check_input(bundle: Bundle, lesion: LesionInput) -> None:
+def _groups(unit: UnitInputs, taxonomy: Taxonomy, means: np.ndarray) -> tuple[GroupResult, ...]:
+    return tuple(
+        GroupResult(
+            name=given.name,
+            probabilities=dict(zip(taxonomy.names, mean.tolist(), strict=True)),
+            lesion=given.lesion_id,
+            slice=given.slice_number,
+        )
+        for given, mean in zip(unit.groups, means, strict=True)
+    )
+
+
+def _warnings(unit: UnitInputs) -> tuple[str, ...]:
+    """Sequences that none of a unit's groups has."""
+    sequences, groups = unit.groups[0].sequences, unit.groups
+    absent = [name for i, name in enumerate(sequences) if not any(given.present[i] for given in groups)]
+    return (f"classified without {', '.join(absent)}",) if absent else ()
+
+
+def _check_input(bundle: Bundle, given: NetworkInput) -> None:
     spec = bundle.spec
-    size = spec.patches.size
-    if lesion.sequences != spec.sequences or lesion.patches.shape[1:] != (2, size, size, size):
-        raise BundleError(f"Lesion {lesion.lesion_id} was cropped for another model than {bundle.name}.")
-    absent = {name for name, there in zip(lesion.sequences, lesion.present, strict=True) if not there}
+    if not bundle.system.fits(given, spec):
+        raise BundleError(f"{given.name.capitalize()} was cropped for another model than {bundle.name}.")
+    absent = {name for name, there in zip(given.sequences, given.present, strict=True) if not there}
     needed = [name for name in spec.required_sequences if name in absent]
     if needed:
         raise BundleError(
-            f"Model {bundle.name} cannot classify lesion {lesion.lesion_id} without {', '.join(needed)}; "
+            f"Model {bundle.name} cannot classify {given.name} without {', '.join(needed)}; "
             "add the sequence or choose another model."
         )

@@ -1,4 +1,4 @@
-"""Running a network on lesions: one fold's weights loaded, patches through it in batches."""
+"""Running a network: one member's weights loaded, inputs through it in batches."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ import numpy as np
 
 from LiverLesionAI.bundles import Bundle, check_file
 from LiverLesionAI.inference.execution import Execution
-from LiverLesionAI.inputs.patches import LesionInput
+from LiverLesionAI.inputs.base import NetworkInput
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 
-
-def load_fold(
-    bundle: Bundle, fold: int, device: str = "cpu", shell: MultitaskResNet3D | None = None
-) -> MultitaskResNet3D:
-    """Load one fold's network, in evaluation mode; its file is compared with the bundle's hash.
+def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module | None = None) -> nn.Module:
+    """Load one member's network, in evaluation mode; its file is compared with the bundle's hash.
 
     Parameters
     ----------
     bundle
         The model.
     fold
-        Position of the fold.
+        Position of the member, which in a cross-validated model is a fold.
     device
         Where to.
     shell
@@ -39,35 +36,41 @@ def load_fold(
     BundleError
         If the file is missing, damaged or not of this network.
     """
-    from LiverLesionAI.networks.build import build_network
     from LiverLesionAI.networks.weights import load_weights
 
-    spec = bundle.spec
     with ThreadPoolExecutor(max_workers=1) as beside:
-        check = beside.submit(check_file, bundle, spec.folds[fold])
-        network = shell or build_network(spec.sequences, spec.tasks, spec.network, device="meta")
-        load_weights(network, bundle.fold_paths[fold], device)
+        check = beside.submit(check_file, bundle, bundle.spec.members[fold])
+        network = shell or bundle.system.network(bundle.spec, device="meta")
+        load_weights(network, bundle.member_paths[fold], device)
         check.result()
     return network
 
 
 def run_batches(
-    network: MultitaskResNet3D, inputs: Sequence[LesionInput], execution: Execution, batch_size: int
+    network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int
 ) -> Mapping[str, np.ndarray]:
+    """Run a network on inputs.
+
+    Returns
+    -------
+    Mapping
+        Task to probabilities, float64 ``[inputs, classes]``.
+    """
     import torch
 
     autocast = autocast_of(execution)
     found: dict[str, list[np.ndarray]] = {}
     with torch.inference_mode():
-        for patches, present in _batches(inputs, batch_size, execution.device):
+        for tensors in _batches(inputs, batch_size, execution.device):
             with autocast:
-                features = network.features(patches, present)
-            for task, logits in network.logits(features).items():
+                features = network.features(*tensors)  # type: ignore[operator]
+            for task, logits in network.logits(features).items():  # type: ignore[operator]
                 found.setdefault(task, []).append(logits.cpu().double().softmax(dim=1).numpy())
     return {task: np.concatenate(parts) for task, parts in found.items()}
 
 
 def autocast_of(execution: Execution) -> torch.autocast:
+    """The precision in which features are computed, as a context."""
     import torch
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[execution.precision]
@@ -75,12 +78,10 @@ def autocast_of(execution: Execution) -> torch.autocast:
 
 
 def _batches(
-    inputs: Sequence[LesionInput], batch_size: int, device: str
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    inputs: Sequence[NetworkInput], batch_size: int, device: str
+) -> Iterator[tuple[torch.Tensor, ...]]:
     import torch
 
     for start in range(0, len(inputs), batch_size):
-        chosen = inputs[start : start + batch_size]
-        patches = torch.from_numpy(np.stack([lesion.patches for lesion in chosen]))
-        present = torch.tensor([lesion.present for lesion in chosen])
-        yield patches.to(device), present.to(device)
+        chosen = [given.arrays() for given in inputs[start : start + batch_size]]
+        yield tuple(torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*chosen, strict=True))

@@ -10,8 +10,10 @@ from typing import Any
 
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.inference.classifier import predict
-from LiverLesionAI.inputs.intensity import with_intensity_limits
-from LiverLesionAI.inputs.patches import extract_patches
+from LiverLesionAI.inference.units import cut_units
+
+STUDY = "study"
+"""Key of the answer for the study as a whole, where others have the lesion's label."""
 
 
 def classify_folder(
@@ -22,25 +24,28 @@ def classify_folder(
     device: str = "auto",
     precision: str = "auto",
 ) -> dict[str, Any]:
-    """Classify every lesion of a study folder: what MONAI's bundle runner calls.
+    """Classify a study folder as it lies there, without registering or explaining.
 
     Returns
     -------
     dict
         ``{"model": …, "lesions": {id: {task: {class: probability}}}}``, also written as JSON to `output`, or
-        to standard output where none is given.
+        to standard output where none is given. A model that answers for the study has ``"study"`` for the id.
+
+    Raises
+    ------
+    LiverLesionError
+        If study or model cannot be used.
     """
     from LiverLesionAI.readers.folder import read_study
 
-    opened = with_intensity_limits(read_study(study), bundle.spec.patches)
-    inputs = [
-        extract_patches(opened, lesion, bundle.spec.sequences, bundle.spec.patches)
-        for lesion in opened.lesion_ids
-    ]
-    predictions = predict(bundle, inputs, device=device, precision=precision)
+    units, _failures = cut_units(read_study(study), bundle)
+    predictions = predict(bundle, units, device=device, precision=precision)
     lesions = {
-        str(lesion.lesion_id): {task: p.result().probabilities for task, p in lesion.tasks.items()}
-        for lesion in predictions
+        STUDY if unit.lesion_id is None else str(unit.lesion_id): {
+            task: answer.result().probabilities for task, answer in unit.tasks.items()
+        }
+        for unit in predictions
     }
     content = {"model": bundle.name, "intended_use": bundle.spec.intended_use, "lesions": lesions}
     text = json.dumps(content, indent=1) + "\n"

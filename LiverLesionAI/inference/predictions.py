@@ -1,4 +1,4 @@
-"""What a model predicts for each lesion, member by member."""
+"""What a model predicts for each unit (lesion, slice or study), member by member."""
 
 from __future__ import annotations
 
@@ -9,34 +9,57 @@ from typing import Any
 import numpy as np
 
 from LiverLesionAI.inference.execution import Execution
-from LiverLesionAI.results import TaskResult
+from LiverLesionAI.inputs.base import NetworkInput
+from LiverLesionAI.results import GroupResult, TaskResult
 from LiverLesionAI.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
+class UnitInputs:
+    """What a model reads of one unit.
+
+    Attributes
+    ----------
+    lesion_id
+        The lesion's label; None where the unit is the study.
+    groups
+        The inputs whose answers are joined into the unit's.
+    """
+
+    lesion_id: int | None
+    groups: tuple[NetworkInput, ...]
+
+
+@dataclass(frozen=True)
 class TaskPrediction:
-    """What the folds say about one lesion in one task.
+    """What the members say about one unit in one task.
 
     Attributes
     ----------
     taxonomy
         The classes.
-    fold_probabilities
-        float64 ``[folds, classes]``; every row sums to 1.
+    member_probabilities
+        float64 ``[members, classes]``; every row sums to 1.
+    primary
+        Whether the task is the model's primary one.
+    groups
+        What was joined, where that were several groups.
     """
 
     taxonomy: Taxonomy
-    fold_probabilities: np.ndarray
+    member_probabilities: np.ndarray
+    primary: bool = False
+    groups: tuple[GroupResult, ...] = ()
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean over folds, ``[classes]``: the prediction (Wang et al. 2021)."""
-        return self.fold_probabilities.mean(axis=0)
+        """Mean over members, ``[classes]``: the prediction (Wang et al. 2021)."""
+        return self.member_probabilities.mean(axis=0)
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation over folds (population formula), ``[classes]``."""
-        return self.fold_probabilities.std(axis=0)
+        """Standard deviation over members (population formula), ``[classes]``."""
+        return self.member_probabilities.std(axis=0)
 
     @property
     def predicted(self) -> str:
@@ -50,28 +73,30 @@ class TaskPrediction:
             taxonomy=self.taxonomy.name,
             probabilities=dict(zip(names, self.mean.tolist(), strict=True)),
             predicted=self.predicted,
-            fold_std=dict(zip(names, self.std.tolist(), strict=True)),
+            std=dict(zip(names, self.std.tolist(), strict=True)),
+            primary=self.primary,
+            groups=self.groups,
         )
 
 
 @dataclass(frozen=True)
-class LesionPrediction:
-    """One lesion's prediction for each task, and what the reader should know about it."""
+class UnitPrediction:
+    """One unit's prediction for each task, and what the reader should know about it."""
 
-    lesion_id: int
+    lesion_id: int | None
     tasks: Mapping[str, TaskPrediction]
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Predictions(Sequence[LesionPrediction]):
-    """The predictions of several lesions, in the order of the inputs, and how they were computed."""
+class Predictions(Sequence[UnitPrediction]):
+    """The predictions of several units, in the order of the inputs, and how they were computed."""
 
-    lesions: tuple[LesionPrediction, ...]
+    units: tuple[UnitPrediction, ...]
     execution: Execution
 
     def __getitem__(self, index: Any) -> Any:
-        return self.lesions[index]
+        return self.units[index]
 
     def __len__(self) -> int:
-        return len(self.lesions)
+        return len(self.units)

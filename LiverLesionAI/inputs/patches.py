@@ -51,6 +51,19 @@ class LesionInput:
     warnings: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The lesion, for people."""
+        return f"lesion {self.lesion_id}"
+
+    @property
+    def slice_number(self) -> None:
+        """A patch shows no single slice."""
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Patches and which sequences are present: what the network's ``features`` takes."""
+        return self.patches, np.array(self.present)
+
+    @property
     def crop_mm(self) -> float:
         """Side of the cube that was cropped."""
         return self.grid.side_mm

@@ -131,6 +131,25 @@ def resnet18_branch(width: int = 64, in_channels: int = 2) -> ResNet:
     return branch
 
 
+STAGE_ENDS = {"stem": "act", "layer1": "layer1", "layer2": "layer2"}
+"""Stages of a branch that are fine enough to show where it looked, and the module that each ends with."""
+_PARTS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
+
+
+def cells(branch: nn.Module, x: Tensor, stage: str) -> Tensor:
+    """Run a branch up to the end of a stage: ``[B, 2, D, H, W]`` to ``[B, C, d, h, w]``."""
+    for name in _PARTS[: _PARTS.index(STAGE_ENDS[stage]) + 1]:
+        x = getattr(branch, name)(x)
+    return x
+
+
+def features_of(branch: nn.Module, found: Tensor, stage: str) -> Tensor:
+    """Run the rest of a branch: ``[B, C, d, h, w]`` to ``[B, F]``, float32."""
+    for name in _PARTS[_PARTS.index(STAGE_ENDS[stage]) + 1 :]:
+        found = getattr(branch, name)(found)
+    return found.flatten(1).float()
+
+
 class MultitaskResNet3D(nn.Module):
     """One ResNet-18 branch per sequence and one fused head per task.
 
@@ -217,6 +236,45 @@ class MultitaskResNet3D(nn.Module):
             for task, leading in self.fused.items()
         }
         return {task: self.heads[_head_name(task)](inputs) for task, inputs in fused.items()}
+
+    def branch_features(self, index: int, x: Tensor) -> Tensor:
+        """Run one branch: ``[B, C, D, H, W]`` to ``[B, F]``, float32."""
+        return self.branches[self.sequences[index]](x).float()
+
+    def cells(self, index: int, x: Tensor, stage: str) -> Tensor:
+        """Run one branch up to the end of a stage; see :func:`cells`."""
+        return cells(self.branches[self.sequences[index]], x, stage)
+
+    def features_of_cells(self, index: int, found: Tensor, stage: str) -> Tensor:
+        """Run the rest of a branch; see :func:`features_of`."""
+        return features_of(self.branches[self.sequences[index]], found, stage)
+
+    def linear_shares(self, change: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """What changed features add to the logits, for heads of a single linear layer.
+
+        Parameters
+        ----------
+        change
+            ``[S, F]``.
+
+        Returns
+        -------
+        dict
+            Task to two tensors of float64 ``[classes, S]``: through the blocks of the leading sequences, and
+            through the block of all. Tasks with a hidden layer are left out.
+        """
+        shares = {}
+        inputs = change.cpu().double()
+        for task, leading in self.fused.items():
+            head = self.heads[_head_name(task)]
+            if not isinstance(head, nn.Linear):
+                continue
+            blocks = head.weight.cpu().double().unflatten(1, (-1, self.feature_count))
+            everything = (blocks[:, len(leading) :] * inputs).sum(-1)
+            own = everything.new_zeros(everything.shape)
+            own[:, list(leading)] = (blocks[:, : len(leading)] * inputs[list(leading)]).sum(-1)
+            shares[task] = (own, everything)
+        return shares
 
     @torch.no_grad()
     def set_mean_features(self, features: Tensor, present: Tensor) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from LiverLesionAI.errors import BundleError
 
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 
 def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
     """Write a network's weights, whole or not at all.
@@ -68,5 +70,5 @@ def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _ready(tensor: Tensor, device: str) -> Tensor:
-    layout = torch.channels_last_3d if tensor.ndim == 5 else torch.preserve_format
+    layout = _LAYOUTS.get(tensor.ndim, torch.preserve_format)
     return tensor.to(device, torch.float32 if tensor.is_floating_point() else None, memory_format=layout)

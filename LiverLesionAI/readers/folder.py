@@ -13,11 +13,12 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.study import ClinicalValue, SequenceImage, Study
 
 MASK_STEM = "lesions"
 ACQUISITION_FILE = "acquisition.json"
 TRANSFORMS_FOLDER = "transforms"
+CLINICAL_FILE = "clinical.json"
 
 
 def read_study(path: str | Path, mask: str | Path | None = None, reference: str | None = None) -> Study:
@@ -28,7 +29,7 @@ def read_study(path: str | Path, mask: str | Path | None = None, reference: str 
     grids, or ``lesions_<SEQ>.nii.gz`` where sequences were outlined by themselves. A file
     ``acquisition.json`` may give ``{"<SEQ>": {"intensity_limits": [lower, upper]}}`` for sequences that are
     only a part of their volume, and ``transforms/<SEQ>.tfm`` the transforms of sequences that are registered
-    already (reference frame to sequence, LPS mm).
+    already (reference frame to sequence, LPS mm), and ``clinical.json`` clinical data.
 
     Parameters
     ----------
@@ -66,10 +67,40 @@ def read_study(path: str | Path, mask: str | Path | None = None, reference: str 
         name: SequenceImage(read_sequence_image(file), _transform(folder, name), limits.get(name))
         for name, file in image_files.items()
     }
-    study = Study(folder.resolve().name, f"study folder {folder.resolve().name}", images, reference=reference)
+    clinical = read_clinical(folder / CLINICAL_FILE) if (folder / CLINICAL_FILE).is_file() else {}
+    study = Study(
+        folder.resolve().name,
+        f"study folder {folder.resolve().name}",
+        images,
+        reference=reference,
+        clinical=clinical,
+    )
     if mask is not None:
         return with_mask(study, mask)
     return _with_lesions(study, mask_file, outline_files)
+
+
+def read_clinical(file: Path) -> dict[str, ClinicalValue]:
+    """Read clinical data: a JSON object of numbers, texts, ``true``, ``false`` and ``null`` by field.
+
+    Raises
+    ------
+    StudyError
+        If the file cannot be read or is none.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{file} cannot be read ({error.strerror}); give a file of clinical data.") from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not all(
+        value is None or isinstance(value, str | float | int) for value in content.values()
+    ):
+        raise StudyError(
+            f'{file} is no JSON object of clinical data by field, such as {{"age": 63}}; mend it.'
+        )
+    return content
 
 
 def with_mask(study: Study, mask: str | Path) -> Study:

@@ -37,7 +37,7 @@ class CancelledError(Exception):
 
 
 @dataclass(frozen=True)
-class Where:
+class SearchRegions:
     """Where an alignment looks.
 
     Attributes
@@ -53,7 +53,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Step:
+class StageResult:
     """A transform that a stage ended with, and how alike it makes the images.
 
     Attributes
@@ -75,13 +75,13 @@ class Step:
         """Similarity above chance over all neighbourhoods."""
         return float(np.mean(list(self.around.values()))) - 1
 
-    def beats(self, other: Step) -> bool:
+    def beats(self, other: StageResult) -> bool:
         """Whether this is better enough to be kept instead of another."""
         if self.score < other.score + LEAST_GAIN[self.kind] * abs(other.score):
             return False
         return not self.harms(other)
 
-    def harms(self, other: Step) -> bool:
+    def harms(self, other: StageResult) -> bool:
         """Whether any neighbourhood is clearly less alike than under another transform."""
         return any(
             value - 1 < other.around[name] - 1 - LARGEST_LOSS * abs(other.around[name] - 1)
@@ -90,10 +90,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Alignment:
     """What an alignment ended with, and the stages that were refused, in words."""
 
-    best: Step
+    best: StageResult
     warnings: tuple[str, ...]
 
 
@@ -102,10 +102,10 @@ class _Task:
     region: Region
     similarities: tuple[Similarity, ...]
 
-    def step(self, kind: str, transform: sitk.Transform) -> Step:
+    def step(self, kind: str, transform: sitk.Transform) -> StageResult:
         around = [similarity.around(transform) for similarity in self.similarities]
         means = {name: float(np.mean([one[name] for one in around])) for name in self.region.focuses}
-        return Step(kind, transform, means)
+        return StageResult(kind, transform, means)
 
     def most_alike(self, transform: sitk.Transform, count: int) -> list[int]:
         """The images that are most like the fixed one under a transform, best first."""
@@ -116,11 +116,11 @@ class _Task:
 def align(
     fixed: sitk.Image,
     moving: Sequence[sitk.Image],
-    where: Where,
+    where: SearchRegions,
     stages: Sequence[Kind],
     cancelled: Callable[[], bool],
     tell: Callable[[float], None],
-) -> Outcome:
+) -> Alignment:
     """Find the transform that makes images in one frame most like a fixed image.
 
     Parameters
@@ -140,7 +140,7 @@ def align(
 
     Returns
     -------
-    Outcome
+    Alignment
         Its best step is ``"none"`` where no stage makes the images clearly more alike.
 
     Raises
@@ -168,12 +168,12 @@ def align(
             warnings.append(f"the {stage} stage was not used: {refusal}")
         best = _better(best, steps)
         tell(0.2 + 0.8 * number / len(stages))
-    return Outcome(best, tuple(warnings))
+    return Alignment(best, tuple(warnings))
 
 
 def similarity_of(
     fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region
-) -> Callable[[str, sitk.Transform], Step]:
+) -> Callable[[str, sitk.Transform], StageResult]:
     """Return what measures a transform of images in one frame, as :func:`align` does."""
     return _prepared(fixed, moving, region)[0].step
 
@@ -188,7 +188,7 @@ def _prepared(fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region) -
     return _Task(region, tuple(Similarity.of(region, pair.fixed, pair.moving) for pair in pairs)), pairs
 
 
-def _settled(task: _Task, start: Step, cancelled: Callable[[], bool]) -> Step:
+def _settled(task: _Task, start: StageResult, cancelled: Callable[[], bool]) -> StageResult:
     """The shift, near the one so far, under which all images together are most alike (Powell's method)."""
 
     def unlike(shift: np.ndarray) -> float:
@@ -208,7 +208,7 @@ def _proposed(
     stage: Kind,
     start: sitk.Transform,
     cancelled: Callable[[], bool],
-) -> tuple[list[Step], str | None]:
+) -> tuple[list[StageResult], str | None]:
     """A stage's plausible results, one for each proposing image, and why the last one refused was."""
     steps, refusal = [], None
     for images in proposers:
@@ -227,12 +227,12 @@ def _proposed(
     return steps, refusal
 
 
-def _confirmed(step: Step, best: Step, wide: _Task) -> bool:
+def _confirmed(step: StageResult, best: StageResult, wide: _Task) -> bool:
     """Whether the larger neighbourhood agrees, as it does not where noise near a lesion was fitted."""
     return wide.step(step.kind, step.transform).beats(wide.step(best.kind, best.transform))
 
 
-def _better(best: Step, steps: Sequence[Step]) -> Step:
+def _better(best: StageResult, steps: Sequence[StageResult]) -> StageResult:
     """The most alike of some steps if it is worth leaving the best so far, else the latter."""
     leader = max(steps, key=lambda step: step.score, default=best)
     return leader if leader.beats(best) else best

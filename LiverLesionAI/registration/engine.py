@@ -10,13 +10,13 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.registration.alignment import Outcome, Where, align, similarity_of
+from LiverLesionAI.registration.alignment import Alignment, SearchRegions, align, similarity_of
 from LiverLesionAI.registration.groups import Group, already_registered, groups_of
 from LiverLesionAI.registration.outlines import outline_on_reference
 from LiverLesionAI.registration.plausibility import implausible
 from LiverLesionAI.registration.regions import CLOSE_MM, SEARCH_MM, lesion_region, volume_region
 from LiverLesionAI.registration.stages import STAGES, Kind, composed
-from LiverLesionAI.registration.threads import Job, Threads
+from LiverLesionAI.registration.threads import AlignmentJob, Threads
 from LiverLesionAI.results import SequenceRegistration
 from LiverLesionAI.study import Study
 
@@ -147,31 +147,37 @@ def _with_lesions_from(study: Study, outlined_on: str) -> Study:
     return replace(study, lesions=outline_on_reference(study.lesions, study.images[outlined_on], grid))
 
 
-def _around_lesions(study: Study) -> Where:
-    return Where(lesion_region(study, SEARCH_MM), lesion_region(study, CLOSE_MM))
+def _around_lesions(study: Study) -> SearchRegions:
+    return SearchRegions(lesion_region(study, SEARCH_MM), lesion_region(study, CLOSE_MM))
 
 
-def _whole_volume(study: Study) -> Where:
+def _whole_volume(study: Study) -> SearchRegions:
     region = volume_region(study)
-    return Where(region, region)
+    return SearchRegions(region, region)
 
 
-def _phase_job(study: Study, group: Group, name: str, where: Where, stages: Sequence[Kind]) -> Job:
+def _phase_job(
+    study: Study, group: Group, name: str, where: SearchRegions, stages: Sequence[Kind]
+) -> AlignmentJob:
     """Align a phase with the anchor of its series.
 
     All of the larger neighbourhood counts: where the lesion lies in the anchor is not known yet.
     """
     assert group.anchor is not None
     anchor, phase = study.images[group.anchor].image, study.images[name].image
-    wide = Where(where.search, where.search)
-    return Job(
+    wide = SearchRegions(where.search, where.search)
+    return AlignmentJob(
         (name,), 0.0, _PHASES_SHARE, lambda stop, tell: align(anchor, [phase], wide, stages, stop, tell)
     )
 
 
 def _group_job(
-    study: Study, group: Group, to_phase: Mapping[str, Outcome], where: Where, stages: Sequence[Kind]
-) -> Job:
+    study: Study,
+    group: Group,
+    to_phase: Mapping[str, Alignment],
+    where: SearchRegions,
+    stages: Sequence[Kind],
+) -> AlignmentJob:
     """Align what lies in one frame, or was brought into one, with the reference."""
     images = [study.images[name].image for name in group.names]
     if group.anchor is not None:
@@ -180,12 +186,12 @@ def _group_job(
         images = [_in_frame(image, frame, outcome) for image, outcome in zip(images, found, strict=True)]
     reference = study.images[study.reference].image
     begin = _PHASES_SHARE if group.anchor else 0.0
-    return Job(
+    return AlignmentJob(
         group.names, begin, 1.0, lambda stop, tell: align(reference, images, where, stages, stop, tell)
     )
 
 
-def _in_frame(phase: sitk.Image, frame: sitk.Image, found: Outcome | None) -> sitk.Image:
+def _in_frame(phase: sitk.Image, frame: sitk.Image, found: Alignment | None) -> sitk.Image:
     """A phase as it would lie in the anchor's frame; only looked at to align, never classified."""
     if found is None or found.best.kind == "none":
         return phase
@@ -199,7 +205,7 @@ def _in_frame(phase: sitk.Image, frame: sitk.Image, found: Outcome | None) -> si
 
 
 def _judged(
-    study: Study, names: Sequence[str], onto: Outcome, to_phase: Outcome | None, where: Where
+    study: Study, names: Sequence[str], onto: Alignment, to_phase: Alignment | None, where: SearchRegions
 ) -> tuple[sitk.Transform, SequenceRegistration]:
     """The transform of what lies in one frame, unless the scanner's positions suit it better; the report."""
     images = [study.images[name].image for name in names]

@@ -12,13 +12,13 @@ from types import TracebackType
 import SimpleITK as sitk
 
 from LiverLesionAI.progress import Progress
-from LiverLesionAI.registration.alignment import CancelledError, Outcome
+from LiverLesionAI.registration.alignment import Alignment, CancelledError
 
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Job:
+class AlignmentJob:
     """An alignment to be done in a thread.
 
     Attributes
@@ -34,7 +34,7 @@ class Job:
     names: tuple[str, ...]
     begin: float
     end: float
-    work: Callable[[Callable[[], bool], Callable[[float], None]], Outcome]
+    work: Callable[[Callable[[], bool], Callable[[float], None]], Alignment]
 
 
 class Threads:
@@ -71,7 +71,7 @@ class Threads:
         self._executor.shutdown(wait=True, cancel_futures=True)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._itk_threads)
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def run(self, jobs: Sequence[AlignmentJob]) -> list[Alignment]:
         """Do jobs; their outcomes in the same order."""
         futures = [self._executor.submit(self._do, job) for job in jobs]
         waiting = set(futures)
@@ -83,7 +83,7 @@ class Threads:
         self._show()
         return [future.result() for future in futures]
 
-    def _do(self, job: Job) -> Outcome:
+    def _do(self, job: AlignmentJob) -> Alignment:
         def tell(fraction: float) -> None:
             if self._stop.is_set():
                 raise CancelledError

@@ -1,8 +1,8 @@
-"""Patches made once, with geometric variants, and read thousands of times.
+"""What networks see of each case, made once with geometric variants, and read thousands of times.
 
-Each lesion is one ``.npy`` file, uint8 ``[variant, channel, z, y, x]``: variant 0 is the patch as inference
-sees it, the others are turned, scaled and shifted in the sampling grid. The channels are the images of the
-sequences followed by one annotation, or by one per sequence where they differ.
+A case is one ``.npy`` file for each group of its images, as the system's recipe packs them, and a record that
+tells which sequences are there. Variant 0 is the case as inference sees it, the others are turned, scaled and
+shifted in the sampling grid.
 """
 
 from __future__ import annotations
@@ -15,49 +15,50 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.inputs.intensity import with_intensity_limits
-from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose
-from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cases import TrainingLesion, by_study, open_study, training_lesions
-from LiverLesionAI.training.config import TrainingConfig, Variants
+from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
+from LiverLesionAI.training.config import TrainingConfig
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 @dataclass(frozen=True)
-class CachedLesion:
-    """A lesion's patches on disk.
+class CachedCase:
+    """What a network sees of a case, or of one group of its images, on disk.
 
     Attributes
     ----------
-    lesion
-        The lesion.
+    case
+        The case.
     path
         Its ``.npy`` file.
     present
         Which sequences the study has.
     """
 
-    lesion: TrainingLesion
+    case: TrainingCase
     path: Path
     present: tuple[bool, ...]
 
     @cached_property
-    def patches(self) -> np.ndarray:
-        """Memory-mapped uint8 ``[variant, channel, z, y, x]``; 255 stands for 1."""
+    def packed(self) -> np.ndarray:
+        """Memory-mapped variants of the case, the first axis being the variant (:meth:`Recipe.packed`)."""
         return np.load(self.path, mmap_mode="r")
 
 
 @dataclass(frozen=True)
-class PatchCache:
-    """The cached lesions of a training run and what could not be cached."""
+class CaseCache:
+    """The cached cases of a training run and what could not be cached.
 
-    lesions: tuple[CachedLesion, ...]
+    The groups of a case follow each other.
+    """
+
+    cases: tuple[CachedCase, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -68,10 +69,10 @@ def cache_name(config: TrainingConfig) -> str:
 
 def build_cache(
     config: TrainingConfig, folder: Path, *, workers: int | None = None, progress: Progress = silent
-) -> PatchCache:
-    """Make the patches of every lesion that is not yet in the cache.
+) -> CaseCache:
+    """Make what networks see of every case that is not yet in the cache.
 
-    A lesion is in the cache once its two files stand there complete, so that an interrupted run goes on where
+    A case is in the cache once its files stand there complete, so that an interrupted run goes on where
     it stopped.
 
     Parameters
@@ -83,19 +84,19 @@ def build_cache(
     workers
         Processes; as many as there are cores by default.
     progress
-        Told the fraction of lesions done.
+        Told the fraction of cases done.
 
     Returns
     -------
-    PatchCache
-        The lesions in the configuration's order; a lesion that cannot be cropped is left out with a warning.
+    CaseCache
+        The cases in the configuration's order; one that cannot be cropped is left out with a warning.
     """
-    lesions = training_lesions(config)
+    cases = training_cases(config)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [lesion for lesion in lesions if not _record(folder, lesion).exists()]
+    missing = [case for case in cases if not _record(folder, case).exists()]
     jobs = by_study(missing)
-    done = len(lesions) - len(missing)
-    progress("patches", done / len(lesions))
+    done = len(cases) - len(missing)
+    progress("patches", done / len(cases))
     if jobs:
         with ProcessPoolExecutor(workers or os.cpu_count(), get_context("spawn"), _one_thread) as pool:
             futures = {pool.submit(_cache_study, job, config, folder): len(job) for job in jobs}
@@ -103,11 +104,11 @@ def build_cache(
                 for future in as_completed(futures):
                     future.result()
                     done += futures[future]
-                    progress("patches", done / len(lesions))
+                    progress("patches", done / len(cases))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return _open_cache(folder, lesions)
+    return _open_cache(folder, cases)
 
 
 def _one_thread() -> None:
@@ -116,70 +117,48 @@ def _one_thread() -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _record(folder: Path, lesion: TrainingLesion) -> Path:
-    return folder / f"{lesion.key}.json"
+def _record(folder: Path, case: TrainingCase) -> Path:
+    return folder / f"{case.key}.json"
 
 
-def _open_cache(folder: Path, lesions: Sequence[TrainingLesion]) -> PatchCache:
+def _open_cache(folder: Path, cases: Sequence[TrainingCase]) -> CaseCache:
     cached, warnings = [], []
-    for lesion in lesions:
-        record = json.loads(_record(folder, lesion).read_text(encoding="utf-8"))
+    for case in cases:
+        record = json.loads(_record(folder, case).read_text(encoding="utf-8"))
         if record["error"]:
             warnings.append(record["error"])
-        else:
-            cached.append(CachedLesion(lesion, folder / f"{lesion.key}.npy", tuple(record["present"])))
-    return PatchCache(tuple(cached), tuple(warnings))
+        for group, present in enumerate(record["present"]):
+            cached.append(CachedCase(case, _file(folder, case, group), tuple(present)))
+    return CaseCache(tuple(cached), tuple(warnings))
 
 
-def _cache_study(lesions: Sequence[TrainingLesion], config: TrainingConfig, folder: Path) -> None:
-    study = with_intensity_limits(open_study(lesions[0], config), config.patches)
-    for lesion in lesions:
-        poses = [None, *random_poses(lesion.key, config)]
+def _file(folder: Path, case: TrainingCase, group: int) -> Path:
+    return folder / f"{case.key}-{group}.npy"
+
+
+def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: Path) -> None:
+    system = config.answers
+    study = system.prepared(open_study(cases[0], config), config)
+    for case in cases:
         try:
-            inputs = [
-                extract_patches(study, lesion.lesion, config.sequences, config.patches, pose)
-                for pose in poses
+            variants = [
+                system.inputs(study, case.lesion, config, pose)
+                for pose in (None, *random_poses(case.key, config))
             ]
         except (PatchError, StudyError) as error:
-            _write(_record(folder, lesion), json.dumps({"present": [], "error": str(error)}).encode())
+            _write(_record(folder, case), json.dumps({"present": [], "error": str(error)}).encode())
             continue
-        patches = np.stack([_quantised(lesion_input.patches) for lesion_input in inputs])
-        _write(folder / f"{lesion.key}.npy", _without_copies(patches))
-        present = np.all([lesion_input.present for lesion_input in inputs], axis=0).tolist()
-        _write(_record(folder, lesion), json.dumps({"present": present, "error": ""}).encode())
+        present = []
+        for number, group in enumerate(zip(*variants, strict=True)):
+            _write(_file(folder, case, number), config.recipe.packed(group))
+            present.append(np.all([given.present for given in group], axis=0).tolist())
+        _write(_record(folder, case), json.dumps({"present": present, "error": ""}).encode())
 
 
-def random_poses(key: str, config: TrainingConfig) -> list[PatchPose]:
-    """Draw a lesion's geometric variants from the run's seed and the lesion's key."""
+def random_poses(key: str, config: TrainingConfig) -> list[Any]:
+    """Draw a case's geometric variants from the run's seed and the case's key."""
     rng = np.random.default_rng([config.seed, *key.encode()])
-    return [_random_pose(rng, config.variants, config.patches) for _ in range(config.variants.count)]
-
-
-def _random_pose(rng: np.random.Generator, variants: Variants, patches: PatchParameters) -> PatchPose:
-    rotation = rng.uniform(-1, 1, 3) * variants.rotation_deg
-    return PatchPose(
-        rotation_deg=tuple(rotation.tolist()),
-        scale=float(variants.scale ** rng.uniform(-1, 1)),
-        shift_mm=tuple((rng.uniform(-1, 1, 3) * variants.shift_mm).tolist()),
-        margin_mm=float(rng.uniform(*patches.training_margin_mm)),
-    )
-
-
-def _quantised(patches: np.ndarray) -> np.ndarray:
-    """``[S, 2, z, y, x]`` in [0, 1] to uint8 ``[2S, z, y, x]``, images before annotations."""
-    images_first = patches.swapaxes(0, 1).reshape(-1, *patches.shape[2:])
-    return np.rint(images_first * 255).astype(np.uint8)
-
-
-def _without_copies(patches: np.ndarray) -> np.ndarray:
-    """Keep one annotation where all present sequences share it."""
-    sequences = patches.shape[1] // 2
-    annotations = patches[:, sequences:]
-    given = annotations.any(axis=(0, 2, 3, 4))
-    shared = annotations[:, given]
-    if np.array_equal(shared, np.broadcast_to(shared[:, :1], shared.shape)):
-        return np.concatenate([patches[:, :sequences], shared[:, :1]], axis=1)
-    return patches
+    return config.recipe.poses(rng, config.variants, config.patches)
 
 
 def _write(path: Path, content: np.ndarray | bytes) -> None:

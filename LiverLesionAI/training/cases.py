@@ -5,52 +5,47 @@ from __future__ import annotations
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.study import Study
+from LiverLesionAI.systems.base import label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import PhantomSource, TrainingConfig
 
-TASKS = {"malignancy": "binary", "type": "W7"}
-"""Task to taxonomy, in the order of the network's heads."""
-
 
 @dataclass(frozen=True)
-class TrainingLesion:
-    """One lesion with its diagnosis.
+class TrainingCase:
+    """One lesion, or one study where the system answers for studies, with its diagnosis.
 
     Attributes
     ----------
     key
         Unique, fit for a file name.
     patient
-        Lesions of one patient stay in one fold.
+        Cases of one patient stay in one fold.
     truth
-        Class of taxonomy W7.
+        Class of the recipe's taxonomy of diagnoses.
     source
         Seed of a phantom or path of a study.
     lesion
-        Label within the study.
+        Label within the study; None for the study as a whole.
+    labels
+        Class index for each task, in the order of the network's heads.
     """
 
     key: str
     patient: str
     truth: str
     source: int | Path
-    lesion: int = 1
-
-    @property
-    def labels(self) -> tuple[int, ...]:
-        """Class index for each of :data:`TASKS`."""
-        index = TAXONOMIES["W7"].index(self.truth)
-        return int(bool(TAXONOMIES["W7"].classes[index].malignant)), index
+    lesion: int | None = 1
+    labels: tuple[int, ...] = ()
 
 
-def training_lesions(config: TrainingConfig) -> tuple[TrainingLesion, ...]:
+def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
     """List the lesions of a configuration.
 
     Raises
@@ -59,19 +54,27 @@ def training_lesions(config: TrainingConfig) -> tuple[TrainingLesion, ...]:
         If the cohort's CSV cannot be read or one of its rows cannot be used.
     """
     if config.phantom is not None:
-        return tuple(_phantom_lesions(config.phantom))
-    assert config.cohort is not None
-    return tuple(_cohort_lesions(config.cohort))
+        cases = _phantom_lesions(config.phantom)
+    else:
+        assert config.cohort is not None
+        cases = _cohort_lesions(config.cohort)
+    return tuple(replace(case, labels=_labels(case.truth, config)) for case in cases)
 
 
-def _phantom_lesions(source: PhantomSource) -> Iterator[TrainingLesion]:
+def _labels(truth: str, config: TrainingConfig) -> tuple[int, ...]:
+    """Class index of a diagnosis for each task."""
+    truths = TAXONOMIES[config.recipe.truths]
+    return tuple(label_of(truths, truth, TAXONOMIES[task.taxonomy]) for task in config.tasks.values())
+
+
+def _phantom_lesions(source: PhantomSource) -> Iterator[TrainingCase]:
     for i in range(source.lesions):
         seed = source.first_seed + i
         truth = source.classes[i % len(source.classes)]
-        yield TrainingLesion(f"phantom_{seed}", f"phantom_{seed}", truth, seed)
+        yield TrainingCase(f"phantom_{seed}", f"phantom_{seed}", truth, seed)
 
 
-def _cohort_lesions(path: Path) -> Iterator[TrainingLesion]:
+def _cohort_lesions(path: Path) -> Iterator[TrainingCase]:
     required = ("study_id", "path", "lesion", "truth")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -85,7 +88,7 @@ def _cohort_lesions(path: Path) -> Iterator[TrainingLesion]:
         raise ConfigError(f"{path} cannot be read as a cohort ({error}); give a CSV file.") from None
 
 
-def _cohort_lesion(path: Path, number: int, row: dict[str, str]) -> TrainingLesion:
+def _cohort_lesion(path: Path, number: int, row: dict[str, str]) -> TrainingCase:
     line = number + 2
     if row["truth"] not in TAXONOMIES["W7"].names:
         names = ", ".join(TAXONOMIES["W7"].names)
@@ -96,10 +99,10 @@ def _cohort_lesion(path: Path, number: int, row: dict[str, str]) -> TrainingLesi
     if not study.exists():
         raise ConfigError(f"{path}, line {line}: there is no study {study}.")
     patient = row.get("patient_id") or row["study_id"]
-    return TrainingLesion(f"lesion_{number:05d}", patient, row["truth"], study, int(row["lesion"]))
+    return TrainingCase(f"lesion_{number:05d}", patient, row["truth"], study, int(row["lesion"]))
 
 
-def open_study(lesion: TrainingLesion, config: TrainingConfig) -> Study:
+def open_study(lesion: TrainingCase, config: TrainingConfig) -> Study:
     """Read a lesion's study, or make its phantom.
 
     Whether a phantom is atypical is drawn from its own seed, so that a lesion is the same in every
@@ -127,15 +130,15 @@ def phantom_sequences(sequences: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("T2WI", *sequences)))
 
 
-def by_study(lesions: Sequence[TrainingLesion]) -> list[list[TrainingLesion]]:
+def by_study(lesions: Sequence[TrainingCase]) -> list[list[TrainingCase]]:
     """Group lesions by the study that holds them, in the order of their first lesion."""
-    groups: dict[int | Path, list[TrainingLesion]] = defaultdict(list)
+    groups: dict[int | Path, list[TrainingCase]] = defaultdict(list)
     for lesion in lesions:
         groups[lesion.source].append(lesion)
     return list(groups.values())
 
 
-def validation_fold(lesions: Sequence[TrainingLesion], fold_count: int, seed: int) -> np.ndarray:
+def validation_fold(lesions: Sequence[TrainingCase], fold_count: int, seed: int) -> np.ndarray:
     """Divide lesions into folds, stratified by class and grouped by patient.
 
     Returns

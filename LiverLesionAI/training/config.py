@@ -14,14 +14,16 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from LiverLesionAI.bundles.metadata import BUNDLE_NAME, Network, Part, Patches
+from LiverLesionAI.bundles.metadata import BUNDLE_NAME
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.inputs.patch_grid import PatchParameters
-from LiverLesionAI.sequences import SEQUENCES, W_SEQUENCES
+from LiverLesionAI.sequences import SEQUENCES
+from LiverLesionAI.systems import DEFAULT, System, known_system, system_named
+from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 RESERVED_SEEDS = range(900_000, 900_700)
@@ -82,32 +84,6 @@ class Variants(Part):
     shift_mm: NonNegativeFloat = 4.0
 
 
-class Augmentation(Part):
-    """Online augmentation; every range is symmetric, in units of the [0, 1] intensity where it has one.
-
-    Attributes
-    ----------
-    flip
-        Probability of a flip along each of the patch's axes, left–right, anterior–posterior and
-        cranio-caudal, for all sequences alike.
-    gain, gamma
-        Largest factor and exponent; drawn log-uniformly for each sequence.
-    offset
-        Largest offset, drawn for each sequence.
-    noise
-        Largest standard deviation of Gaussian noise, drawn for each sequence.
-    sequence_dropout
-        Probability with which each sequence is treated as missing.
-    """
-
-    flip: Fraction = 0.5
-    gain: Annotated[float, Field(ge=1)] = 1.2
-    gamma: Annotated[float, Field(ge=1)] = 1.3
-    offset: NonNegativeFloat = 0.05
-    noise: NonNegativeFloat = 0.03
-    sequence_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-
-
 class Optimisation(Part):
     """AdamW with a one-cycle or cosine schedule, both losses 1:1.
 
@@ -151,30 +127,54 @@ class Optimisation(Part):
 class TrainingConfig(Part):
     """Everything that determines a trained bundle.
 
-    Exactly one of ``phantom`` and ``cohort`` names the lesions; ``cohort`` is a CSV with the columns
-    ``study_id,path,lesion,truth`` and optionally ``patient_id``, paths relative to the CSV. ``start_from`` is
-    the folder, relative to the configuration, or the name of a bundle of the same sequences and network:
-    fold k starts with the weights of its fold k, modulo their number; it should have seen no lesion of this
-    run. ``folds`` selects folds to train (all by default). ``parallel_folds`` trains that many at once,
-    sharing the cores; by default as many as there are cores without a GPU, one with a GPU.
+    ``system`` names the paper's system (:mod:`LiverLesionAI.systems`), which says what ``network``,
+    ``patches`` and ``augmentation`` may hold and which sequences are the default. Exactly one of ``phantom``
+    and ``cohort`` names the lesions; ``cohort`` is a CSV with the columns ``study_id,path,lesion,truth`` and
+    optionally ``patient_id``, paths relative to the CSV. ``start_from`` is the folder, relative to the
+    configuration, or the name of a bundle of the same sequences and network: fold k starts with the weights
+    of its fold k, modulo their number; it should have seen no lesion of this run. ``folds`` selects folds to
+    train (all by default). ``parallel_folds`` trains that many at once, sharing the cores; by default as many
+    as there are cores without a GPU, one with a GPU.
     """
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
     version: str = "0.1.0"
     seed: NonNegativeInt = 0
-    sequences: tuple[str, ...] = W_SEQUENCES
+    system: str = DEFAULT
+    sequences: tuple[str, ...] = Field(default=None, validate_default=True)
     required_sequences: tuple[str, ...] = ()
-    network: Network = Network()
-    patches: Patches = PatchParameters()
+    network: Any = Field(default_factory=dict, validate_default=True)
+    patches: Any = Field(default_factory=dict, validate_default=True)
     phantom: PhantomSource | None = None
     cohort: Path | None = None
     start_from: str | None = None
     variants: Variants = Variants()
-    augmentation: Augmentation = Augmentation()
+    augmentation: Any = Field(default_factory=dict, validate_default=True)
     optimisation: Optimisation = Optimisation()
     fold_count: Annotated[int, Field(ge=2)] = 5
     folds: tuple[NonNegativeInt, ...] | None = None
     parallel_folds: PositiveInt | None = None
+
+    @field_validator("system")
+    @classmethod
+    def _system_exists(cls, name: str) -> str:
+        return known_system(name).name
+
+    @field_validator("sequences", mode="before")
+    @classmethod
+    def _sequences_of_the_paper(cls, sequences: Any, info: ValidationInfo) -> Any:
+        return _system_of(info).sequences if sequences is None else sequences
+
+    @field_validator("network", "patches", "augmentation", mode="before")
+    @classmethod
+    def _settings_of_its_system(cls, value: Any, info: ValidationInfo) -> Any:
+        system = _system_of(info)
+        kinds = {
+            "network": system.network_settings,
+            "patches": system.patch_settings,
+            "augmentation": system.recipe.augmentation_settings,
+        }
+        return checked_settings(kinds[str(info.field_name)], value)
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
@@ -187,7 +187,26 @@ class TrainingConfig(Part):
             raise ValueError("required_sequences must be among sequences")
         if self.folds is not None and not set(self.folds) <= set(range(self.fold_count)):
             raise ValueError(f"folds must be among 0–{self.fold_count - 1}")
+        asked = {name for name in ("central_epochs", "shared_kernels") if getattr(self.optimisation, name)}
+        refused = sorted(asked - self.recipe.options)
+        if refused:
+            raise ValueError(f"{', '.join(refused)} cannot be had with system {self.system}; leave it out")
         return self
+
+    @property
+    def answers(self) -> System:
+        """The system that is trained."""
+        return system_named(self.system)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How its networks learn."""
+        return self.answers.recipe
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Its tasks."""
+        return self.answers.tasks(self.sequences)
 
     @property
     def selected_folds(self) -> tuple[int, ...]:
@@ -210,7 +229,7 @@ class TrainingConfig(Part):
 
         How many lesions there are does not count: a larger run finds those of a smaller one.
         """
-        parts = {"seed", "sequences", "patches", "phantom", "cohort", "variants"}
+        parts = {"system", "seed", "sequences", "patches", "phantom", "cohort", "variants"}
         content = self.model_dump(mode="json", include=parts, exclude={"phantom": {"lesions"}})
         package = Path(__file__).resolve().parents[1]
         sources = [
@@ -220,6 +239,11 @@ class TrainingConfig(Part):
         ]
         code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
         return _digest({"content": content, "code": code})
+
+
+def _system_of(info: ValidationInfo) -> System:
+    """The system of the configuration that a field belongs to; Wang's where the system itself was refused."""
+    return known_system(info.data.get("system", DEFAULT))
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -18,29 +18,21 @@ from LiverLesionAI.bundles.metadata import (
     LiverLesion,
     Metric,
     network_data_format,
-    wang_tasks,
 )
 from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.evaluation.metrics import validation_metrics
-from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.weights import save_weights
-from LiverLesionAI.training.cache import PatchCache
+from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, fold_is_finished
 from LiverLesionAI.training.start import starting_bundle
 
-NOT_INTENDED_FOR = (
-    "treated lesions",
-    "diffuse lesions without a boundary",
-    "malignancies that invade the portal or a hepatic vein or a neighbouring organ",
-)
-"""What Wang et al. 2021 excluded."""
-
 _PACKAGES = ("numpy", "torch", "monai", "SimpleITK", "scipy", "safetensors", "pydantic")
 
 
-def export_bundle(config: TrainingConfig, cache: PatchCache, out_dir: Path) -> Path:
+def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Path:
     """Write the bundle of the folds that are finished, whole or not at all.
 
     A bundle that an earlier export left in `out_dir` is replaced.
@@ -69,7 +61,7 @@ def export_bundle(config: TrainingConfig, cache: PatchCache, out_dir: Path) -> P
     if not finished:
         raise OutputError(f"{out_dir} holds no finished fold; train on with --resume.")
     weights = {f"models/fold_{fold}.safetensors": folder / WEIGHTS for fold, folder in finished.items()}
-    metrics = _out_of_fold_metrics(list(finished.values()))
+    metrics = _out_of_fold_metrics(config, list(finished.values()))
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
     texts = {TRAINING_CONFIG: _without_paths(config).to_yaml()}
     return write_bundle(metadata, weights, out_dir / config.name, texts)
@@ -85,13 +77,12 @@ def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
     target
         The bundle's folder.
     """
-    tasks = wang_tasks(config.sequences)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         weights = {f"models/fold_{k}.safetensors": Path(folder) / f"{k}" for k in config.selected_folds}
         for fold, file in zip(config.selected_folds, weights.values(), strict=True):
             with torch.random.fork_rng():
                 torch.manual_seed(config.seed + fold)
-                save_weights(build_network(config.sequences, tasks, config.network), file)
+                save_weights(config.answers.network(config), file)
         nothing = Cohort(
             kind="phantom", description="nothing: random weights", lesions=0, patients=0, classes={}
         )
@@ -105,10 +96,10 @@ def _without_paths(config: TrainingConfig) -> TrainingConfig:
 
 
 def bundle_metadata(
-    config: TrainingConfig, folds: tuple[str, ...], cohort: Cohort, metrics: tuple[Metric, ...]
+    config: TrainingConfig, members: tuple[str, ...], cohort: Cohort, metrics: tuple[Metric, ...]
 ) -> BundleMetadata:
     """Describe a trained bundle; the hashes of its files are still missing."""
-    tasks = wang_tasks(config.sequences)
+    system = config.answers
     phantom = config.phantom is not None
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return BundleMetadata(
@@ -119,11 +110,8 @@ def bundle_metadata(
         pytorch_version=versions.pop("torch").partition("+")[0],
         numpy_version=versions.pop("numpy"),
         required_packages_version=versions,
-        task="Classification of focal liver lesions on multisequence MRI",
-        description=(
-            "Multitask 3D ResNet-18 with a branch per MRI sequence (Wang et al. 2021), which tells seven "
-            "types of focal liver lesion apart, and benign from malignant ones."
-        ),
+        task=system.words.task,
+        description=system.words.description,
         authors="LiverLesionAI contributors",
         copyright="Copyright (c) LiverLesionAI contributors",
         intended_use=(
@@ -131,17 +119,19 @@ def bundle_metadata(
             if phantom
             else "For research only; not for clinical use."
         ),
-        references=("Wang S-H et al. Insights Imaging 2021;12:173. doi:10.1186/s13244-021-01117-z",),
-        network_data_format=network_data_format(config.sequences, tasks, config.patches.size),
+        references=system.words.references,
+        network_data_format=network_data_format(system.input_format(config), config.tasks),
         liver_lesion=LiverLesion(
-            tasks=tasks,
+            system=config.system,
+            tasks=config.tasks,
+            primary_task=system.primary_task,
             sequences=config.sequences,
             required_sequences=config.required_sequences,
             patches=config.patches,
             network=config.network,
-            folds=folds,
+            members=members,
             intended_use="phantom" if phantom else "research",
-            not_intended_for=NOT_INTENDED_FOR,
+            not_intended_for=system.words.not_intended_for,
             training_cohort=cohort,
             metrics=metrics,
             choices=_choices(config),
@@ -150,10 +140,10 @@ def bundle_metadata(
     )
 
 
-def trained_on(config: TrainingConfig, cache: PatchCache) -> Cohort:
+def trained_on(config: TrainingConfig, cache: CaseCache) -> Cohort:
     """Describe the lesions of a training run."""
-    lesions = [cached.lesion for cached in cache.lesions]
-    counts = Counter(lesion.truth for lesion in lesions)
+    cases = list(dict.fromkeys(cached.case for cached in cache.cases))
+    counts = Counter(case.truth for case in cases)
     if config.phantom is not None:
         source = config.phantom
         rigid, smooth = source.misalign_mm
@@ -167,55 +157,36 @@ def trained_on(config: TrainingConfig, cache: PatchCache) -> Cohort:
     return Cohort(
         kind="patients" if config.phantom is None else "phantom",
         description=description,
-        lesions=len(lesions),
-        patients=len({lesion.patient for lesion in lesions}),
+        lesions=len(cases),
+        patients=len({case.patient for case in cases}),
         classes=dict(sorted(counts.items())),
     )
 
 
-def _out_of_fold_metrics(folders: Sequence[Path]) -> tuple[Metric, ...]:
+def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tuple[Metric, ...]:
     parts = [json.loads((folder / PREDICTIONS).read_text(encoding="utf-8")) for folder in folders]
-    tasks = parts[0]["labels"]
+    tasks = {name: TAXONOMIES[task.taxonomy] for name, task in config.tasks.items()}
     labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
     probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
     return validation_metrics(
-        labels, probabilities, "cross-validation, each lesion by the fold that held it out"
+        tasks, labels, probabilities, "cross-validation, each lesion by the fold that held it out"
     )
 
 
 def _choices(config: TrainingConfig) -> dict[str, str]:
     """What the paper leaves open and what was chosen here, for the model card."""
-    patches, settings, augmentation = config.patches, config.optimisation, config.augmentation
-    limits = (
-        "minimum and maximum of the whole volume"
-        if patches.intensity == "minmax"
-        else "percentiles {} and {} of the whole volume".format(*patches.percentiles)
-    )
-    hidden = config.network.head_hidden
-    start = starting_bundle(config)
+    settings, start = config.optimisation, starting_bundle(config)
     return {
-        "intensity to [0, 1]": limits,
-        "Gaussian of the annotation channel": f"σ = {patches.annotation_sigma:g} voxels of the patch",
-        "margin of lesions of 32 mm and more": (
-            "{:g} mm; in training {:g}–{:g} mm".format(patches.margin_mm, *patches.training_margin_mm)
-        ),
-        "width of the network": f"{config.network.width} channels in the first stage (the paper: 64)",
-        "heads": f"one hidden layer of {hidden} units" if hidden else "one linear layer",
+        **config.recipe.choices(config, config),
         "first weights": (
             "random"
             if start is None
             else f"those of {start.name} {start.metadata.version}, trained on "
             f"{start.spec.training_cohort.description}"
         ),
-        "loss": "cross-entropy of both tasks, 1:1, "
-        + ("classes weighted by the inverse of their frequency" if settings.class_weights else "unweighted"),
         "optimiser": (
             f"AdamW, {settings.schedule.replace('_', '-')} schedule, learning rate "
             f"{settings.learning_rate:g}, weight decay {settings.weight_decay:g}, "
             f"{settings.epochs} epochs of batches of {settings.batch_size}"
-        ),
-        "missing sequences": (
-            "replaced by the branch's mean feature; each sequence is left out with probability "
-            f"{augmentation.sequence_dropout:g} in training"
         ),
     }

@@ -7,26 +7,26 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
-from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.networks.weights import load_weights, save_weights
-from LiverLesionAI.training.batches import Batch, validation_batches
-from LiverLesionAI.training.cache import CachedLesion
+from LiverLesionAI.systems.base import outputs
+from LiverLesionAI.training.batches import Epoch, validation_batches
+from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
 from LiverLesionAI.training.module import FoldData, LesionTraining, balanced_weights
 
 WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
-_COLUMNS = (
-    "epoch", "train_loss", "val_loss", "val_type_accuracy", "val_malignancy_accuracy", "val_score",
-)  # fmt: skip
 
 
 def fold_is_finished(folder: Path) -> bool:
@@ -37,16 +37,16 @@ def fold_is_finished(folder: Path) -> bool:
 def train_fold(
     config: TrainingConfig,
     fold: int,
-    training: Sequence[CachedLesion],
-    held_out: Sequence[CachedLesion],
+    training: Sequence[CachedCase],
+    held_out: Sequence[CachedCase],
     folder: Path,
     report: Callable[[float], None],
 ) -> None:
     """Train one fold, going on from its last finished epoch if there is one.
 
-    The weights of the epoch with the best validation score are kept. Over the training lesions as inference
-    sees them, the statistics of batch normalisation and the stand-ins for absent sequences are then computed
-    anew, and the held-out lesions predicted with the weights as stored.
+    The weights of the epoch with the best validation score are kept. Over the training cases as inference
+    sees them, the statistics of batch normalisation are then computed anew and the system's recipe settles
+    the rest, and the held-out cases are predicted with the weights as stored.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def train_fold(
     fold
         The fold's index.
     training, held_out
-        Lesions to train and to validate on.
+        Cases to train and to validate on.
     folder
         Where checkpoints, ``epochs.csv``, weights and predictions are written.
     report
@@ -65,7 +65,7 @@ def train_fold(
     _quieten_lightning()
     settings = config.optimisation
     steps = settings.epochs * -(-len(training) // settings.batch_size)
-    weights = balanced_weights(training) if settings.class_weights else None
+    weights = balanced_weights(training, config.tasks) if settings.class_weights else None
     module = LesionTraining(config, fold, weights, steps)
     stopping = EarlyStopping("val_score", mode="max", patience=settings.patience)
     best = ModelCheckpoint(
@@ -85,7 +85,7 @@ def train_fold(
         devices=1,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
-        callbacks=[stopping, _EpochLog(folder / EPOCHS, settings, steps, stopping, report), best, latest],
+        callbacks=[stopping, _EpochLog(folder / EPOCHS, config, steps, stopping, report), best, latest],
         gradient_clip_val=5.0,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -107,13 +107,17 @@ class _EpochLog(Callback):
     def __init__(
         self,
         path: Path,
-        settings: Optimisation,
+        config: TrainingConfig,
         steps: int,
         stopping: EarlyStopping,
         report: Callable[[float], None],
     ) -> None:
+        accuracies = sorted(config.tasks, key=lambda task: task != config.answers.primary_task)
+        self.columns = (
+            "epoch", "train_loss", "val_loss", *(f"val_{task}_accuracy" for task in accuracies), "val_score",
+        )  # fmt: skip
         self.path = path
-        self.settings = settings
+        self.settings = config.optimisation
         self.steps = steps
         self.stopping = stopping
         self.report = report
@@ -134,10 +138,10 @@ class _EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({name: values.get(name, trainer.current_epoch) for name in _COLUMNS})
+        self.rows.append({name: values.get(name, trainer.current_epoch) for name in self.columns})
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(temporary, self.path)
@@ -151,71 +155,82 @@ def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
 
 
 def _finish(
-    network: MultitaskResNet3D,
+    network: torch.nn.Module,
     config: TrainingConfig,
-    training: Sequence[CachedLesion],
-    held_out: Sequence[CachedLesion],
+    training: Sequence[CachedCase],
+    held_out: Sequence[CachedCase],
     folder: Path,
 ) -> None:
-    """Settle the statistics, store the weights, predict the held-out lesions with them."""
+    """Settle the statistics, store the weights, predict the held-out cases with them."""
     device = torch.device(resolve_execution().device)
     network.to(device)
-    size = config.optimisation.batch_size
+    size, recipe = config.optimisation.batch_size, config.recipe
+    seen = _Shown(Epoch(training, recipe), size, device)
     with torch.no_grad():
-        _settle_normalisation(network, training, size, device)
-        network.set_mean_features(*_features(network, training, size, device))
+        _settle_normalisation(network, seen)
+        recipe.finish(network, seen)
     save_weights(network, folder / WEIGHTS)
     load_weights(network, folder / WEIGHTS, device.type)
     with torch.inference_mode():
-        batches = validation_batches(held_out, size)
-        found = [_probabilities(network, batch.to(device)) for batch in batches]
-    probabilities = {task: torch.cat([part[task] for part in found]).tolist() for task in found[0]}
+        found = [_probabilities(network, inputs) for inputs in _Shown(Epoch(held_out, recipe), size, device)]
+    tasks = {task: torch.cat([part[task] for part in found]).numpy() for task in found[0]}
+    groups = _groups(held_out)
+    cases = [held_out[positions[0]].case for positions in groups]
+    joined = {
+        task: np.concatenate([config.answers.joined(rows[None, positions]) for positions in groups])
+        for task, rows in tasks.items()
+    }
     content = {
-        "keys": [lesion.lesion.key for lesion in held_out],
-        "labels": {
-            task: [lesion.lesion.labels[i] for lesion in held_out] for i, task in enumerate(probabilities)
-        },
-        "probabilities": probabilities,
+        "keys": [case.key for case in cases],
+        "labels": {task: [case.labels[i] for case in cases] for i, task in enumerate(config.tasks)},
+        "probabilities": {task: rows.tolist() for task, rows in joined.items()},
     }
     temporary = folder / f".{PREDICTIONS}.{os.getpid()}"
     temporary.write_text(json.dumps(content), encoding="utf-8")
     os.replace(temporary, folder / PREDICTIONS)
 
 
-def _settle_normalisation(
-    network: MultitaskResNet3D, lesions: Sequence[CachedLesion], batch_size: int, device: torch.device
-) -> None:
-    """Average the statistics of batch normalisation over all lesions instead of the last few batches.
+@dataclass(frozen=True)
+class _Shown:
+    """The inputs of cases as inference sees them, batch by batch, as often as they are asked for."""
+
+    epoch: Epoch
+    batch_size: int
+    device: torch.device
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        for batch in validation_batches(self.epoch, self.batch_size):
+            yield batch.to(self.device).inputs
+
+
+def _groups(cases: Sequence[CachedCase]) -> list[list[int]]:
+    """Positions of the groups of each case."""
+    found: dict[str, list[int]] = {}
+    for position, cached in enumerate(cases):
+        found.setdefault(cached.case.key, []).append(position)
+    return list(found.values())
+
+
+def _settle_normalisation(network: torch.nn.Module, seen: _Shown) -> None:
+    """Average the statistics of batch normalisation over all cases instead of the last few batches.
 
     What a fold learns with is a moving average over small, augmented batches, which lags behind the weights.
     """
-    layers = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm3d)]
+    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None
     network.train()
-    for batch in validation_batches(lesions, batch_size):
-        batch = batch.to(device)
-        network.features(batch.patches, batch.present)
+    for inputs in seen:
+        network.features(*inputs)  # type: ignore[operator]
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     network.eval()
 
 
-def _features(
-    network: MultitaskResNet3D, lesions: Sequence[CachedLesion], batch_size: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    features, present = [], []
-    for batch in validation_batches(lesions, batch_size):
-        batch = batch.to(device)
-        features.append(network.features(batch.patches, batch.present))
-        present.append(batch.present)
-    return torch.cat(features), torch.cat(present)
-
-
-def _probabilities(network: MultitaskResNet3D, batch: Batch) -> Mapping[str, torch.Tensor]:
-    logits = network(batch.patches, batch.present)
+def _probabilities(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Mapping[str, torch.Tensor]:
+    logits = outputs(network, inputs)
     return {task: values.softmax(dim=1).cpu() for task, values in logits.items()}
 
 

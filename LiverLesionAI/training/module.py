@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from LiverLesionAI.bundles.metadata import wang_tasks
-from LiverLesionAI.networks.build import build_network
-from LiverLesionAI.networks.resnet3d import share_kernels
 from LiverLesionAI.networks.weights import load_weights
+from LiverLesionAI.systems.base import Task, outputs
 from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.training.batches import Batch, training_batches, validation_batches
-from LiverLesionAI.training.cache import CachedLesion
+from LiverLesionAI.training.batches import Batch, Epoch, training_batches, validation_batches
+from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
 from LiverLesionAI.training.start import starting_weights
 
@@ -48,29 +46,28 @@ class LesionTraining(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.config = config
-        self.tasks = wang_tasks(config.sequences)
+        self.tasks = config.tasks
         self.steps = steps
         with torch.random.fork_rng():
             torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
-            network = build_network(config.sequences, self.tasks, config.network)
+            network = config.answers.network(config)
         start = starting_weights(config, fold)
         if start is not None:
             load_weights(network, start).requires_grad_().train()
-        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if config.optimisation.shared_kernels:
-            share_kernels(self.network)
+        self.network = network
+        config.recipe.begin(self.network, shared_kernels=config.optimisation.shared_kernels)
         self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
         self._seen: list[tuple[Tensor, Tensor, float]] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Sum of both tasks' cross-entropies."""
-        loss = self._loss(self.network(batch.patches, batch.present), batch.labels)
+        """Sum of the tasks' cross-entropies."""
+        loss = self._loss(self._logits(batch), batch.labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the predictions of a validation batch."""
-        logits = self.network(batch.patches, batch.present)
+        logits = self._logits(batch)
         loss = float(self._loss(logits, batch.labels, smoothing=0.0))
         predicted = torch.stack([logits[task].argmax(dim=1) for task in self.tasks], dim=1)
         self._seen.append((predicted == batch.labels, batch.labels, loss))
@@ -84,7 +81,7 @@ class LesionTraining(pl.LightningModule):
         for task, accuracy in zip(self.tasks, correct, strict=True):
             self.log(f"val_{task}_accuracy", accuracy.float())
         self.log("val_loss", loss)
-        accuracy = float(correct[list(self.tasks).index("type")])
+        accuracy = float(correct[list(self.tasks).index(self.config.answers.primary_task)])
         settings = self.config.optimisation
         self.log("val_score", validation_score(accuracy, loss, self.current_epoch, settings))
 
@@ -101,6 +98,9 @@ class LesionTraining(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _logits(self, batch: Batch) -> dict[str, Tensor]:
+        return outputs(self.network, batch.inputs)
+
     def _loss(self, logits: dict[str, Tensor], labels: Tensor, smoothing: float | None = None) -> Tensor:
         if smoothing is None:
             smoothing = self.config.optimisation.label_smoothing
@@ -113,14 +113,14 @@ class LesionTraining(pl.LightningModule):
 
 
 class FoldData(pl.LightningDataModule):
-    """Training and validation lesions of one fold; every epoch has its own variants and draws."""
+    """Training and validation cases of one fold; every epoch has its own variants and draws."""
 
     def __init__(
         self,
         config: TrainingConfig,
         fold: int,
-        training: Sequence[CachedLesion],
-        held_out: Sequence[CachedLesion],
+        training: Sequence[CachedCase],
+        held_out: Sequence[CachedCase],
     ) -> None:
         super().__init__()
         self.config = config
@@ -135,32 +135,35 @@ class FoldData(pl.LightningDataModule):
         batch_size = self.config.optimisation.batch_size
         epoch = self.trainer.current_epoch
         central = epoch < self.config.optimisation.central_epochs
-        return training_batches(self.training, epoch, batch_size, self.config.augmentation, seed, central)
+        shown = Epoch(self.training, self.config.recipe, self.config.augmentation, epoch, seed, central)
+        return training_batches(shown, batch_size)
 
     def val_dataloader(self) -> Any:
-        """The held-out lesions as inference sees them."""
+        """The held-out cases as inference sees them."""
         assert self.trainer is not None
         settings = self.config.optimisation
         central = self.trainer.current_epoch < settings.central_epochs
-        return validation_batches(self.held_out, settings.batch_size, central)
+        return validation_batches(
+            Epoch(self.held_out, self.config.recipe, central=central), settings.batch_size
+        )
 
 
-def validation_score(type_accuracy: float, loss: float, epoch: int, settings: Optimisation) -> float:
+def validation_score(accuracy: float, loss: float, epoch: int, settings: Optimisation) -> float:
     """Score by which the best epoch is chosen.
 
-    On whole patches the accuracy of the lesion type; the lower loss is better where it is the same. On their
+    On whole patches the accuracy of the primary task; the lower loss is better where it is the same. On their
     centre a number below all of those that rises from epoch to epoch.
     """
     if epoch < settings.central_epochs:
         return float(epoch - settings.epochs)
-    return type_accuracy - LOSS_WEIGHT_IN_SCORE * min(loss, 10.0)
+    return accuracy - LOSS_WEIGHT_IN_SCORE * min(loss, 10.0)
 
 
-def balanced_weights(lesions: Sequence[CachedLesion]) -> list[Tensor]:
-    """For each task, class weights inverse to the class's frequency, 1 on average over lesions."""
-    labels = np.array([lesion.lesion.labels for lesion in lesions])
+def balanced_weights(cases: Sequence[CachedCase], tasks: Mapping[str, Task]) -> list[Tensor]:
+    """For each task, class weights inverse to the class's frequency, 1 on average over cases."""
+    labels = np.array([cached.case.labels for cached in cases])
     weights = []
-    for column, task in zip(labels.T, wang_tasks(()).values(), strict=True):
+    for column, task in zip(labels.T, tasks.values(), strict=True):
         counts = np.bincount(column, minlength=len(TAXONOMIES[task.taxonomy].classes))
         present = np.maximum(counts, 1)
         weights.append(torch.from_numpy((len(column) / ((counts > 0).sum() * present)).astype(np.float32)))

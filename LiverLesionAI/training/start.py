@@ -24,7 +24,7 @@ def starting_bundle(config: TrainingConfig) -> Bundle | None:
     except BundleError as error:
         raise ConfigError(f"start_from: {error}") from None
     spec = bundle.spec
-    if (spec.sequences, spec.network) != (config.sequences, config.network):
+    if (spec.system, spec.sequences, spec.network) != (config.system, config.sequences, config.network):
         raise ConfigError(
             f"start_from: the bundle {bundle.path} has other sequences or another network than the run; "
             "give both the same, or leave start_from out."
@@ -45,6 +45,6 @@ def starting_weights(config: TrainingConfig, fold: int) -> Path | None:
     bundle = starting_bundle(config)
     if bundle is None:
         return None
-    name = bundle.spec.folds[fold % bundle.fold_count]
+    name = bundle.spec.members[fold % bundle.member_count]
     check_file(bundle, name)
     return bundle.path / name

@@ -21,7 +21,7 @@ import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, 
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cache import CachedLesion, PatchCache, build_cache, cache_name
+from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
 from LiverLesionAI.training.cases import validation_fold
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.start import starting_bundle
@@ -78,7 +78,7 @@ def train(
     resolve_training_execution(config.optimisation.precision)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
-    if not cache.lesions:
+    if not cache.cases:
         raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
     _train_folds(config, cache, out_dir / "folds", progress)
     return export_bundle(config, cache, out_dir)
@@ -139,13 +139,13 @@ class FoldJob:
     """What a worker needs to train one fold."""
 
     fold: int
-    training: tuple[CachedLesion, ...]
-    held_out: tuple[CachedLesion, ...]
+    training: tuple[CachedCase, ...]
+    held_out: tuple[CachedCase, ...]
     folder: Path
     threads: int
 
 
-def _train_folds(config: TrainingConfig, cache: PatchCache, folder: Path, progress: Progress) -> None:
+def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progress: Progress) -> None:
     from LiverLesionAI.training.fold import fold_is_finished
 
     jobs = _fold_jobs(config, cache, folder)
@@ -170,12 +170,12 @@ def _train_folds(config: TrainingConfig, cache: PatchCache, folder: Path, progre
             raise
 
 
-def _fold_jobs(config: TrainingConfig, cache: PatchCache, folder: Path) -> list[FoldJob]:
-    own_fold = validation_fold([cached.lesion for cached in cache.lesions], config.fold_count, config.seed)
+def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
+    own_fold = validation_fold([cached.case for cached in cache.cases], config.fold_count, config.seed)
     jobs = []
     for position, fold in enumerate(config.selected_folds):
-        training = tuple(cached for cached, own in zip(cache.lesions, own_fold, strict=True) if own != fold)
-        held_out = tuple(cached for cached, own in zip(cache.lesions, own_fold, strict=True) if own == fold)
+        training = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own != fold)
+        held_out = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own == fold)
         threads = _threads(position, len(config.selected_folds), _parallel_folds(config))
         jobs.append(FoldJob(fold, training, held_out, folder / f"fold_{fold}", threads))
     return jobs

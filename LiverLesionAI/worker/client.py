@@ -50,7 +50,7 @@ class WorkerError(LiverLesionError):
 
 
 @dataclass
-class Job:
+class PendingRequest:
     """A request on its way; `outcome` is None until it has been answered.
 
     `on_progress` is called with step and fraction, `on_end` once with the outcome, both from
@@ -113,7 +113,7 @@ class WorkerClient:
     def __init__(self, command: Sequence[str] | None = None) -> None:
         self._command = list(command or worker_command())
         self._ids = itertools.count(1)
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, PendingRequest] = {}
         self._process: subprocess.Popen[str] | None = None
         self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._errors: deque[str] = deque(maxlen=LAST_WORDS)
@@ -136,7 +136,7 @@ class WorkerClient:
         return self._process.pid if self._process is not None else None
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[PendingRequest, ...]:
         """Requests that have not been answered."""
         return tuple(self._jobs.values())
 
@@ -174,7 +174,7 @@ class WorkerClient:
         on_progress: Progress = silent,
         on_end: Callable[[Done | Failed], None] | None = None,
         **arguments: Any,
-    ) -> Job:
+    ) -> PendingRequest:
         """Ask the worker for something without waiting for it.
 
         Parameters
@@ -182,7 +182,7 @@ class WorkerClient:
         command, arguments
             See :mod:`LiverLesionAI.worker.commands`.
         on_progress, on_end
-            See :class:`Job`.
+            See :class:`PendingRequest`.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class WorkerClient:
             If the worker cannot be started.
         """
         self.start()
-        job = Job(Request(next(self._ids), command, arguments), on_progress, on_end)
+        job = PendingRequest(Request(next(self._ids), command, arguments), on_progress, on_end)
         line = protocol.request_line(job.request)
         self._jobs[job.request.id] = job
         self._send(line)
@@ -207,7 +207,7 @@ class WorkerClient:
         job = self.submit(command, on_progress=progress, **arguments)
         return self.wait(job)
 
-    def wait(self, job: Job, timeout_s: float | None = None) -> Mapping[str, Any]:
+    def wait(self, job: PendingRequest, timeout_s: float | None = None) -> Mapping[str, Any]:
         """Wait for a request and return its result.
 
         Raises
@@ -233,7 +233,7 @@ class WorkerClient:
             raise
         return job.result()
 
-    def _finish(self, job: Job) -> None:
+    def _finish(self, job: PendingRequest) -> None:
         while not job.is_done:
             self.poll()
             time.sleep(POLL_INTERVAL_S)
@@ -257,7 +257,7 @@ class WorkerClient:
         if any(job._deadline is not None and now > job._deadline for job in self._jobs.values()):
             self._force_cancel()
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: PendingRequest) -> None:
         """Cancel a request; :meth:`poll` delivers the outcome within `CANCEL_GRACE_S`.
 
         A job that does not stop by itself is ended with the worker and everything that it started; requests
@@ -304,7 +304,7 @@ class WorkerClient:
         else:
             self._end(job, event)
 
-    def _end(self, job: Job, outcome: Done | Failed) -> None:
+    def _end(self, job: PendingRequest, outcome: Done | Failed) -> None:
         self._jobs.pop(job.request.id, None)
         job.outcome = outcome
         if job.on_end is not None:
@@ -341,7 +341,7 @@ class WorkerClient:
         self._heard = queue.SimpleQueue()
 
 
-def _cancelled(job: Job) -> Failed:
+def _cancelled(job: PendingRequest) -> Failed:
     return Failed(job.request.id, protocol.CANCELLED, "Cancelled.")
 
 

@@ -1,4 +1,8 @@
-"""What the worker can do: one function a command, each with files in and files and JSON out."""
+"""What the worker can do: one function per command, each with files in and files and JSON out.
+
+The keyword arguments of a function are those of its command in :mod:`LiverLesionAI.worker.protocol`, by name;
+some functions therefore have more than six.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.errors import DicomError, LiverLesionError, OutputError
-from LiverLesionAI.pipeline import DEFAULT_MODEL
+from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
-from LiverLesionAI.worker.workshop import Workshop
+from LiverLesionAI.worker.state import WorkerState
 
 if TYPE_CHECKING:
+    from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
 
@@ -25,7 +30,7 @@ NO_EXPLANATION = "figures and maps were not written: {reason}"
 
 
 def load(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     model: str = DEFAULT_MODEL,
@@ -33,11 +38,11 @@ def load(
     precision: str = "auto",
 ) -> dict[str, Any]:
     """Read a model into memory, so that the first lesion need not wait for it."""
-    classifier = shop.classifier(model, device, precision)
-    folds = classifier.bundle.fold_count
-    for fold in range(folds):
-        progress("load", fold / folds)
-        classifier.network(fold)
+    classifier = state.classifier(model, device, precision)
+    members = classifier.bundle.member_count
+    for member in range(members):
+        progress("load", member / members)
+        classifier.network(member)
     progress("load", 1.0)
     execution = classifier.execution
     return {
@@ -48,7 +53,7 @@ def load(
     }
 
 
-def identify(shop: Workshop, progress: Progress, *, path: str) -> dict[str, Any]:
+def identify(state: WorkerState, progress: Progress, *, path: str) -> dict[str, Any]:
     """Recognise the sequences of a DICOM folder: the rows of ``identify --json``."""
     from LiverLesionAI.readers.dicom.identify import identify as identify_series
 
@@ -56,7 +61,7 @@ def identify(shop: Workshop, progress: Progress, *, path: str) -> dict[str, Any]
 
 
 def register(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     study: str,
@@ -85,7 +90,7 @@ def register(
 
 
 def classify(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     study: str,
@@ -104,12 +109,12 @@ def classify(
     with stopwatch.time("read"):
         progress("read", 0.0)
         opened = read_study(study, mask)
-    result = shop.classify(opened, shop.classifier(model, device, precision), progress, stopwatch)
+    result = state.classify(opened, state.classifier(model, device, precision), progress, stopwatch)
     return {"results": result.to_dict()}
 
 
 def explain(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     study: str,
@@ -131,7 +136,7 @@ def explain(
     target
         Class to be explained; by default each lesion's predicted one.
     method
-        How the maps are made (:data:`LiverLesionAI.saliency.METHODS`); by default the first.
+        How the maps are made (:data:`LiverLesionAI.saliency.METHODS`); by default the model's first.
 
     Returns
     -------
@@ -140,25 +145,25 @@ def explain(
         of largest area (LPS mm, reference frame).
     """
     from LiverLesionAI.results import StudyResult
-    from LiverLesionAI.saliency import METHODS, Settings
+    from LiverLesionAI.saliency import Settings
     from LiverLesionAI.writers.saliency import write_saliency
 
-    settings = Settings(method=method or METHODS[0], target=target)  # type: ignore[arg-type]
-    outcome = shop.explain(StudyResult.from_dict(results), study, progress, settings)
-    maps = write_saliency(outcome.explanations, _folder(out))
+    settings = Settings(method=method, target=target)
+    analysis = state.explain(StudyResult.from_dict(results), study, progress, settings)
+    maps = write_saliency(analysis.explanations, _folder(out))
     places = {
         str(each.lesion.lesion_id): list(each.slice_centre_lps_mm(each.largest_slice))
-        for each in outcome.explanations
+        for each in analysis.explanations
     }
     return {
-        "results": outcome.result.to_dict(),
+        "results": analysis.result.to_dict(),
         "saliency": [str(file) for file in maps],
         "places": places,
     }
 
 
 def save(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     study: str,
@@ -186,6 +191,7 @@ def save(
     dict
         ``files`` written, relative to `out`, and all ``warnings`` of the result.
     """
+    from LiverLesionAI.analysis import Analysis
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.outputs import write_result
     from LiverLesionAI.results import StudyResult
@@ -196,17 +202,18 @@ def save(
     warnings = _changes(opened, result)
     opened, untraced = _traced(opened, instances or {})
     warnings += untraced
-    explanations: tuple[Any, ...] = ()
+    explanations: tuple[LesionExplanation, ...] = ()
     if any(lesion.sequence_weights for lesion in result.lesions):
         try:
-            explanations = shop.explain(result, study, progress).explanations
+            explanations = state.explain(result, study, progress).explanations
         except LiverLesionError as error:
             warnings.append(NO_EXPLANATION.format(reason=error))
     result = replace(result, warnings=(*result.warnings, *warnings))
     stopwatch = Stopwatch(dict(result.provenance.seconds))
     open_scene = Path(scene) if scene is not None else None
     with output_folder(out) as folder:
-        written = write_result(opened, result, folder, stopwatch, progress, explanations, scene=open_scene)
+        analysis = Analysis(result, explanations)
+        written = write_result(opened, analysis, folder, stopwatch, progress, scene=open_scene)
         return {"files": [str(file) for file in files_below(folder)], "warnings": list(written.warnings)}
 
 
@@ -234,7 +241,7 @@ def _traced(study: Study, instances: Mapping[str, Sequence[str]]) -> tuple[Study
 
 
 def segment(
-    shop: Workshop,
+    state: WorkerState,
     progress: Progress,
     *,
     study: str,

@@ -24,7 +24,7 @@ from LiverLesionAI.errors import LiverLesionError
 from LiverLesionAI.worker import protocol
 from LiverLesionAI.worker.commands import COMMANDS
 from LiverLesionAI.worker.protocol import Done, Event, Failed, ProgressMade, Ready, Request
-from LiverLesionAI.worker.workshop import Workshop
+from LiverLesionAI.worker.state import WorkerState
 
 PROGRESS_INTERVAL_S = 0.05
 CANCELLED_MESSAGE = "Cancelled."
@@ -60,7 +60,7 @@ class _Server:
         self._writing = threading.Lock()
         self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._pending: dict[int, threading.Event] = {}
-        self._workshop = Workshop()
+        self._state = WorkerState()
 
     def run(self, requests: Iterable[str]) -> None:
         self._say(Ready(f"LiverLesionAI {LiverLesionAI.__version__}", os.getpid()))
@@ -107,10 +107,10 @@ class _Server:
         return True
 
     def _carry_out(self, request: Request) -> Event:
-        progress = _Told(self, request.id, self._pending[request.id])
+        progress = _JobProgress(self, request.id, self._pending[request.id])
         try:
             progress.check()
-            answer = Done(request.id, _call(request, self._workshop, progress))
+            answer = Done(request.id, _call(request, self._state, progress))
             protocol.event_line(answer)
             return answer
         except _JobCancelled:
@@ -141,19 +141,19 @@ class _UsageError(Exception):
     """A request names no command, or not the arguments of its command."""
 
 
-def _call(request: Request, workshop: Workshop, progress: _Told) -> dict[str, Any]:
+def _call(request: Request, state: WorkerState, progress: _JobProgress) -> dict[str, Any]:
     function = COMMANDS.get(request.command)
     if function is None:
         known = ", ".join((*COMMANDS, "ping", "cancel", "shutdown"))
         raise _UsageError(f"There is no command {request.command!r}; there are {known}.")
     try:
-        inspect.signature(function).bind(workshop, progress, **request.arguments)
+        inspect.signature(function).bind(state, progress, **request.arguments)
     except TypeError as error:
         raise _UsageError(f"The arguments of {request.command} do not fit: {error}.") from None
-    return function(workshop, progress, **request.arguments)
+    return function(state, progress, **request.arguments)
 
 
-class _Told:
+class _JobProgress:
     """Progress of one job, told at most every `PROGRESS_INTERVAL_S` except for its ends; raises on cancel."""
 
     def __init__(self, server: _Server, job: int, cancelled: threading.Event) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.explanation.palette import THRESHOLD, colours, overlay
 from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
-from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
+from LiverLesionAI.taxonomy import LesionClass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -299,9 +299,9 @@ def _matrix(
 
 def _probabilities(axes: Axes, explanation: LesionExplanation, answer: LesionResult) -> None:
     task = answer.tasks[explanation.task]
-    classes = taxonomy_named(task.taxonomy).classes
+    classes = task.classes
     values = [task.probabilities[each.name] for each in classes]
-    spread = [task.fold_std.get(each.name, 0.0) for each in classes]
+    spread = [task.std.get(each.name, 0.0) for each in classes]
     axes.barh([each.name for each in classes], values, color=[_colour(each) for each in classes], height=0.7)
     if any(spread):
         axes.errorbar(values, range(len(classes)), xerr=spread, fmt="none", ecolor="black", linewidth=0.6)
@@ -312,7 +312,7 @@ def _probabilities(axes: Axes, explanation: LesionExplanation, answer: LesionRes
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.tick_params(labelsize=5.5, length=2, width=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("probability" + (" ± SD of folds" if any(spread) else ""), fontsize=6.5, loc="left")
+    axes.set_title("probability" + (" ± SD" if any(spread) else ""), fontsize=6.5, loc="left")
 
 
 def _signed(value: float, digits: int = 1) -> str:
@@ -326,8 +326,7 @@ def _title(weights: SequenceWeights) -> str:
 
 
 def _class_colour(answer: LesionResult, weights: SequenceWeights) -> tuple[float, ...]:
-    taxonomy = taxonomy_named(answer.tasks[weights.task].taxonomy)
-    return _colour(taxonomy.classes[taxonomy.index(weights.target)])
+    return _colour(answer.tasks[weights.task].class_named(weights.target))
 
 
 def _colour(lesion_class: LesionClass) -> tuple[float, ...]:

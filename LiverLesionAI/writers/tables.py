@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from LiverLesionAI.decisions import in_words
-from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 
 Cell = str | int | float | None
 
@@ -22,10 +22,10 @@ class Table:
 
 
 def task_classes(result: StudyResult) -> dict[str, tuple[str, ...]]:
-    """Tasks of a result and their classes, in the order of the first lesion that has each."""
+    """Tasks of a result and their classes: the study's, then those of lesions in the order of the first."""
     tasks: dict[str, tuple[str, ...]] = {}
-    for lesion in result.lesions:
-        for name, task in lesion.tasks.items():
+    for answers in (result.study_tasks, *(lesion.tasks for lesion in result.lesions)):
+        for name, task in answers.items():
             tasks.setdefault(name, tuple(task.probabilities))
     return tasks
 
@@ -37,7 +37,10 @@ def prediction_table(
     truth: Mapping[int, str] | None = None,
     tasks: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Table:
-    """Rows of ``results.csv``: one a lesion, for machines.
+    """Rows of ``results.csv``, for machines: one per lesion, or one for the study where that is answered for.
+
+    An answer for the study leaves `lesion` empty; where slices get answers, a row per slice follows, with a
+    column ``slice``.
 
     Parameters
     ----------
@@ -58,30 +61,50 @@ def prediction_table(
         decided, ``reader_1``, ``reader_2`` (their classes) and ``reader_final`` (what holds) follow.
     """
     tasks, truth = task_classes(result) if tasks is None else tasks, truth or {}
-    columns = ["study_id", "patient_id", "lesion", "truth"]
+    of_slices = result.unit == "slice"
+    columns = ["study_id", "patient_id", "lesion", *(["slice"] if of_slices else []), "truth"]
     for task, classes in tasks.items():
         columns += [f"pred_{task}", *(f"prob_{task}_{name}" for name in classes)]
     readers = _reader_count(result)
     if readers:
         columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
-    rows = (
-        (
-            result.study.id,
-            patient_id,
-            lesion.id,
-            truth.get(lesion.id),
-            *_answers(lesion, tasks),
-            *(_diagnoses(lesion, readers) if readers else ()),
-        )
-        for lesion in result.lesions
-    )
+    rows: list[tuple[Cell, ...]] = []
+    if result.study_tasks:
+        head = (result.study.id, patient_id, None, *((None,) if of_slices else ()), _one_truth(truth))
+        rows.append((*head, *_answers(result.study_tasks, tasks), *[None] * (readers and readers + 1)))
+        rows += _slice_rows(result, patient_id, tasks) if of_slices else []
+        return Table(tuple(columns), tuple(rows))
+    for lesion in result.lesions:
+        head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id))
+        said = _diagnoses(lesion, readers) if readers else ()
+        rows.append((*head, *_answers(lesion.tasks, tasks), *said))
     return Table(tuple(columns), tuple(rows))
 
 
-def lesion_table(result: StudyResult) -> Table:
-    """One row a lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001).
+def _one_truth(truth: Mapping[int, str]) -> str | None:
+    """The class of a study: that of its lesions, where these are of one class."""
+    classes = set(truth.values())
+    return classes.pop() if len(classes) == 1 else None
 
-    Where readers have decided, a column tells in words what.
+
+def _slice_rows(
+    result: StudyResult, patient_id: str, tasks: Mapping[str, tuple[str, ...]]
+) -> list[tuple[Cell, ...]]:
+    """A row per slice of the groups behind the study's answers."""
+    by_slice: dict[int | None, list[Cell]] = {}
+    for name, classes in tasks.items():
+        for group in result.study_tasks[name].groups:
+            best = max(group.probabilities, key=lambda each: group.probabilities[each])
+            cells = by_slice.setdefault(group.slice, [])
+            cells += [best, *(group.probabilities[each] for each in classes)]
+    return [(result.study.id, patient_id, None, number, None, *cells) for number, cells in by_slice.items()]
+
+
+def lesion_table(result: StudyResult) -> Table:
+    """One row per lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001).
+
+    Where readers have decided, a column tells in words what. An answer for the study stands in a first row of
+    its own.
     """
     tasks = task_classes(result)
     columns = ["lesion", "name", "diameter (mm)", "volume (ml)"]
@@ -89,18 +112,19 @@ def lesion_table(result: StudyResult) -> Table:
         columns += [task, *(f"p({name})" for name in classes)]
     is_read = bool(_reader_count(result))
     columns += ["readers"] if is_read else []
-    rows = (
-        (
-            lesion.id,
-            lesion.name,
-            round(lesion.diameter_mm, 1),
-            round(lesion.volume_ml, 2),
-            *(round(cell, 3) if isinstance(cell, float) else cell for cell in _answers(lesion, tasks)),
-            *([in_words(lesion.reader) if lesion.reader else None] if is_read else []),
-        )
-        for lesion in result.lesions
-    )
+    rows: list[tuple[Cell, ...]] = []
+    if result.study_tasks:
+        answers = _rounded(_answers(result.study_tasks, tasks))
+        rows.append((None, "study", None, None, *answers, *([None] if is_read else [])))
+    for lesion in result.lesions:
+        size = (round(lesion.diameter_mm, 1), round(lesion.volume_ml, 2))
+        said = [in_words(lesion.reading) if lesion.reading else None] if is_read else []
+        rows.append((lesion.id, lesion.name, *size, *_rounded(_answers(lesion.tasks, tasks)), *said))
     return Table(tuple(columns), tuple(rows))
+
+
+def _rounded(cells: Sequence[Cell]) -> list[Cell]:
+    return [round(cell, 3) if isinstance(cell, float) else cell for cell in cells]
 
 
 def write_csv(table: Table, path: Path) -> Path:
@@ -122,10 +146,10 @@ def write_results(
     return json_path, write_csv(table, folder / "results.csv")
 
 
-def _answers(lesion: LesionResult, tasks: Mapping[str, tuple[str, ...]]) -> list[Cell]:
+def _answers(given: Mapping[str, TaskResult], tasks: Mapping[str, tuple[str, ...]]) -> list[Cell]:
     cells: list[Cell] = []
     for name, classes in tasks.items():
-        task = lesion.tasks.get(name)
+        task = given.get(name)
         cells.append(task.predicted if task else None)
         cells += [task.probabilities[each] if task else None for each in classes]
     return cells
@@ -133,12 +157,12 @@ def _answers(lesion: LesionResult, tasks: Mapping[str, tuple[str, ...]]) -> list
 
 def _reader_count(result: StudyResult) -> int:
     """How many readers decided about a lesion at most."""
-    return max((len(each.reader.decisions) for each in result.lesions if each.reader), default=0)
+    return max((len(each.reading.decisions) for each in result.lesions if each.reading), default=0)
 
 
 def _diagnoses(lesion: LesionResult, readers: int) -> list[Cell]:
     """The class of each reader, and the one that holds."""
-    reading = lesion.reader
+    reading = lesion.reading
     said = [each.diagnosis for each in reading.decisions] if reading else []
     final = reading.final if reading else None
     return [*said, *[None] * (readers - len(said)), final.diagnosis if final else None]

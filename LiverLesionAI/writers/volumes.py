@@ -12,9 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.results import CLASS_TASK, StudyResult
+from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
-from LiverLesionAI.taxonomy import taxonomy_named
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
@@ -74,16 +73,17 @@ def write_transforms(study: Study, folder: Path) -> tuple[Path, ...]:
 
 
 def lesion_classes(study: Study, result: StudyResult) -> sitk.Image | None:
-    """Label image of classes on the grid of the study's mask: class index + 1 in task ``type``.
+    """Label image of classes on the grid of the study's mask: class index + 1 in the primary task.
 
-    A lesion without an answer is 0, as the background is. None where no lesion has an answer.
+    A lesion without an answer is 0, as the background is. None where no lesion has an answer. Where the model
+    answers for the study, every lesion has the study's class.
     """
     if study.lesions is None:
         return None
     values = {
-        lesion.id: taxonomy_named(task.taxonomy).index(task.predicted) + 1
+        lesion.id: list(answer.probabilities).index(answer.predicted) + 1
         for lesion in result.lesions
-        if (task := lesion.tasks.get(CLASS_TASK)) is not None
+        if (answer := lesion.answer or result.answer) is not None
     }
     if not values:
         return None

@@ -15,14 +15,13 @@ from made_studies import made_result, made_study
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.results import SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
-from LiverLesionAI.writers.report import (
-    LIMITS,
+from LiverLesionAI.writers.cohort_report import (
     CohortEntry,
     cohort_entry,
     mean_sequence_weights,
     write_cohort_report,
-    write_report,
 )
+from LiverLesionAI.writers.report import LIMITS, write_report
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed")
 

@@ -28,7 +28,7 @@ from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_path
 from LiverLesionAI.results import LesionResult
 from LiverLesionAI.saliency import Settings
 from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.writers.report import cohort_entry, write_cohort_report
+from LiverLesionAI.writers.cohort_report import cohort_entry, write_cohort_report
 
 FIRST_SEED, SEEDS_PER_CLASS = 860_000, 100
 SMALLEST_MM, LARGEST_MM = 20.0, 60.0

@@ -30,7 +30,8 @@ def write_dicom(study: Study, result: StudyResult, folder: Path) -> tuple[Path, 
     Returns
     -------
     tuple of Path
-        ``dicom/seg.dcm`` and ``dicom/sr.dcm``; empty where the reference sequence did not come from DICOM.
+        ``dicom/seg.dcm``, where lesions are segmented, and ``dicom/sr.dcm``; empty where the reference
+        sequence did not come from DICOM or there is nothing to tell.
 
     Raises
     ------
@@ -38,26 +39,24 @@ def write_dicom(study: Study, result: StudyResult, folder: Path) -> tuple[Path, 
         If a file of the source series cannot be read any more, or every lesion lies outside the series.
     """
     reference = study.images.get(study.reference)
-    if reference is None or reference.dicom is None or not study.lesion_ids:
+    if reference is None or reference.dicom is None or not (study.lesion_ids or result.study_tasks):
         return ()
     from LiverLesionAI.writers.dicom.report import lesion_report
     from LiverLesionAI.writers.dicom.segmentation import lesion_segmentation, lesions_on_series
     from LiverLesionAI.writers.dicom.source import other_evidence, read_source, save
 
     source = read_source(reference)
-    lesions = lesions_on_series(study)
-    if not lesions.ids:
+    lesions = lesions_on_series(study) if study.lesion_ids else None
+    if lesions is not None and not lesions.ids:
         raise DicomError(
             f"Every lesion of study {study.id} lies outside its {study.reference} series; check the mask."
         )
-    segmentation = lesion_segmentation(study, result, source, lesions)
+    segmentation = None if lesions is None else lesion_segmentation(study, result, source, lesions)
     report = lesion_report(study, result, source, lesions, segmentation, other_evidence(study))
     target = folder / DICOM_FOLDER
     target.mkdir(exist_ok=True)
-    return (
-        save(segmentation, target / SEGMENTATION_FILE),
-        save(report, target / REPORT_FILE),
-    )
+    written = () if segmentation is None else (save(segmentation, target / SEGMENTATION_FILE),)
+    return (*written, save(report, target / REPORT_FILE))
 
 
 __all__ = ["DICOM_FOLDER", "REPORT_FILE", "SEGMENTATION_FILE", "write_dicom"]

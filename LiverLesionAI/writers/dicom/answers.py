@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 SCHEME = "99LIVERLESIONAI"
 """Coding scheme of what SNOMED CT and DICOM have no concept for; private ones begin with 99 (PS3.3 8.2)."""
-BINARY = "binary"
 
 
 def coded(value: str, scheme: str, meaning: str) -> CodedConcept:
@@ -31,23 +30,23 @@ def class_code(lesion_class: LesionClass, taxonomy: str) -> CodedConcept:
     return coded(f"{taxonomy}.{number}", SCHEME, lesion_class.title)
 
 
-def predicted_class(task: TaskResult) -> LesionClass:
-    """The class that a task predicts."""
-    taxonomy = taxonomy_named(task.taxonomy)
-    return taxonomy.classes[taxonomy.index(task.predicted)]
-
-
-def type_task(lesion: LesionResult) -> TaskResult | None:
-    """The task that tells the kind of lesion, None where it was not classified."""
-    return next((task for task in lesion.tasks.values() if task.taxonomy != BINARY), None)
-
-
 def answer_in_words(lesion: LesionResult, result: StudyResult) -> str:
     """The answer for people: class, probability, model; and what readers decided."""
-    task = type_task(lesion)
-    if task is None:
+    answer = lesion.answer
+    if answer is None and result.answer is not None:
+        return study_answer_in_words(result)
+    if answer is None:
         return "; ".join(("not classified", *lesion.warnings))
-    probability = task.probabilities[task.predicted]
+    said = _said(answer, result)
+    return f"{said}; {in_words(lesion.reading)}" if lesion.reading is not None else said
+
+
+def study_answer_in_words(result: StudyResult) -> str:
+    """The answer for the study as a whole, for people: class, probability, model."""
+    assert result.answer is not None
+    return f"the study as a whole: {_said(result.answer, result)}"
+
+
+def _said(answer: TaskResult, result: StudyResult) -> str:
     models = ", ".join(f"{model.name} {model.version}" for model in result.models)
-    said = f"{predicted_class(task).title}, p = {probability:.2f}, by {models}"
-    return f"{said}; {in_words(lesion.reader)}" if lesion.reader is not None else said
+    return f"{answer.predicted_class.title}, p = {answer.probability:.2f}, by {models}"

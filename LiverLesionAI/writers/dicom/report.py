@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import LiverLesionAI
-from LiverLesionAI.results import Decision, LesionResult, ModelSummary, StudyResult, TaskResult
+from LiverLesionAI.reading import Decision
+from LiverLesionAI.results import LesionResult, ModelSummary, StudyResult, TaskResult
 from LiverLesionAI.study import Study
-from LiverLesionAI.taxonomy import MALIGNANT, taxonomy_named
+from LiverLesionAI.taxonomy import MALIGNANT
 from LiverLesionAI.writers.dicom.answers import (
-    BINARY,
     SCHEME,
     answer_in_words,
     class_code,
     coded,
-    predicted_class,
+    study_answer_in_words,
 )
 from LiverLesionAI.writers.dicom.segmentation import SeriesLesions
 from LiverLesionAI.writers.dicom.source import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ComprehensiveSR,
         ContentSequence,
         Measurement,
+        MeasurementsAndQualitativeEvaluations,
         ObservationContext,
         QualitativeEvaluation,
         ReferencedSegment,
@@ -47,14 +48,16 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 SERIES_NUMBER = 9002
+STUDY = "study"
+"""What stands for the lesion where the answer is about the study."""
 
 
 def lesion_report(
     study: Study,
     result: StudyResult,
     source: SourceSeries,
-    lesions: SeriesLesions,
-    segmentation: Segmentation,
+    lesions: SeriesLesions | None,
+    segmentation: Segmentation | None,
     evidence: Sequence[Dataset] = (),
 ) -> ComprehensiveSR:
     """Make the report.
@@ -74,9 +77,9 @@ def lesion_report(
         Headers of the reference series. Single-frame objects make up the image library, whose descriptors
         highdicom has for these alone; multi-frame objects are referenced by the segments.
     lesions
-        The lesions on its grid.
+        The lesions on its grid; None where none is segmented.
     segmentation
-        The segmentation whose segments are measured.
+        The segmentation whose segments are measured; None likewise.
     evidence
         Headers of the other images that the model saw.
 
@@ -88,8 +91,12 @@ def lesion_report(
     from highdicom.sr import ComprehensiveSR, MeasurementReport
     from pydicom.sr.codedict import codes
 
-    measured = [lesion for lesion in result.lesions if lesion.id in lesions.ids]
-    groups = [_lesion_group(study, result, source, lesions, segmentation, lesion) for lesion in measured]
+    groups: list[Any] = []
+    if result.study_tasks:
+        groups.append(_study_group(result, source))
+    if lesions is not None and segmentation is not None:
+        measured = [lesion for lesion in result.lesions if lesion.id in lesions.ids]
+        groups += [_lesion_group(study, result, source, lesions, segmentation, lesion) for lesion in measured]
     procedures = {"MR": codes.cid100.MultiparametricMRI, "CT": codes.cid100.CTUnspecifiedBodyRegion}
     report = MeasurementReport(
         observation_context=_observer(),
@@ -100,7 +107,7 @@ def lesion_report(
     )
     report[0].ContentSequence.extend(_comment(text) for text in _remarks(study, result, lesions))
     document = ComprehensiveSR(
-        evidence=[*source.objects, segmentation, *evidence],
+        evidence=[*source.objects, *([segmentation] if segmentation is not None else []), *evidence],
         content=report[0],
         series_instance_uid=derived_uid(result, source, "report series"),
         series_number=SERIES_NUMBER,
@@ -117,6 +124,27 @@ def lesion_report(
     document.CodingSchemeIdentificationSequence = [_own_scheme()]
     stamp(document, result, "report")
     return document
+
+
+def _study_group(result: StudyResult, source: SourceSeries) -> MeasurementsAndQualitativeEvaluations:
+    """The answer for the study as a whole (template TID 1501), about the liver."""
+    from highdicom.sr import (
+        FindingSite,
+        MeasurementsAndQualitativeEvaluations,
+        TrackingIdentifier,
+    )
+    from pydicom.sr.codedict import codes
+
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=tracking_uid(source, STUDY), identifier="study"),
+        finding_sites=[FindingSite(codes.SCT.Liver)],
+        algorithm_id=_algorithm(result.models[0]) if result.models else None,
+        measurements=list(_probabilities(result.study_tasks)),
+        qualitative_evaluations=list(_classes(result.study_tasks)),
+    )
+    remarks = (study_answer_in_words(result), notice(result))
+    group[0].ContentSequence.extend(_comment(text) for text in remarks)
+    return group
 
 
 def _lesion_group(
@@ -143,8 +171,8 @@ def _lesion_group(
         finding_type=codes.SCT.Lesion,
         finding_sites=[FindingSite(codes.SCT.Liver)],
         algorithm_id=_algorithm(result.models[0]) if result.models else None,
-        measurements=[*_sizes(lesion), *_probabilities(lesion)],
-        qualitative_evaluations=[*_classes(lesion), *_readers_classes(lesion)],
+        measurements=[*_sizes(lesion), *_probabilities(lesion.tasks)],
+        qualitative_evaluations=[*_classes(lesion.tasks), *_readers_classes(lesion)],
     )
     remarks = (
         answer_in_words(lesion, result),
@@ -196,11 +224,11 @@ def _sizes(lesion: LesionResult) -> Iterator[Measurement]:
     )
 
 
-def _probabilities(lesion: LesionResult) -> Iterator[Measurement]:
+def _probabilities(tasks: Mapping[str, TaskResult]) -> Iterator[Measurement]:
     """Probability of each class; of the binary task that of malignancy alone, its complement being benign."""
-    for task in lesion.tasks.values():
-        for lesion_class in taxonomy_named(task.taxonomy).classes:
-            if task.taxonomy == BINARY and lesion_class.name != MALIGNANT.name:
+    for task in tasks.values():
+        for lesion_class in task.classes:
+            if task.is_binary and lesion_class.name != MALIGNANT.name:
                 continue
             probability = task.probabilities[lesion_class.name]
             yield _probability_of(class_code(lesion_class, task.taxonomy), probability)
@@ -221,39 +249,38 @@ def _probability_of(finding: CodedConcept, probability: float) -> Measurement:
     return measurement
 
 
-def _classes(lesion: LesionResult) -> Iterator[QualitativeEvaluation]:
+def _classes(tasks: Mapping[str, TaskResult]) -> Iterator[QualitativeEvaluation]:
     """The predicted classes; the two tasks may disagree, and both stand here."""
     from highdicom.sr import QualitativeEvaluation
 
-    for name, task in lesion.tasks.items():
+    for name, task in tasks.items():
         yield QualitativeEvaluation(
-            name=_question(name, task), value=class_code(predicted_class(task), task.taxonomy)
+            name=_question(name, task), value=class_code(task.predicted_class, task.taxonomy)
         )
 
 
 def _readers_classes(lesion: LesionResult) -> Iterator[QualitativeEvaluation]:
-    """What each reader decided, and what they settled on."""
+    """What each reader decided, and their consensus."""
     from highdicom.sr import QualitativeEvaluation
 
     for decision in _decisions(lesion):
-        is_settled = lesion.reader is not None and decision is lesion.reader.settled
+        is_consensus = lesion.reading is not None and decision is lesion.reading.consensus
         question = (
-            coded("settled type", SCHEME, "Type of lesion that readers settled on")
-            if is_settled
+            coded("consensus type", SCHEME, "Type of lesion by consensus of readers")
+            if is_consensus
             else coded("read type", SCHEME, "Type of lesion decided by a reader")
         )
-        taxonomy = taxonomy_named(decision.taxonomy)
-        decided = taxonomy.classes[taxonomy.index(decision.diagnosis)]
-        finding = QualitativeEvaluation(name=question, value=class_code(decided, taxonomy.name))
+        code = class_code(decision.decided_class, decision.taxonomy)
+        finding = QualitativeEvaluation(name=question, value=code)
         if decision.reader:
             finding[0].ContentSequence = _person(decision.reader)
         yield finding
 
 
 def _decisions(lesion: LesionResult) -> list[Decision]:
-    if lesion.reader is None:
+    if lesion.reading is None:
         return []
-    return [each for each in (*lesion.reader.decisions, lesion.reader.settled) if each is not None]
+    return [each for each in (*lesion.reading.decisions, lesion.reading.consensus) if each is not None]
 
 
 def _person(name: str) -> ContentSequence:
@@ -272,7 +299,7 @@ def _person(name: str) -> ContentSequence:
 
 
 def _question(name: str, task: TaskResult) -> CodedConcept:
-    meaning = "Predicted to be benign or malignant" if task.taxonomy == BINARY else "Predicted type of lesion"
+    meaning = "Predicted to be benign or malignant" if task.is_binary else "Predicted type of lesion"
     return coded(f"predicted {name}"[:16].strip(), SCHEME, meaning)
 
 
@@ -286,7 +313,7 @@ def _algorithm(model: ModelSummary) -> AlgorithmIdentification:
         parameters=[
             f"sha256: {model.sha256}",
             f"intended use: {model.intended_use}",
-            f"folds: {model.folds}",
+            f"folds: {model.members}",
         ],
         family=codes.cid7162.ArtificialIntelligence,
         manufacturer=MAKER,
@@ -307,14 +334,14 @@ def _observer() -> ObservationContext:
     )
 
 
-def _remarks(study: Study, result: StudyResult, lesions: SeriesLesions) -> Iterator[str]:
+def _remarks(study: Study, result: StudyResult, lesions: SeriesLesions | None) -> Iterator[str]:
     yield notice(result)
-    if lesions.resampled:
+    if lesions is not None and lesions.resampled:
         yield (
             f"The outlines were given on another grid than the {study.reference} series and were resampled "
             "to it by signed distance maps; diameters and volumes were measured on the outlines as given."
         )
-    for lesion_id in lesions.outside:
+    for lesion_id in lesions.outside if lesions is not None else ():
         yield f"{study.lesion_name(lesion_id)} lies outside the {study.reference} series and is left out."
     yield from result.warnings
 

@@ -10,9 +10,9 @@ import SimpleITK as sitk
 
 import LiverLesionAI
 from LiverLesionAI.registration.outlines import outline_on_sequence
-from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 from LiverLesionAI.study import Study, labels_in
-from LiverLesionAI.writers.dicom.answers import answer_in_words, class_code, coded, predicted_class, type_task
+from LiverLesionAI.writers.dicom.answers import answer_in_words, class_code, coded
 from LiverLesionAI.writers.dicom.source import (
     CHARACTER_SET,
     MAKER,
@@ -27,6 +27,7 @@ from LiverLesionAI.writers.dicom.source import (
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
+    from highdicom.sr import CodedConcept
 
 SERIES_NUMBER = 9001
 UNCLASSIFIED_COLOUR = (153, 153, 153)
@@ -139,6 +140,15 @@ def lesion_segmentation(
     return segmentation
 
 
+def _property_type(answer: TaskResult | None) -> CodedConcept:
+    """The predicted type; a lesion, where no more is known than whether it is benign or malignant."""
+    from pydicom.sr.codedict import codes
+
+    if answer is None or answer.is_binary:
+        return codes.SCT.Lesion
+    return class_code(answer.predicted_class, answer.taxonomy)
+
+
 def _segment(
     study: Study,
     result: StudyResult,
@@ -152,16 +162,15 @@ def _segment(
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from pydicom.sr.codedict import codes
 
-    task = type_task(lesion) if lesion else None
-    kind = class_code(predicted_class(task), task.taxonomy) if task else codes.SCT.Lesion
-    colour = predicted_class(task).colour if task else UNCLASSIFIED_COLOUR
+    answer = (lesion.answer if lesion else None) or result.answer
+    colour = answer.predicted_class.colour if answer else UNCLASSIFIED_COLOUR
     name = study.lesion_name(lesion_id)[:TEXT_LIMIT]
     placed = "resampled by signed distance maps" if lesions.resampled else "as given"
     description = SegmentDescription(
         segment_number=lesions.segment(lesion_id),
         segment_label=name,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=kind,
+        segmented_property_type=_property_type(answer),
         algorithm_type=SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
             name=MAKER,

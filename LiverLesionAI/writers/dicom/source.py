@@ -210,7 +210,7 @@ def derived_uid(result: StudyResult, source: SourceSeries, *what: str) -> str:
     return f"2.25.{uuid.uuid5(_UIDS, name).int}"
 
 
-def tracking_uid(source: SourceSeries, lesion_id: int) -> str:
+def tracking_uid(source: SourceSeries, lesion_id: int | str) -> str:
     """UID of a lesion, the same in every object and run on this study."""
     return f"2.25.{uuid.uuid5(_UIDS, f'{source.first.StudyInstanceUID}/lesion/{lesion_id}').int}"
 

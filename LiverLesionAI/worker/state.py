@@ -11,27 +11,24 @@ from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from LiverLesionAI.analysis import Classified, Outcome
+    from LiverLesionAI.analysis import Analysis, Classified
     from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.inference import Classifier
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
-
-KEPT_WEIGHTS_BYTES = 2**31
-"""A model whose folds together are larger on disk is read anew, fold by fold, for every request."""
 
 SAME_PROBABILITY = 0.02
 """Two runs whose probabilities are no further apart gave the same answer: as far as precisions may differ."""
 
 
 @dataclass
-class Workshop:
+class WorkerState:
     """The model that was used last, ready to classify; what was classified last, and its explanation."""
 
     _key: tuple[str, str, str] | None = None
     _classifier: Classifier | None = field(default=None, repr=False)
     _classified: Classified | None = field(default=None, repr=False)
-    _outcome: Outcome | None = field(default=None, repr=False)
+    _analysis: Analysis | None = field(default=None, repr=False)
 
     def classifier(self, model: str, device: str, precision: str) -> Classifier:
         """Return a model, loaded already if it was the last one and has not been changed on disk.
@@ -50,8 +47,7 @@ class Workshop:
         key = (bundle.sha256, device, precision)
         if self._classifier is None or self._key != key:
             self._classifier = None
-            small = sum(path.stat().st_size for path in bundle.fold_paths) <= KEPT_WEIGHTS_BYTES
-            self._classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=small)
+            self._classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=True)
             self._key = key
         return self._classifier
 
@@ -61,13 +57,13 @@ class Workshop:
         """Classify a study and keep what it takes to explain the answers."""
         from LiverLesionAI.analysis import classify_with
 
-        self._classified = self._outcome = None
+        self._classified = self._analysis = None
         self._classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
         return self._classified.result
 
     def explain(
         self, result: StudyResult, folder: str | Path, progress: Progress, settings: Settings | None = None
-    ) -> Outcome:
+    ) -> Analysis:
         """Explain a result of the study in a folder.
 
         What was classified before the one kept, or by another process, is classified again first.
@@ -85,7 +81,7 @@ class Workshop:
 
         Returns
         -------
-        Outcome
+        Analysis
             The result as given, with the weights; and the explanations.
 
         Raises
@@ -101,13 +97,13 @@ class Workshop:
         from LiverLesionAI.results import with_weights_of
 
         settings = settings or settings_of(result)
-        kept = self._outcome
+        kept = self._analysis
         if kept is None or _run_of(kept.result) != _run_of(result) or settings_of(kept.result) != settings:
             classifier = self._classifier_of(result)
             classified = self._classified
             if classified is None or _run_of(classified.result) != _run_of(result):
                 classified = self._classify_again(result, folder, classifier, progress)
-            kept = self._outcome = explain_with(classifier, classified, settings, progress=progress)
+            kept = self._analysis = explain_with(classifier, classified, settings, progress=progress)
         return replace(kept, result=with_weights_of(result, kept.result))
 
     def _classifier_of(self, result: StudyResult) -> Classifier:

@@ -1,0 +1,120 @@
+"""What a method of explanation is asked, and the contract that it fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from LiverLesionAI.inputs.patches import LesionInput
+    from LiverLesionAI.systems.base import BranchNetwork
+
+
+def _untold() -> None:
+    """Tell nobody that a step is done."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Why one member of a model says of one lesion that it is of a class.
+
+    Attributes
+    ----------
+    network
+        The member.
+    patches
+        ``[S, 2, D, H, W]`` of the lesion, on the network's device.
+    present
+        Which of the `S` sequences are at hand.
+    task, index
+        The task and the position of the class.
+    autocast
+        Precision of the branches.
+    stage
+        Stage that activation maps are taken at.
+    seed
+        Of random numbers.
+    prepared
+        What :meth:`Method.prepare` made of the lesion.
+    tick
+        Called after each step of those that :meth:`Method.ticks` announced.
+    """
+
+    network: BranchNetwork
+    patches: Tensor
+    present: tuple[bool, ...]
+    task: str
+    index: int
+    autocast: torch.autocast
+    stage: str = ""
+    seed: int = 0
+    prepared: Any = None
+    tick: Callable[[], None] = _untold
+
+    def features(self) -> Tensor:
+        """Features of the lesion as it is, ``[S, F]``, float32."""
+        import torch
+
+        there = torch.tensor([list(self.present)], device=self.patches.device)
+        with torch.no_grad(), self.autocast:
+            (features,) = self.network.features(self.patches[None], there)
+        return features
+
+    def log_odds(self, features: Tensor) -> Tensor:
+        """Log-odds of the class, ``[B]``, of features ``[B, S, F]``.
+
+        They are what the maps explain: unlike the logit alone they say *this class rather than the others*,
+        and unlike the probability they do not saturate.
+        """
+        logits = self.network.logits(features)[self.task]
+        others = [other for other in range(logits.shape[1]) if other != self.index]
+        return logits[:, self.index] - logits[:, others].logsumexp(dim=1)
+
+
+class Method(ABC):
+    """A way to make maps of what speaks for a class."""
+
+    def prepare(self, lesion: LesionInput) -> Any:
+        """Compute once for a lesion what all members share."""
+        return None
+
+    def ticks(self, sequences: int) -> int:
+        """How many steps of a member tell that they are done."""
+        return 0
+
+    @abstractmethod
+    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+        """Make one member's maps.
+
+        Returns
+        -------
+        maps : numpy.ndarray
+            ``[S, d, h, w]``, signed, in units of log-odds; zero for absent sequences.
+        features : Tensor
+            ``[S, F]`` of the lesion.
+        """
+
+    def on_patch(
+        self, maps: NDArray[np.float64], size: int, voxels_per_cell: int | None
+    ) -> NDArray[np.float64]:
+        """Bring the members' mean maps to the patch's grid, ``[S, size, size, size]``."""
+        return maps
+
+
+def without_lesion(patches: Tensor) -> Tensor:
+    """Patches ``[S, 2, D, H, W]`` filled with the median intensity outside of the lesion.
+
+    The median stands for the parenchyma; annotations are left as they are.
+    """
+    filled = patches.clone()
+    for patch in filled:
+        patch[0] = patch[0][patch[1] <= patch[1].amin()].median()
+    return filled

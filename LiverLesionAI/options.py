@@ -1,0 +1,51 @@
+"""What a run is asked for: one value from every front to every step of the road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from LiverLesionAI.explanation.settings import Settings
+
+DEFAULT_MODEL = "wang2021-phantom"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study is read, registered, classified, explained and written.
+
+    Attributes
+    ----------
+    model
+        Name or folder of a bundle.
+    mask
+        Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
+    clinical
+        File of clinical data to use instead of the study's ``clinical.json``.
+    register
+        Register the sequences to the reference around each lesion first.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    precision
+        ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+    explain
+        Explain the answers: saliency maps, sequence weights, interactions. A model whose system offers no
+        explanations answers without.
+    explanation
+        What to explain and how; by default the predicted classes.
+    parametric_maps
+        Write the saliency maps of a study that came from DICOM as DICOM Parametric Maps as well.
+    """
+
+    model: str | Path = DEFAULT_MODEL
+    mask: str | Path | None = None
+    clinical: str | Path | None = None
+    register: bool = True
+    device: str = "auto"
+    precision: str = "auto"
+    explain: bool = True
+    explanation: Settings = field(default_factory=Settings)
+    parametric_maps: bool = False
+
+
+DEFAULTS = Options()

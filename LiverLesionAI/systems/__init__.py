@@ -1,0 +1,62 @@
+"""The systems: one module per paper, found by name.
+
+Other packages add systems through the entry point group ``liverlesionai.systems``, whose names are those of
+the systems and whose values are :class:`~LiverLesionAI.systems.base.System` objects::
+
+    [project.entry-points."liverlesionai.systems"]
+    mine2027 = "mine2027.system:SYSTEM"
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.systems.base import System
+
+OWN = ("wang2021",)
+"""Systems of this package; each is a module of it."""
+ENTRY_POINTS = "liverlesionai.systems"
+DEFAULT = "wang2021"
+
+__all__ = ["DEFAULT", "System", "known_system", "system_named", "system_names"]
+
+
+def system_names() -> tuple[str, ...]:
+    """Names of all systems at hand."""
+    return (*OWN, *sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(OWN)))
+
+
+@cache
+def system_named(name: str) -> System:
+    """Find a system.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name in OWN:
+        system: System = import_module(f"{__name__}.{name}").SYSTEM
+        return system
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        found = point.load()
+        if isinstance(found, System):
+            return found
+    raise ConfigError(f"There is no system {name!r}; there are {', '.join(system_names())}.")
+
+
+def known_system(name: str) -> System:
+    """Find a system that a file names, for its validators.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    try:
+        return system_named(name)
+    except ConfigError as error:
+        raise ValueError(str(error).rstrip(".")) from None

@@ -1,0 +1,347 @@
+"""The contract of a system: what one paper does between a study and its answer, and how it learns.
+
+Everything outside of :mod:`LiverLesionAI.systems` asks a bundle for its system and knows no paper by name. A
+system is one module; :func:`LiverLesionAI.systems.system_named` finds it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.inputs.base import NetworkInput
+from LiverLesionAI.results import Unit
+from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from LiverLesionAI.study import Study
+
+
+class Part(BaseModel):
+    """Base of every checked value of a bundle or a configuration: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(Part):
+    """A classification task.
+
+    Attributes
+    ----------
+    taxonomy
+        Its classes.
+    fused
+        Sequences whose features lead its head's input, in systems that have such heads.
+    """
+
+    taxonomy: str
+    fused: tuple[str, ...] = ()
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _taxonomy_exists(cls, taxonomy: str) -> str:
+        if taxonomy not in TAXONOMIES:
+            raise ValueError(f"there is no taxonomy {taxonomy!r}")
+        return taxonomy
+
+
+class ModelSpec(Protocol):
+    """What a system needs to know of a model: a bundle's metadata and a training configuration tell it.
+
+    Attributes
+    ----------
+    sequences
+        The network's sequences, in order.
+    tasks
+        Task to its classes.
+    patches
+        How inputs are cut, of the system's `patch_settings`.
+    network
+        The network's size, of the system's `network_settings`.
+    """
+
+    @property
+    def sequences(self) -> tuple[str, ...]: ...
+    @property
+    def tasks(self) -> Mapping[str, Task]: ...
+    @property
+    def patches(self) -> Any: ...
+    @property
+    def network(self) -> Any: ...
+
+
+class SystemNetwork(Protocol):
+    """The two halves of every network, as modules of torch.
+
+    ``features`` may run in reduced precision, ``logits`` runs in float32.
+    """
+
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Run a batch of :meth:`NetworkInput.arrays` up to the features: ``[B, …]``, float32."""
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        """Run the heads: task to ``[B, classes]``, before softmax."""
+
+
+def outputs(network: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Run a :class:`SystemNetwork` from inputs to logits."""
+    logits: dict[str, Tensor] = network.logits(network.features(*inputs))  # type: ignore[operator]
+    return logits
+
+
+class BranchNetwork(SystemNetwork, Protocol):
+    """A network with a branch per sequence whose features stand side by side: what explanations work on.
+
+    Attributes
+    ----------
+    sequences
+        In the order of the branches.
+    mean_features
+        ``[S, F]``: what stands for an absent sequence.
+    """
+
+    sequences: tuple[str, ...]
+    mean_features: Tensor
+
+    def branch_features(self, index: int, x: Tensor) -> Tensor:
+        """Run one branch: a batch of its patches to ``[B, F]``, float32."""
+
+    def cells(self, index: int, x: Tensor, stage: str) -> Tensor:
+        """Run one branch up to the end of a stage, to ``[B, C, d, h, w]``."""
+
+    def features_of_cells(self, index: int, found: Tensor, stage: str) -> Tensor:
+        """Run the rest of a branch, from cells to ``[B, F]``."""
+
+    def linear_shares(self, change: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """What changed features ``[S, F]`` add to the logits, by task: through own blocks and that of all."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a system says about itself, on model cards and in the panel.
+
+    Attributes
+    ----------
+    title
+        The paper, in short.
+    task
+        What the models do.
+    description
+        In one sentence.
+    references
+        The papers.
+    not_intended_for
+        Lesions and uses that the paper excluded.
+    """
+
+    title: str
+    task: str
+    description: str
+    references: tuple[str, ...]
+    not_intended_for: tuple[str, ...] = ()
+
+
+class System(ABC):
+    """What one paper does between a study and its answer.
+
+    Attributes
+    ----------
+    name
+        As in bundles and configurations.
+    words
+        What it says about itself.
+    unit
+        What gets an answer: each lesion, the study, or each slice.
+    sequences
+        The paper's sequences, the default of a configuration.
+    primary_task
+        The task that is asked first; readers decide about it, class maps and colours show it.
+    patch_settings, network_settings
+        Types of the settings of inputs and network; unknown keys and wrong values raise ValueError.
+    explanations
+        Methods of :data:`LiverLesionAI.explanation.settings.METHODS` that it offers, the default first; its
+        networks are then :class:`BranchNetwork`.
+    stages
+        Stages of its branches that maps can be taken at, to the voxels of the patch per cell, the default
+        first.
+    recipe
+        How its networks learn.
+    """
+
+    name: str
+    words: Words
+    unit: Unit
+    sequences: tuple[str, ...]
+    primary_task: str
+    patch_settings: type[Any]
+    network_settings: type[Any]
+    explanations: tuple[str, ...] = ()
+    stages: Mapping[str, int] = MappingProxyType({})
+    recipe: Recipe
+
+    @abstractmethod
+    def tasks(self, sequences: tuple[str, ...]) -> dict[str, Task]:
+        """The tasks of a network that reads the sequences given."""
+
+    @abstractmethod
+    def inputs(
+        self, study: Study, lesion_id: int | None, spec: ModelSpec, pose: Any = None
+    ) -> tuple[NetworkInput, ...]:
+        """Cut what the network reads out of a study.
+
+        Parameters
+        ----------
+        study
+            As :meth:`prepared` gives it.
+        lesion_id
+            The lesion; None where the unit is the study or the slice.
+        spec
+            The model.
+        pose
+            One of :meth:`Recipe.poses`, for training.
+
+        Returns
+        -------
+        tuple of NetworkInput
+            The groups whose answers are joined (:meth:`joined`), or one input per slice where that is the
+            unit.
+
+        Raises
+        ------
+        PatchError
+            If it cannot be cut; other units of the study are unaffected.
+        StudyError
+            If the study cannot be used at all.
+        """
+
+    @abstractmethod
+    def network(self, spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
+        """Build a :class:`SystemNetwork`; on device ``"meta"`` without memory or random numbers."""
+
+    @abstractmethod
+    def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
+        """Describe the network's inputs by name, in MONAI's words (``network_data_format``)."""
+
+    def prepared(self, study: Study, spec: ModelSpec) -> Study:
+        """Return the study with what is measured once for all of its units."""
+        return study
+
+    def fits(self, given: NetworkInput, spec: ModelSpec) -> bool:
+        """Whether an input was cut for a model."""
+        return given.sequences == spec.sequences
+
+    def joined(self, probabilities: np.ndarray) -> np.ndarray:
+        """Join the groups of a unit: ``[members, groups, classes]`` to ``[members, classes]``; their mean."""
+        return probabilities[:, 0] if probabilities.shape[1] == 1 else probabilities.mean(axis=1)
+
+    def parameters(self, spec: ModelSpec) -> dict[str, Any]:
+        """Settings of the inputs, for the provenance of a result."""
+        return {"patches": TypeAdapter(type(spec.patches)).dump_python(spec.patches)}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which variant of a cached case a batch shows, and how it is varied further.
+
+    Attributes
+    ----------
+    variant
+        Position among the cached variants; 0 is the case as inference sees it.
+    rng
+        Source of the online augmentation; None for none.
+    central
+        Whether only the centre of the patch is wanted.
+    """
+
+    variant: int = 0
+    rng: np.random.Generator | None = None
+    central: bool = False
+
+
+class Recipe(ABC):
+    """How the networks of a system learn.
+
+    Attributes
+    ----------
+    truths
+        The taxonomy that the diagnoses of a cohort belong to; every task's label follows from it.
+    augmentation_settings
+        Type of the settings of online augmentation.
+    options
+        Those of ``central_epochs`` and ``shared_kernels`` that it can do.
+    """
+
+    truths: str
+    augmentation_settings: type[Any]
+    options: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def poses(self, rng: np.random.Generator, variants: Any, patches: Any) -> list[Any]:
+        """Draw the geometric variants of a case; see :class:`LiverLesionAI.training.config.Variants`."""
+
+    @abstractmethod
+    def packed(self, variants: Sequence[NetworkInput]) -> np.ndarray:
+        """Put the variants of a case into one array, the first axis being the variant, to be kept on disk."""
+
+    @abstractmethod
+    def batch(
+        self,
+        cases: Sequence[np.ndarray],
+        present: Sequence[tuple[bool, ...]],
+        draws: Sequence[Draw],
+        augmentation: Any,
+    ) -> tuple[Tensor, ...]:
+        """Make the arguments of the network's ``features`` of packed cases, augmented as drawn."""
+
+    def begin(self, network: nn.Module, *, shared_kernels: bool) -> None:
+        """Prepare a network for training, in place."""
+        return None
+
+    def finish(self, network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Settle a trained network, in place; `batches` hold the training cases as inference sees them."""
+        return None
+
+    def choices(self, spec: ModelSpec, config: Any) -> dict[str, str]:
+        """What the paper leaves open and what was chosen, for the model card."""
+        return {}
+
+
+def checked_settings(kind: Any, value: Any) -> Any:
+    """Check settings of a system's type.
+
+    Raises
+    ------
+    ValueError
+        Naming the first wrong one.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise ValueError(where + first["msg"].removeprefix("Value error, ")) from None
+
+
+def label_of(truths: Taxonomy, truth: str, taxonomy: Taxonomy) -> int:
+    """Position of a class of one taxonomy in another: by name, else by being malignant.
+
+    Raises
+    ------
+    ConfigError
+        If neither taxonomy knows the class, or it is neither benign nor malignant by itself.
+    """
+    if truth in taxonomy.names:
+        return taxonomy.index(truth)
+    malignant = truths.classes[truths.index(truth)].malignant
+    if malignant is None:
+        raise ConfigError(f"Class {truth} mixes benign and malignant lesions and has no label for that task.")
+    return taxonomy.index("malignant" if malignant else "benign")
