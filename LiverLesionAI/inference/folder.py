@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.bundles import Bundle
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.inference.classifier import predict
 from LiverLesionAI.inputs.intensity import with_intensity_limits
 from LiverLesionAI.inputs.patches import extract_patches
@@ -29,6 +29,11 @@ def classify_folder(
     dict
         ``{"model": …, "lesions": {id: {task: {class: probability}}}}``, also written as JSON to `output`, or
         to standard output where none is given.
+
+    Raises
+    ------
+    OutputError
+        If `output` cannot be written.
     """
     from LiverLesionAI.readers.folder import read_study
 
@@ -47,7 +52,5 @@ def classify_folder(
     if output is None:
         sys.stdout.write(text)
     else:
-        temporary = Path(output).with_name(f".{Path(output).name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, output)
+        write_text_whole(output, text)
     return content

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.files import whole_file, write_text_whole
 from LiverLesionAI.inputs.intensity import with_intensity_limits
 from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose
 from LiverLesionAI.inputs.patches import extract_patches
@@ -141,12 +142,17 @@ def _cache_study(lesions: Sequence[TrainingLesion], config: TrainingConfig, fold
                 for pose in poses
             ]
         except (PatchError, StudyError) as error:
-            _write(_record(folder, lesion), json.dumps({"present": [], "error": str(error)}).encode())
+            _write_record(folder, lesion, present=[], error=str(error))
             continue
         patches = np.stack([_quantised(lesion_input.patches) for lesion_input in inputs])
-        _write(folder / f"{lesion.key}.npy", _without_copies(patches))
+        with whole_file(folder / f"{lesion.key}.npy") as file:
+            np.save(file, _without_copies(patches))
         present = np.all([lesion_input.present for lesion_input in inputs], axis=0).tolist()
-        _write(_record(folder, lesion), json.dumps({"present": present, "error": ""}).encode())
+        _write_record(folder, lesion, present=present, error="")
+
+
+def _write_record(folder: Path, lesion: TrainingLesion, *, present: list[bool], error: str) -> None:
+    write_text_whole(_record(folder, lesion), json.dumps({"present": present, "error": error}))
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[PatchPose]:
@@ -180,14 +186,3 @@ def _without_copies(patches: np.ndarray) -> np.ndarray:
     if np.array_equal(shared, np.broadcast_to(shared[:, :1], shared.shape)):
         return np.concatenate([patches[:, :sequences], shared[:, :1]], axis=1)
     return patches
-
-
-def _write(path: Path, content: np.ndarray | bytes) -> None:
-    """Write a file so that it is either complete or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.save(file, content)
-    os.replace(temporary, path)

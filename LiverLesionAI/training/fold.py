@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from LiverLesionAI.files import whole_file, write_text_whole
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.networks.weights import load_weights, save_weights
@@ -135,12 +135,10 @@ class _EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({name: values.get(name, trainer.current_epoch) for name in _COLUMNS})
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
@@ -177,9 +175,7 @@ def _finish(
         },
         "probabilities": probabilities,
     }
-    temporary = folder / f".{PREDICTIONS}.{os.getpid()}"
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, folder / PREDICTIONS)
+    write_text_whole(folder / PREDICTIONS, json.dumps(content))
 
 
 def _settle_normalisation(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.files import output_folder
+from LiverLesionAI.files import output_folder, whole_file
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.study_folder import write_study_folder
@@ -104,12 +103,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
 
 def _write(table: Path, rows: list[dict[str, str]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in (*COLUMNS, *row)))
-    partial = table.with_name(f".{table.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(partial, table)
-    except OSError as error:
-        raise OutputError(f"{table} cannot be written: {error.strerror or error}.") from None
+    with whole_file(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
