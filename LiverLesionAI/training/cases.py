@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from LiverLesionAI.cohort import CohortRow, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
@@ -35,6 +35,8 @@ class TrainingLesion:
         Seed of a phantom or path of a study.
     lesion
         Label within the study.
+    mask
+        Lesion mask to use instead of the study's own.
     """
 
     key: str
@@ -42,6 +44,7 @@ class TrainingLesion:
     truth: str
     source: int | Path
     lesion: int = 1
+    mask: Path | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -71,32 +74,22 @@ def _phantom_lesions(source: PhantomSource) -> Iterator[TrainingLesion]:
         yield TrainingLesion(f"phantom_{seed}", f"phantom_{seed}", truth, seed)
 
 
-def _cohort_lesions(path: Path) -> Iterator[TrainingLesion]:
+def _cohort_lesions(table: Path) -> Iterator[TrainingLesion]:
     required = ("study_id", "path", "lesion", "truth")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(f"{path} lacks the column {', '.join(missing)}; see docs/training.md.")
-            for number, row in enumerate(reader):
-                yield _cohort_lesion(path, number, row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a cohort ({error}); give a CSV file.") from None
+    for number, row in enumerate(read_rows(table, TAXONOMIES["W7"], required)):
+        yield _cohort_lesion(table, number, row)
 
 
-def _cohort_lesion(path: Path, number: int, row: dict[str, str]) -> TrainingLesion:
-    line = number + 2
-    if row["truth"] not in TAXONOMIES["W7"].names:
-        names = ", ".join(TAXONOMIES["W7"].names)
-        raise ConfigError(f"{path}, line {line}: truth {row['truth']!r} is not one of {names}.")
-    if not row["lesion"].isdecimal() or int(row["lesion"]) == 0:
-        raise ConfigError(f"{path}, line {line}: lesion {row['lesion']!r} is not a label (1, 2, …).")
-    study = (path.parent / row["path"]).resolve()
+def _cohort_lesion(table: Path, number: int, row: CohortRow) -> TrainingLesion:
+    if row.lesion is None:
+        raise row_error(table, row.line, "lesion '' is not a label (1, 2, …).")
+    study = path_in(table, row.path)
     if not study.exists():
-        raise ConfigError(f"{path}, line {line}: there is no study {study}.")
-    patient = row.get("patient_id") or row["study_id"]
-    return TrainingLesion(f"lesion_{number:05d}", patient, row["truth"], study, int(row["lesion"]))
+        raise row_error(table, row.line, f"there is no study {study}.")
+    mask = path_in(table, row.mask) if row.mask else None
+    if mask is not None and not mask.exists():
+        raise row_error(table, row.line, f"there is no mask {mask}.")
+    return TrainingLesion(f"lesion_{number:05d}", row.patient, row.truth, study, row.lesion, mask)
 
 
 def open_study(lesion: TrainingLesion, config: TrainingConfig) -> Study:
@@ -108,7 +101,7 @@ def open_study(lesion: TrainingLesion, config: TrainingConfig) -> Study:
     if isinstance(lesion.source, Path):
         from LiverLesionAI.readers.folder import read_study
 
-        return read_study(lesion.source)
+        return read_study(lesion.source, lesion.mask)
     from LiverLesionAI.phantom import generate_lesion
 
     assert config.phantom is not None
@@ -128,10 +121,10 @@ def phantom_sequences(sequences: Sequence[str]) -> tuple[str, ...]:
 
 
 def by_study(lesions: Sequence[TrainingLesion]) -> list[list[TrainingLesion]]:
-    """Group lesions by the study that holds them, in the order of their first lesion."""
-    groups: dict[int | Path, list[TrainingLesion]] = defaultdict(list)
+    """Group lesions by the study and mask that hold them, in the order of their first lesion."""
+    groups: dict[tuple[int | Path, Path | None], list[TrainingLesion]] = defaultdict(list)
     for lesion in lesions:
-        groups[lesion.source].append(lesion)
+        groups[lesion.source, lesion.mask].append(lesion)
     return list(groups.values())
 
 
