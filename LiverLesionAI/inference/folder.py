@@ -35,9 +35,9 @@ def classify_folder(
     OutputError
         If `output` cannot be written.
     """
-    from LiverLesionAI.readers.folder import read_study
+    from LiverLesionAI.readers.folder import read_study_folder
 
-    opened = with_intensity_limits(read_study(study), bundle.spec.patches)
+    opened = with_intensity_limits(read_study_folder(study), bundle.spec.patches)
     inputs = [
         extract_patches(opened, lesion, bundle.spec.sequences, bundle.spec.patches)
         for lesion in opened.lesion_ids

@@ -99,9 +99,9 @@ def open_study(lesion: TrainingLesion, config: TrainingConfig) -> Study:
     configuration with the same fraction.
     """
     if isinstance(lesion.source, Path):
-        from LiverLesionAI.readers.folder import read_study
+        from LiverLesionAI.readers.folder import read_study_folder
 
-        return read_study(lesion.source, lesion.mask)
+        return read_study_folder(lesion.source, lesion.mask)
     from LiverLesionAI.phantom import generate_lesion
 
     assert config.phantom is not None

@@ -67,11 +67,11 @@ def register(
 ) -> dict[str, Any]:
     """Register a study; ``transforms`` names the ``.tfm`` file of each sequence that was moved."""
     from LiverLesionAI.registration import register_study
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
     from LiverLesionAI.writers.volumes import write_transforms
 
     registered = register_study(
-        read_study(study, mask),
+        receive_study(study, mask),
         transform=transform,  # type: ignore[arg-type]
         scope=scope,  # type: ignore[arg-type]
         progress=progress,
@@ -98,12 +98,12 @@ def classify(
 
     What it takes to explain the answers is kept until the next classification.
     """
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
     stopwatch = Stopwatch()
     with stopwatch.time("read"):
         progress("read", 0.0)
-        opened = read_study(study, mask)
+        opened = receive_study(study, mask)
     result = shop.classify(opened, shop.classifier(model, device, precision), progress, stopwatch)
     return {"results": result.to_dict()}
 
@@ -189,10 +189,10 @@ def save(
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.outputs import write_result
     from LiverLesionAI.results import StudyResult
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
     result = StudyResult.from_dict(results)
-    opened = read_study(study)
+    opened = receive_study(study)
     warnings = _changes(opened, result)
     opened, untraced = _traced(opened, instances or {})
     warnings += untraced
@@ -248,9 +248,9 @@ def segment(
 
     from LiverLesionAI.geometry import lesion_geometry
     from LiverLesionAI.one_click import outline_lesion
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
-    found = outline_lesion(read_study(study), point_lps_mm, sequences=sequences, looseness=looseness)
+    found = outline_lesion(receive_study(study), point_lps_mm, sequences=sequences, looseness=looseness)
     _folder(str(Path(out).parent))
     try:
         sitk.WriteImage(found.mask, out, useCompression=True)

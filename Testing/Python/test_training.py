@@ -26,7 +26,7 @@ from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
 from LiverLesionAI.inference import execution
 from LiverLesionAI.inputs.patches import extract_patches
-from LiverLesionAI.readers.folder import read_study
+from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import training_batches, validation_batches
 from LiverLesionAI.training.cache import PatchCache, build_cache, random_poses
@@ -198,7 +198,7 @@ def test_phantom_lesions_come_from_their_seeds() -> None:
 
 def test_cache_holds_what_inference_sees(config: TrainingConfig, cache: PatchCache) -> None:
     cached = cache.lesions[0]
-    study = read_study(cached.lesion.source)
+    study = read_study_folder(cached.lesion.source)
     seen = extract_patches(study, 1, SEQUENCES, config.patches)
     assert cached.patches.dtype == np.uint8 and cached.patches.shape == (3, 4, 32, 32, 32)
     np.testing.assert_allclose(cached.patches[0, :3] / 255, seen.patches[:, 0], atol=0.002)
