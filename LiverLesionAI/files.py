@@ -1,10 +1,15 @@
-"""The output folder: written aside, put in place at the end, so that nothing half-written is ever seen."""
+"""Files and folders written aside and put in place at the end, so that nothing half-written is ever seen.
+
+This is the only place where the program renames anything.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +37,97 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _REPORT_SCHEMAS = {"results.json": SCHEMA, "registration.json": REGISTRATION_SCHEMA}
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+@contextmanager
+def whole_file(target: str | Path) -> Iterator[Path]:
+    """Give a path to write a file to, which becomes `target` when the block ends well.
+
+    The path lies beside the target, hidden, and ends on the target's name, so that writers which go by a
+    file's suffix take the right one. The file is on the disk before it takes the target's place. After an
+    error or Ctrl-C it is removed and the target is as it was.
+
+    Parameters
+    ----------
+    target
+        The file; its folder exists already.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write; the block does nothing else.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        with _errors_of(target):
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_text_whole(target: str | Path, text: str) -> None:
+    """Write a text in UTF-8, its line ends as they are, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with whole_file(target) as partial:
+        partial.write_bytes(text.encode())
+
+
+@contextmanager
+def folder_aside(parent: Path) -> Iterator[Path]:
+    """Give an empty hidden folder in `parent`, to be filled and given to :func:`put_in_place`.
+
+    What has not been put in place when the block ends is removed.
+
+    Raises
+    ------
+    OutputError
+        If there can be no folder in `parent`.
+    """
+    with _errors_of(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+        folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Rename a complete folder to `target`; an earlier folder there goes once the new one has its place.
+
+    Raises
+    ------
+    OutputError
+        If the target cannot be replaced; it is as it was then.
+    """
+    old = _old(target)
+    with _errors_of(target):
+        try:
+            if target.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            folder.rename(target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -63,9 +159,9 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     target = Path(target).resolve()
     if not target.name:
         raise OutputError(f"{target} cannot be an output folder; name a folder inside it.")
-    partial, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("partial", "old"))
+    partial = target.with_name(f".{target.name}.partial")
     with _locked(target):
-        _recover(target, old)
+        _recover(target)
         _check_replaceable(target, names)
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -73,8 +169,7 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
                 partial.mkdir()
             with _errors_of(target, partial):
                 yield partial
-            with _errors_of(target):
-                _put_in_place(partial, target, old)
+            put_in_place(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -129,8 +224,13 @@ def _errors_of(target: Path, below: Path | None = None) -> Iterator[None]:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
-def _recover(target: Path, old: Path) -> None:
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _recover(target: Path) -> None:
     """Undo what a run left that was killed while it put its output in place."""
+    old = _old(target)
     if old.exists() and not target.exists():
         old.rename(target)
     shutil.rmtree(old, ignore_errors=True)
@@ -145,18 +245,6 @@ def _check_replaceable(target: Path, names: Collection[str]) -> None:
         raise OutputError(
             f"{target} holds files that are no earlier output of this program; empty it or name another."
         )
-
-
-def _put_in_place(partial: Path, target: Path, old: Path) -> None:
-    try:
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -61,7 +61,7 @@ def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Stu
     elif not folder.is_study_folder(path) and holds_dicom(path):
         return read_dicom_study(path, mask, progress=progress)
     else:
-        study = folder.read_study(path)
+        study = folder.read_study_folder(path)
     return study if mask is None else with_mask(study, mask)
 
 

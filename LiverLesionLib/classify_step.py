@@ -131,7 +131,7 @@ class ClassifyStep(WorkStep):
         self.say(DONE, "\n".join(lines))
 
     def _row(self, lesion: Any) -> tuple[bars.Cell, ...]:
-        kind = lesion.kind
+        kind = lesion.answer
         if kind is None:
             return (lesion.name, _("not classified"))
         colour = bars.class_colours(kind.taxonomy)[kind.predicted]
@@ -151,8 +151,8 @@ class ClassifyStep(WorkStep):
 
     def _spread(self, task: Any, name: str) -> str:
         """Standard deviation over the folds; one fold has none."""
-        has_folds = self._result.models[0].folds > 1 and name in task.fold_std
-        return f"± {100 * task.fold_std[name]:.0f} %" if has_folds else "–"
+        has_folds = self._result.models[0].members > 1 and name in task.std
+        return f"± {100 * task.std[name]:.0f} %" if has_folds else "–"
 
     def selected(self) -> Any:
         """Return the lesion that is selected in the table; None where there is none."""

@@ -57,7 +57,7 @@ class DecideStep(Step):
         from LiverLesionAI import decisions
 
         reason = self.ui.reasonEdit.text
-        self._decide(lambda lesion: decisions.settle(lesion, self._diagnosis(), reason=reason))
+        self._decide(lambda lesion: decisions.reach_consensus(lesion, self._diagnosis(), reason=reason))
 
     def take_back(self) -> None:
         """Undo what was decided last about the selected lesion."""
@@ -74,7 +74,7 @@ class DecideStep(Step):
         return self.ui.diagnosisCombo.currentText
 
     def _show_table(self, result: Any, selected: Any) -> None:
-        lesions = [] if result is None else [each for each in result.lesions if each.kind is not None]
+        lesions = [] if result is None else [each for each in result.lesions if each.answer is not None]
         blocked = self.ui.decisionsTable.blockSignals(True)
         bars.fill(self.ui.decisionsTable, [_row(lesion) for lesion in lesions])
         if selected in lesions:
@@ -88,7 +88,7 @@ class DecideStep(Step):
 
     def _offer_classes(self, lesion: Any) -> None:
         """Offer the classes of the lesion's taxonomy, the model's first; a choice stays while it can."""
-        combo, answer = self.ui.diagnosisCombo, lesion.kind if lesion is not None else None
+        combo, answer = self.ui.diagnosisCombo, lesion.answer if lesion is not None else None
         offered = f"{lesion.id} {answer.taxonomy} {answer.predicted}" if answer is not None else ""
         if offered == self._offered:
             return
@@ -105,8 +105,8 @@ class DecideStep(Step):
     def _enable(self, lesion: Any) -> None:
         from LiverLesionAI.decisions import MOST_READERS
 
-        reading = lesion.reader if lesion is not None else None
-        is_open = lesion is not None and lesion.kind is not None
+        reading = lesion.reading if lesion is not None else None
+        is_open = lesion is not None and lesion.answer is not None
         is_open = is_open and (reading is None or len(reading.decisions) < MOST_READERS)
         self.ui.acceptButton.enabled = self.ui.overrideButton.enabled = is_open
         self.ui.settleButton.enabled = reading is not None and reading.readers_differ
@@ -115,13 +115,13 @@ class DecideStep(Step):
         self.ui.diagnosisCombo.enabled = self.ui.reasonEdit.enabled = can_choose
 
     def _tell(self, result: Any) -> None:
-        lesions = [each for each in result.lesions if each.kind is not None]
-        unsettled = [each for each in lesions if each.reader is not None and each.reader.final is None]
+        lesions = [each for each in result.lesions if each.answer is not None]
+        unsettled = [each for each in lesions if each.reading is not None and each.reading.final is None]
         if unsettled:
             text = _("The readers differ on {names}. Choose the class they agree on, say why, press Settle.")
             self.say(TODO, text.format(names=", ".join(each.name for each in unsettled)))
             return
-        decided = sum(each.reader is not None for each in lesions)
+        decided = sum(each.reading is not None for each in lesions)
         text = _("{decided} of {count} lesions are decided; the model's answers stay beside the decisions.")
         self.say(
             DONE if lesions and decided == len(lesions) else TODO,
@@ -130,9 +130,9 @@ class DecideStep(Step):
 
 
 def _model_says(lesion: Any) -> str:
-    if lesion is None or lesion.kind is None:
+    if lesion is None or lesion.answer is None:
         return ""
-    ordered = sorted(lesion.tasks.values(), key=lambda task: task is not lesion.kind)
+    ordered = sorted(lesion.tasks.values(), key=lambda task: task is not lesion.answer)
     answers = ", ".join(
         _("{name} ({percent:.0f} %)").format(
             name=task.predicted, percent=100 * task.probabilities[task.predicted]
@@ -143,15 +143,15 @@ def _model_says(lesion: Any) -> str:
 
 
 def _row(lesion: Any) -> tuple[bars.Cell, ...]:
-    reading, kind = lesion.reader, lesion.kind
+    reading, kind = lesion.reading, lesion.answer
     colour = bars.class_colours(kind.taxonomy)[kind.predicted]
     said: list[bars.Cell] = []
     if reading is not None:
         said = [_chip(decision) for decision in reading.decisions]
     said += [""] * (2 - len(said))
     settled: bars.Cell = ""
-    if reading is not None and reading.settled is not None:
-        settled = _chip(reading.settled)
+    if reading is not None and reading.consensus is not None:
+        settled = _chip(reading.consensus)
     elif reading is not None and reading.readers_differ:
         settled = _("open")
     return (lesion.name, bars.Chip(kind.predicted, colour), *said, settled)

@@ -7,10 +7,7 @@ renamed, so that a refused bundle leaves nothing behind.
 
 from __future__ import annotations
 
-import os
-import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +25,7 @@ from LiverLesionAI.bundles import (
     verify_bundle,
 )
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.files import folder_aside, put_in_place
 
 MAX_FILES = 100
 MAX_FILE_BYTES = 2 << 30
@@ -76,21 +74,18 @@ def add_bundle(source: str | Path, *, sha256: str | None = None) -> Bundle:
     """
     source = Path(source)
     target_folder = user_bundle_folder()
-    target_folder.mkdir(parents=True, exist_ok=True)
-    incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=target_folder))
-    try:
-        with _members(source) as members:
-            _copy_checked(source, members, incoming)
-        bundle = verify_bundle(incoming)
-        if sha256 is not None and sha256.lower() != bundle.sha256:
-            raise BundleError(
-                f"{source} has the SHA-256 {bundle.sha256}, not {sha256}; get the bundle again."
-            )
-        return _move(bundle, target_folder / bundle.name, source)
-    except BundleError as error:
-        raise BundleError(str(error).replace(str(incoming), str(source))) from None
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
+    with folder_aside(target_folder) as incoming:
+        try:
+            with _members(source) as members:
+                _copy_checked(source, members, incoming)
+            bundle = verify_bundle(incoming)
+            if sha256 is not None and sha256.lower() != bundle.sha256:
+                raise BundleError(
+                    f"{source} has the SHA-256 {bundle.sha256}, not {sha256}; get the bundle again."
+                )
+            return _move(bundle, target_folder / bundle.name, source)
+        except BundleError as error:
+            raise BundleError(str(error).replace(str(incoming), str(source))) from None
 
 
 def _move(bundle: Bundle, target: Path, source: Path) -> Bundle:
@@ -101,8 +96,7 @@ def _move(bundle: Bundle, target: Path, source: Path) -> Bundle:
                 f"{target} is another bundle of the same name; remove it before adding {source}."
             )
         return present
-    os.chmod(bundle.path, 0o755)
-    os.replace(bundle.path, target)
+    put_in_place(bundle.path, target)
     return load_bundle(target)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from LiverLesionAI.bundles.store import (
     sha256_of,
     verify_bundle,
 )
+from LiverLesionAI.files import folder_aside, put_in_place
 
 TRAINING_CONFIG = "configs/training.yaml"
 
@@ -46,9 +45,7 @@ def write_bundle(
     texts
         Further files.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
-    try:
+    with folder_aside(target.parent) as staging:
         for name, file in weights.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, staging / name)
@@ -67,12 +64,7 @@ def write_bundle(
         complete = metadata.model_copy(update={"liver_lesion": spec})
         (staging / METADATA).write_text(complete.to_json(), encoding="utf-8")
         verify_bundle(staging)
-        if target.exists():
-            shutil.rmtree(target)
-        staging.chmod(0o755)
-        os.replace(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        put_in_place(staging, target)
     return target
 
 

@@ -17,12 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import click
 import typer
 
 from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
-from LiverLesionAI.explanation.settings import METHODS, Settings
+from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.options import DEFAULT_MODEL, Options
 
 if TYPE_CHECKING:
@@ -137,11 +136,8 @@ def classify(
         typer.Option(metavar="CLASS", help="Explain this class instead of each lesion's predicted one."),
     ] = None,
     saliency_method: Annotated[
-        str | None,
-        typer.Option(
-            click_type=click.Choice(METHODS),
-            help="How maps are made; the later in the list, the slower (docs/explanation.md).",
-        ),
+        Method | None,
+        typer.Option(help="How maps are made; the later in the list, the slower (docs/explanation.md)."),
     ] = None,
     parametric_maps: Annotated[
         bool, typer.Option("--parametric-maps", help="Write the maps of a DICOM study as DICOM, too.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from LiverLesionAI.errors import ConfigError
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.taxonomy import Taxonomy
 
-METHODS = ("integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothgrad")
+Method = Literal["integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothgrad"]
+METHODS: tuple[Method, ...] = get_args(Method)
 """Names of all methods, the faster ones first.
 
 :data:`LiverLesionAI.explanation.methods.TABLE` has the methods themselves, and a bundle's system says which
@@ -40,7 +41,7 @@ class Settings:
         Of the noise of SmoothGrad.
     """
 
-    method: str | None = None
+    method: Method | None = None
     stage: str | None = None
     task: str | None = None
     target: str | None = None
@@ -60,7 +61,7 @@ def resolved(settings: Settings, bundle: Bundle) -> Settings:
         raise ConfigError(f"Model {bundle.name} offers no explanations; classify without them.")
     settings = replace(
         settings,
-        method=settings.method or system.explanations[0],
+        method=settings.method or cast(Method, system.explanations[0]),
         stage=settings.stage or next(iter(system.stages), None),
     )
     if settings.method not in system.explanations:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.bundles import Bundle
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.inference.classifier import predict
 from LiverLesionAI.inference.units import cut_units
 
@@ -35,11 +35,11 @@ def classify_folder(
     Raises
     ------
     LiverLesionError
-        If study or model cannot be used.
+        If study or model cannot be used, or `output` cannot be written.
     """
-    from LiverLesionAI.readers.folder import read_study
+    from LiverLesionAI.readers.folder import read_study_folder
 
-    units, _failures = cut_units(read_study(study), bundle)
+    units, _failures = cut_units(read_study_folder(study), bundle)
     predictions = predict(bundle, units, device=device, precision=precision)
     lesions = {
         STUDY if unit.lesion_id is None else str(unit.lesion_id): {
@@ -52,7 +52,5 @@ def classify_folder(
     if output is None:
         sys.stdout.write(text)
     else:
-        temporary = Path(output).with_name(f".{Path(output).name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, output)
+        write_text_whole(output, text)
     return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from LiverLesionAI.errors import BundleError
+from LiverLesionAI.errors import BundleError, OutputError
+from LiverLesionAI.files import whole_file
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -26,6 +26,11 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
         The ``.safetensors`` file.
     half
         Store kernels and matrices as float16. Vectors (normalisation, biases) and buffers stay float32.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
     """
     parameters = network.named_parameters(remove_duplicate=False)
     kernels = {name for name, parameter in parameters if parameter.ndim > 1}
@@ -33,10 +38,12 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
         name: _copy(tensor.detach(), torch.float16 if half and name in kernels else tensor.dtype)
         for name, tensor in network.state_dict().items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary)
-    temporary.chmod(0o644)
-    os.replace(temporary, path)
+    try:
+        with whole_file(path) as partial:
+            save_file(tensors, partial)
+            partial.chmod(0o644)
+    except SafetensorError as error:
+        raise OutputError(f"{path} cannot be written ({error}); choose another folder.") from None
 
 
 def load_weights(network: nn.Module, path: Path, device: str = "cpu") -> nn.Module:

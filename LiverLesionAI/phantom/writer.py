@@ -9,7 +9,6 @@ The layout is that of every study folder and cohort of this program::
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from LiverLesionAI.cohort import COHORT_FILE, CohortRow, write_rows
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import output_folder
 from LiverLesionAI.progress import Progress, silent
@@ -28,9 +28,7 @@ from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
 from .truth import Truth
 
 TRUTH_FOLDER = "truth"
-COHORT_FILE = "cohort.csv"
 KINETICS_TIMES_S = np.arange(0.0, 361.0, 5.0)
-COHORT_COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth", "group_atypical", "group_background")
 
 
 def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: bool = True) -> Path:
@@ -104,7 +102,7 @@ def write_cohort(
     """
     out = Path(out)
     with output_folder(out, ()) as folder:
-        rows: list[dict[str, object]] = []
+        rows: list[CohortRow] = []
         for index in range(n):
             progress("make phantoms", index / n)
             phantom = _make_phantom(
@@ -112,10 +110,7 @@ def write_cohort(
             )
             write(phantom, folder)
             rows += _cohort_rows(phantom)
-        with (folder / COHORT_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COHORT_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(folder / COHORT_FILE, rows)
         progress("make phantoms", 1.0)
     return out / COHORT_FILE
 
@@ -144,12 +139,12 @@ def _make_phantom(
     return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
 
 
-def _cohort_rows(phantom: PhantomStudy) -> Iterator[dict[str, object]]:
-    """Rows of the cohort table, one for each lesion, with :data:`COHORT_COLUMNS`."""
+def _cohort_rows(phantom: PhantomStudy) -> Iterator[CohortRow]:
+    """Rows of the cohort table, one for each lesion."""
+    name = phantom.study.id
     for lesion in phantom.truth.lesions:
-        name = phantom.study.id
-        values = (name, name, name, lesion.id, lesion.lesion_class, lesion.atypical, phantom.truth.background)
-        yield dict(zip(COHORT_COLUMNS, values, strict=True))
+        groups = {"group_atypical": str(lesion.atypical), "group_background": phantom.truth.background}
+        yield CohortRow(name, name, name, lesion=lesion.id, truth=lesion.lesion_class, free=groups)
 
 
 def write_truth(truth: Truth, folder: Path) -> None:

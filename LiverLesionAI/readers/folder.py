@@ -16,12 +16,15 @@ from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study
 
 MASK_STEM = "lesions"
+OUTLINE_PREFIX = f"{MASK_STEM}_"
 ACQUISITION_FILE = "acquisition.json"
 TRANSFORMS_FOLDER = "transforms"
 CLINICAL_FILE = "clinical.json"
 
 
-def read_study(path: str | Path, mask: str | Path | None = None, reference: str | None = None) -> Study:
+def read_study_folder(
+    path: str | Path, mask: str | Path | None = None, reference: str | None = None
+) -> Study:
     """Read a study folder.
 
     The folder holds a file per sequence, named by the sequence or one of its aliases
@@ -126,8 +129,8 @@ def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | 
             if mask is not None:
                 raise StudyError(f"{file} and {mask.name} are both lesion masks; keep one of them.")
             mask = file
-        elif stem.casefold().startswith(f"{MASK_STEM}_"):
-            _put(outlines, stem[len(MASK_STEM) + 1 :], file)
+        elif stem.casefold().startswith(OUTLINE_PREFIX):
+            _put(outlines, stem[len(OUTLINE_PREFIX) :], file)
         else:
             _put(images, stem, file)
     order = list(SEQUENCES)

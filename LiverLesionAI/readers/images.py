@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
 
@@ -103,6 +102,8 @@ def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
     """Voxels as the file has them: ITK silently completes a truncated NIfTI file and turns its NaN into 0."""
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         return sitk.GetArrayViewFromImage(image)
+    import nibabel
+
     try:
         return np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
     except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError):

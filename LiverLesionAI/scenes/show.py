@@ -14,7 +14,7 @@ from LiverLesionAI import mrml
 from LiverLesionAI.decisions import decided_class, in_words
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, Segment, attributes
-from LiverLesionAI.results import CLASS_TASK, PHANTOM_NOTICE, LesionResult, StudyResult
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
@@ -185,7 +185,7 @@ def result_text(result: StudyResult) -> str:
     lines = [f"Study {result.study.id}: {', '.join(result.study.sequences)}"]
     if result.study.missing:
         lines.append(f"Missing: {', '.join(result.study.missing)}")
-    lines += [f"Model {model.name} {model.version}, {model.folds} folds" for model in result.models]
+    lines += [f"Model {model.name} {model.version}, {model.members} members" for model in result.models]
     if result.is_phantom_trained:
         lines.append(f"{PHANTOM_NOTICE.capitalize()}.")
     lines += [_lesion_line(lesion) for lesion in result.lesions]
@@ -244,8 +244,9 @@ def _add_classes(
     image = lesion_classes(study, result)
     if image is None:
         return None, None
-    taxonomies = [each.tasks[CLASS_TASK].taxonomy for each in result.lesions if CLASS_TASK in each.tasks]
-    colours = _mark(mrml.add_colour_table(scene, taxonomy_named(taxonomies[0])), study)
+    answers = (result.answer, *(lesion.answer for lesion in result.lesions))
+    shown = next(answer for answer in answers if answer is not None)
+    colours = _mark(mrml.add_colour_table(scene, taxonomy_named(shown.taxonomy)), study)
     node = _mark(mrml.add_volume(scene, image, f"{study.id} lesion classes", labels=True), study)
     node.SetAttribute(attributes.ROLE, attributes.CLASSES)
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
@@ -278,10 +279,9 @@ def lesion_segment(label: int, name: str, answer: LesionResult | None = None) ->
     if answer is None:
         return Segment(label, name, _UNCLASSIFIED_COLOUR, lesion=name)
     shown, whose = decided_class(answer), " (reader)"
-    if shown is None and answer.kind is not None:
-        taxonomy = taxonomy_named(answer.kind.taxonomy)
-        shown = taxonomy.classes[taxonomy.index(answer.kind.predicted)]
-        whose = " (readers differ)" if answer.reader is not None else ""
+    if shown is None and answer.answer is not None:
+        shown = answer.answer.predicted_class
+        whose = " (readers differ)" if answer.reading is not None else ""
     if shown is None:
         return Segment(label, f"{name}: not classified", _UNCLASSIFIED_COLOUR, lesion=name)
     return Segment(label, f"{name}: {shown.name}{whose}", shown.colour, shown.code or mrml.LESION, name)
@@ -291,7 +291,7 @@ def _lesion_line(lesion: LesionResult) -> str:
     tasks = lesion.tasks.values()
     answers = [f"{task.predicted} ({task.probabilities[task.predicted]:.2f})" for task in tasks]
     line = f"{lesion.name}, {lesion.diameter_mm:.0f} mm: {', '.join(answers) or 'not classified'}"
-    return f"{line}; {in_words(lesion.reader)}" if lesion.reader is not None else line
+    return f"{line}; {in_words(lesion.reading)}" if lesion.reading is not None else line
 
 
 def _title(result: StudyResult) -> str:

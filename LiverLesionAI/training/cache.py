@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.files import whole_file, write_text_whole
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
 from LiverLesionAI.training.config import TrainingConfig
@@ -146,27 +147,21 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
                 for pose in (None, *random_poses(case.key, config))
             ]
         except (PatchError, StudyError) as error:
-            _write(_record(folder, case), json.dumps({"present": [], "error": str(error)}).encode())
+            _write_record(folder, case, present=[], error=str(error))
             continue
         present = []
         for number, group in enumerate(zip(*variants, strict=True)):
-            _write(_file(folder, case, number), config.recipe.packed(group))
+            with whole_file(_file(folder, case, number)) as file:
+                np.save(file, config.recipe.packed(group))
             present.append(np.all([given.present for given in group], axis=0).tolist())
-        _write(_record(folder, case), json.dumps({"present": present, "error": ""}).encode())
+        _write_record(folder, case, present=present, error="")
+
+
+def _write_record(folder: Path, case: TrainingCase, *, present: list[list[bool]], error: str) -> None:
+    write_text_whole(_record(folder, case), json.dumps({"present": present, "error": error}))
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[Any]:
     """Draw a case's geometric variants from the run's seed and the case's key."""
     rng = np.random.default_rng([config.seed, *key.encode()])
     return config.recipe.poses(rng, config.variants, config.patches)
-
-
-def _write(path: Path, content: np.ndarray | bytes) -> None:
-    """Write a file so that it is either complete or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.save(file, content)
-    os.replace(temporary, path)

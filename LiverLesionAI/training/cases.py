@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from LiverLesionAI.cohort import CLINICAL_PREFIX, CohortRow, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.study import Study
 from LiverLesionAI.systems.base import label_of
@@ -33,6 +33,10 @@ class TrainingCase:
         Seed of a phantom or path of a study.
     lesion
         Label within the study; None for the study as a whole.
+    mask
+        Lesion mask to use instead of the study's own.
+    clinical
+        Clinical data beside the study's own, field and value.
     labels
         Class index for each task, in the order of the network's heads.
     """
@@ -42,6 +46,8 @@ class TrainingCase:
     truth: str
     source: int | Path
     lesion: int | None = 1
+    mask: Path | None = None
+    clinical: tuple[tuple[str, str | float], ...] = ()
     labels: tuple[int, ...] = ()
 
 
@@ -57,7 +63,7 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
         cases = _phantom_lesions(config.phantom)
     else:
         assert config.cohort is not None
-        cases = _cohort_lesions(config.cohort)
+        cases = _cohort_cases(config.cohort, config)
     return tuple(replace(case, labels=_labels(case.truth, config)) for case in cases)
 
 
@@ -74,51 +80,83 @@ def _phantom_lesions(source: PhantomSource) -> Iterator[TrainingCase]:
         yield TrainingCase(f"phantom_{seed}", f"phantom_{seed}", truth, seed)
 
 
-def _cohort_lesions(path: Path) -> Iterator[TrainingCase]:
+def _cohort_cases(table: Path, config: TrainingConfig) -> Iterator[TrainingCase]:
     required = ("study_id", "path", "lesion", "truth")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(f"{path} lacks the column {', '.join(missing)}; see docs/training.md.")
-            for number, row in enumerate(reader):
-                yield _cohort_lesion(path, number, row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a cohort ({error}); give a CSV file.") from None
+    rows = read_rows(table, TAXONOMIES[config.recipe.truths], required)
+    if config.answers.unit == "lesion":
+        for number, row in enumerate(rows):
+            yield _lesion_case(table, number, row)
+        return
+    studies: dict[tuple[str, str], list[CohortRow]] = defaultdict(list)
+    for row in rows:
+        studies[row.path, row.mask].append(row)
+    for number, own in enumerate(studies.values()):
+        yield _study_case(table, number, own, config)
 
 
-def _cohort_lesion(path: Path, number: int, row: dict[str, str]) -> TrainingCase:
-    line = number + 2
-    if row["truth"] not in TAXONOMIES["W7"].names:
-        names = ", ".join(TAXONOMIES["W7"].names)
-        raise ConfigError(f"{path}, line {line}: truth {row['truth']!r} is not one of {names}.")
-    if not row["lesion"].isdecimal() or int(row["lesion"]) == 0:
-        raise ConfigError(f"{path}, line {line}: lesion {row['lesion']!r} is not a label (1, 2, …).")
-    study = (path.parent / row["path"]).resolve()
+def _lesion_case(table: Path, number: int, row: CohortRow) -> TrainingCase:
+    if row.lesion is None:
+        raise row_error(table, row.line, "lesion '' is not a label (1, 2, …).")
+    return _case(table, f"lesion_{number:05d}", row, row.lesion)
+
+
+def _study_case(table: Path, number: int, rows: Sequence[CohortRow], config: TrainingConfig) -> TrainingCase:
+    """A study with the truth of its own row where it has one, else that of its lesions."""
+    own = [row for row in rows if row.lesion is None] or rows
+    for row in own[1:]:
+        if _labels(row.truth, config) != _labels(own[0].truth, config):
+            raise row_error(
+                table,
+                row.line,
+                f"truth {row.truth!r} differs from {own[0].truth!r} of the same study; give it one row.",
+            )
+    return _case(table, f"study_{number:05d}", own[0], None)
+
+
+def _case(table: Path, key: str, row: CohortRow, lesion: int | None) -> TrainingCase:
+    study = path_in(table, row.path)
     if not study.exists():
-        raise ConfigError(f"{path}, line {line}: there is no study {study}.")
-    patient = row.get("patient_id") or row["study_id"]
-    return TrainingCase(f"lesion_{number:05d}", patient, row["truth"], study, int(row["lesion"]))
+        raise row_error(table, row.line, f"there is no study {study}.")
+    mask = path_in(table, row.mask) if row.mask else None
+    if mask is not None and not mask.exists():
+        raise row_error(table, row.line, f"there is no mask {mask}.")
+    return TrainingCase(key, row.patient, row.truth, study, lesion, mask, _clinical(row))
 
 
-def open_study(lesion: TrainingCase, config: TrainingConfig) -> Study:
-    """Read a lesion's study, or make its phantom.
+def _clinical(row: CohortRow) -> tuple[tuple[str, str | float], ...]:
+    """Fields of the columns ``clinical_<field>`` that are filled."""
+    return tuple(
+        (name.removeprefix(CLINICAL_PREFIX), _number_or_text(value))
+        for name, value in row.free.items()
+        if name.startswith(CLINICAL_PREFIX) and value
+    )
+
+
+def _number_or_text(value: str) -> str | float:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def open_study(case: TrainingCase, config: TrainingConfig) -> Study:
+    """Read a case's study, or make its phantom.
 
     Whether a phantom is atypical is drawn from its own seed, so that a lesion is the same in every
     configuration with the same fraction.
     """
-    if isinstance(lesion.source, Path):
-        from LiverLesionAI.readers.folder import read_study
+    if isinstance(case.source, Path):
+        from LiverLesionAI.readers.folder import read_study_folder
 
-        return read_study(lesion.source)
+        study = read_study_folder(case.source, case.mask)
+        return replace(study, clinical={**study.clinical, **dict(case.clinical)})
     from LiverLesionAI.phantom import generate_lesion
 
     assert config.phantom is not None
-    atypical = bool(np.random.default_rng(lesion.source).random() < config.phantom.atypical_fraction)
+    atypical = bool(np.random.default_rng(case.source).random() < config.phantom.atypical_fraction)
     return generate_lesion(
-        lesion.source,
-        lesion.truth,
+        case.source,
+        case.truth,
         atypical=atypical,
         misalign_mm=config.phantom.misalign_mm,
         sequences=phantom_sequences(config.sequences),
@@ -130,11 +168,11 @@ def phantom_sequences(sequences: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("T2WI", *sequences)))
 
 
-def by_study(lesions: Sequence[TrainingCase]) -> list[list[TrainingCase]]:
-    """Group lesions by the study that holds them, in the order of their first lesion."""
-    groups: dict[int | Path, list[TrainingCase]] = defaultdict(list)
-    for lesion in lesions:
-        groups[lesion.source].append(lesion)
+def by_study(cases: Sequence[TrainingCase]) -> list[list[TrainingCase]]:
+    """Group cases by the study and mask that hold them, in the order of their first one."""
+    groups: dict[tuple[int | Path, Path | None], list[TrainingCase]] = defaultdict(list)
+    for case in cases:
+        groups[case.source, case.mask].append(case)
     return list(groups.values())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from LiverLesionAI.files import whole_file, write_text_whole
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.systems.base import outputs
@@ -139,12 +139,10 @@ class _EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({name: values.get(name, trainer.current_epoch) for name in self.columns})
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
@@ -185,9 +183,7 @@ def _finish(
         "labels": {task: [case.labels[i] for case in cases] for i, task in enumerate(config.tasks)},
         "probabilities": {task: rows.tolist() for task, rows in joined.items()},
     }
-    temporary = folder / f".{PREDICTIONS}.{os.getpid()}"
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, folder / PREDICTIONS)
+    write_text_whole(folder / PREDICTIONS, json.dumps(content))
 
 
 @dataclass(frozen=True)

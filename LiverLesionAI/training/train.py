@@ -19,6 +19,7 @@ import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, OutputError
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
@@ -128,9 +129,7 @@ def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: 
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
     run = {"config_sha256": config.digest(), "patches": cache_name(config)}
-    temporary = out_dir / f".{RUN}.{os.getpid()}"
-    temporary.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, record)
+    write_text_whole(record, json.dumps(run, indent=1) + "\n")
     return run["patches"]
 
 

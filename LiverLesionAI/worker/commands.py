@@ -19,6 +19,7 @@ from LiverLesionAI.worker.state import WorkerState
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
+    from LiverLesionAI.explanation.settings import Method
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
 
@@ -72,11 +73,11 @@ def register(
 ) -> dict[str, Any]:
     """Register a study; ``transforms`` names the ``.tfm`` file of each sequence that was moved."""
     from LiverLesionAI.registration import register_study
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
     from LiverLesionAI.writers.volumes import write_transforms
 
     registered = register_study(
-        read_study(study, mask),
+        receive_study(study, mask),
         transform=transform,  # type: ignore[arg-type]
         scope=scope,  # type: ignore[arg-type]
         progress=progress,
@@ -103,12 +104,12 @@ def classify(
 
     What it takes to explain the answers is kept until the next classification.
     """
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
     stopwatch = Stopwatch()
     with stopwatch.time("read"):
         progress("read", 0.0)
-        opened = read_study(study, mask)
+        opened = receive_study(study, mask)
     result = state.classify(opened, state.classifier(model, device, precision), progress, stopwatch)
     return {"results": result.to_dict()}
 
@@ -121,7 +122,7 @@ def explain(
     results: Mapping[str, Any],
     out: str,
     target: str | None = None,
-    method: str | None = None,
+    method: Method | None = None,
 ) -> dict[str, Any]:
     """Explain the answers of ``classify``: saliency maps, sequence weights.
 
@@ -195,10 +196,10 @@ def save(
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.outputs import write_result
     from LiverLesionAI.results import StudyResult
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
     result = StudyResult.from_dict(results)
-    opened = read_study(study)
+    opened = receive_study(study)
     warnings = _changes(opened, result)
     opened, untraced = _traced(opened, instances or {})
     warnings += untraced
@@ -255,9 +256,9 @@ def segment(
 
     from LiverLesionAI.geometry import lesion_geometry
     from LiverLesionAI.one_click import outline_lesion
-    from LiverLesionAI.worker.exchange import read_study
+    from LiverLesionAI.worker.exchange import receive_study
 
-    found = outline_lesion(read_study(study), point_lps_mm, sequences=sequences, looseness=looseness)
+    found = outline_lesion(receive_study(study), point_lps_mm, sequences=sequences, looseness=looseness)
     _folder(str(Path(out).parent))
     try:
         sitk.WriteImage(found.mask, out, useCompression=True)

@@ -120,9 +120,9 @@ class WorkerState:
     def _classify_again(
         self, result: StudyResult, folder: str | Path, classifier: Classifier, progress: Progress
     ) -> Classified:
-        from LiverLesionAI.worker.exchange import read_study
+        from LiverLesionAI.worker.exchange import receive_study
 
-        self.classify(read_study(folder), classifier, progress, Stopwatch())
+        self.classify(receive_study(folder), classifier, progress, Stopwatch())
         assert self._classified is not None
         if not _same_answers(self._classified.result, result):
             raise StudyError("The study has changed since it was classified; classify it again.")

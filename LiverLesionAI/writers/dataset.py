@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.cohort import COHORT_FILE, COLUMNS, CohortRow, append_rows, read_rows
+from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.files import output_folder
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.study_folder import write_study_folder
 
-COHORT_FILE = "cohort.csv"
-COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth")
 _FORBIDDEN = set('/\\:*?"<>|')
 
 
@@ -50,24 +47,23 @@ def add_to_dataset(
     """
     _check(study, diagnoses)
     table = folder / COHORT_FILE
-    rows = _rows(table)
-    if (folder / study.id).exists() or any(row["study_id"] == study.id for row in rows):
+    if (folder / study.id).exists() or any(row.study_id == study.id for row in _rows(table)):
         raise OutputError(f"{folder} holds a study {study.id} already; give this one another name.")
     with output_folder(folder / study.id, ()) as partial:
         for file in write_study_folder(study, partial):
             yield folder / study.id / file.relative_to(partial)
     patient = patient or study.id
-    rows += [
-        dict(zip(COLUMNS, (study.id, study.id, patient, str(lesion), truth), strict=True))
+    rows = [
+        CohortRow(study.id, study.id, patient, lesion=lesion, truth=truth)
         for lesion, truth in sorted(diagnoses.items())
     ]
-    _write(table, rows)
+    append_rows(table, rows)
     yield table
 
 
 def free_name(name: str, folder: Path) -> str:
     """Return a study's name, with a number where a data set has it already."""
-    taken = {row["study_id"] for row in _rows(folder / COHORT_FILE)}
+    taken = {row.study_id for row in _rows(folder / COHORT_FILE)}
     number, free = 2, name
     while free in taken or (folder / free).exists():
         number, free = number + 1, f"{name}-{number}"
@@ -87,29 +83,11 @@ def _check(study: Study, diagnoses: Mapping[int, str]) -> None:
             raise OutputError(f"Study {study.id} has no lesion {lesion} to be of class {truth}.")
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
+def _rows(table: Path) -> tuple[CohortRow, ...]:
     """The rows of a data set's table; none where there is no table yet."""
     if not table.is_file():
-        return []
+        return ()
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{table} cannot be read ({error}); choose another folder.") from None
-    if not set(COLUMNS) <= set(reader.fieldnames or ()):
-        raise OutputError(f"{table} lacks columns of {', '.join(COLUMNS)}; choose another folder.")
-    return rows
-
-
-def _write(table: Path, rows: list[dict[str, str]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in (*COLUMNS, *row)))
-    partial = table.with_name(f".{table.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(partial, table)
-    except OSError as error:
-        raise OutputError(f"{table} cannot be written: {error.strerror or error}.") from None
+        return read_rows(table, required=COLUMNS)
+    except ConfigError as error:
+        raise OutputError(f"Nothing can be added to {table.parent}: {error}") from None

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.readers.folder import ACQUISITION_FILE, MASK_STEM, TRANSFORMS_FOLDER
+from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.readers.folder import ACQUISITION_FILE, MASK_STEM, OUTLINE_PREFIX, TRANSFORMS_FOLDER
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.volumes import smallest_labels, write_transforms
 
-_COMPRESSION = 1
-"""Noise does not get smaller by trying harder."""
+
+@dataclass(frozen=True)
+class ImageForm:
+    """How a study folder keeps its images.
+
+    Attributes
+    ----------
+    suffix
+        The files' suffix.
+    compression
+        Level of compression; 0 for none.
+    """
+
+    suffix: str
+    compression: int
 
 
-def write_study_folder(study: Study, folder: Path) -> Iterator[Path]:
-    """Write a study file by file: sequences, transforms, lesions, outlines on single sequences.
+COMPRESSED = ImageForm(".nii.gz", 1)
+"""To keep and pass on; noise does not get smaller by trying harder."""
+UNCOMPRESSED = ImageForm(".nrrd", 0)
+"""To be read once, at once; origin and direction stay as exact as they are."""
+
+
+def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED) -> Iterator[Path]:
+    """Write a study file by file: sequences, lesions, outlines on single sequences, transforms.
 
     Parameters
     ----------
@@ -26,6 +47,8 @@ def write_study_folder(study: Study, folder: Path) -> Iterator[Path]:
         Where its slices stand in DICOM, and the lesions' names, are not kept.
     folder
         Exists already.
+    form
+        How the images are kept.
 
     Yields
     ------
@@ -37,27 +60,32 @@ def write_study_folder(study: Study, folder: Path) -> Iterator[Path]:
     OutputError
         If a file cannot be written.
     """
-    for name, sequence in study.images.items():
-        yield _write_image(sequence.image, folder / f"{name}.nii.gz")
-    if any(sequence.transform is not None for sequence in study.images.values()):
-        yield from write_transforms(study, folder / TRANSFORMS_FOLDER)
-    if study.lesions is not None:
-        yield _write_image(smallest_labels(study.lesions), folder / f"{MASK_STEM}.nii.gz")
-    for name, outline in study.outlines.items():
-        yield _write_image(smallest_labels(outline), folder / f"{MASK_STEM}_{name}.nii.gz")
+    for stem, image in _images(study):
+        yield _write_image(image, folder / f"{stem}{form.suffix}", form.compression)
+    yield from write_transforms(study, folder / TRANSFORMS_FOLDER)
     limits = {
         name: {"intensity_limits": list(sequence.intensity_limits)}
         for name, sequence in study.images.items()
         if sequence.intensity_limits is not None
     }
     if limits:
-        (folder / ACQUISITION_FILE).write_text(json.dumps(limits, indent=1), encoding="utf-8")
+        write_text_whole(folder / ACQUISITION_FILE, json.dumps(limits, indent=1))
         yield folder / ACQUISITION_FILE
 
 
-def _write_image(image: sitk.Image, path: Path) -> Path:
+def _images(study: Study) -> Iterator[tuple[str, sitk.Image]]:
+    """Every image of a study folder with the stem of its file's name."""
+    for name, sequence in study.images.items():
+        yield name, sequence.image
+    if study.lesions is not None:
+        yield MASK_STEM, smallest_labels(study.lesions)
+    for name, outline in study.outlines.items():
+        yield f"{OUTLINE_PREFIX}{name}", smallest_labels(outline)
+
+
+def _write_image(image: sitk.Image, path: Path, compression: int) -> Path:
     try:
-        sitk.WriteImage(image, str(path), True, _COMPRESSION)
+        sitk.WriteImage(image, str(path), compression > 0, compression)
     except RuntimeError as error:
         message = f"{path} could not be written; check the free space and the rights of its folder."
         raise OutputError(message) from error

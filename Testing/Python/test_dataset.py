@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import OutputError, StudyError
 from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.inputs.patches import extract_patches
-from LiverLesionAI.readers.folder import read_study
+from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.study import Study
 from LiverLesionAI.training.cases import open_study, training_lesions
 from LiverLesionAI.training.config import TrainingConfig
@@ -105,4 +105,4 @@ def test_a_damaged_transform_is_told(study_folder: Path) -> None:
     (study_folder / "transforms").mkdir()
     (study_folder / "transforms" / "LAP.tfm").write_text("nothing", encoding="utf-8")
     with pytest.raises(StudyError, match=r"LAP\.tfm cannot be read as a transform"):
-        read_study(study_folder)
+        read_study_folder(study_folder)

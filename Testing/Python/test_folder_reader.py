@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.readers.folder import is_study_folder, read_study
+from LiverLesionAI.readers.folder import is_study_folder, read_study_folder
 from LiverLesionAI.readers.images import read_label_image, read_sequence_image
 
 
@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0).normal(100, 10, (6, 30, 30)).astype(np.float32
 
 
 def test_a_folder_is_read_with_geometry_and_lesions(study_folder: Path) -> None:
-    study = read_study(study_folder)
+    study = read_study_folder(study_folder)
     assert study.id == "S1" and study.reference == "T2WI"
     assert study.sequences == ("T2WI", "DWI", "LAP")
     assert study.lesion_ids == (1,)
@@ -34,7 +34,7 @@ def test_aliases_and_other_formats_are_read_in_the_order_of_the_sequences(tmp_pa
     for name in ("C+V.nrrd", "t1.mha", "ADC.nii"):
         _write(tmp_path / name, RANDOM)
     (tmp_path / "notes.txt").write_text("not an image")
-    study = read_study(tmp_path)
+    study = read_study_folder(tmp_path)
     assert study.sequences == ("ADC", "T1WI", "PVP")
     assert study.reference == "ADC" and study.lesions is None
     assert is_study_folder(tmp_path) and not is_study_folder(tmp_path / "none")
@@ -45,7 +45,7 @@ def test_outlines_per_sequence_stand_in_for_one_mask(study_folder: Path) -> None
     (study_folder / "lesions.nii.gz").unlink()
     sitk.WriteImage(mask, study_folder / "lesions_T2WI.nii.gz")
     sitk.WriteImage(mask, study_folder / "lesions_LAP.nii.gz")
-    study = read_study(study_folder)
+    study = read_study_folder(study_folder)
     assert study.lesion_ids == (1,) and set(study.outlines) == {"T2WI", "LAP"}
 
 
@@ -53,18 +53,18 @@ def test_an_outline_that_lacks_a_lesion_is_refused(study_folder: Path) -> None:
     mask = read_label_image(study_folder / "lesions.nii.gz")
     sitk.WriteImage(mask * 2, study_folder / "lesions_LAP.nii.gz")
     with pytest.raises(StudyError, match=r"lesions_LAP.nii.gz lacks lesion 1"):
-        read_study(study_folder)
+        read_study_folder(study_folder)
 
 
 def test_a_mask_given_apart_is_used(study_folder: Path, tmp_path: Path) -> None:
     mask = read_label_image(study_folder / "lesions.nii.gz") * 5
     sitk.WriteImage(mask, tmp_path / "other.nrrd")
-    assert read_study(study_folder, mask=tmp_path / "other.nrrd").lesion_ids == (5,)
+    assert read_study_folder(study_folder, mask=tmp_path / "other.nrrd").lesion_ids == (5,)
 
 
 def test_intensity_limits_of_partial_volumes_are_read(study_folder: Path) -> None:
     (study_folder / "acquisition.json").write_text(json.dumps({"DWI": {"intensity_limits": [0, 900]}}))
-    study = read_study(study_folder)
+    study = read_study_folder(study_folder)
     assert study.images["DWI"].intensity_limits == (0, 900) and study.images["LAP"].intensity_limits is None
 
 
@@ -72,31 +72,31 @@ def test_intensity_limits_of_partial_volumes_are_read(study_folder: Path) -> Non
 def test_bad_intensity_limits_are_refused(study_folder: Path, content: str) -> None:
     (study_folder / "acquisition.json").write_text(content)
     with pytest.raises(StudyError, match=r"acquisition\.json"):
-        read_study(study_folder)
+        read_study_folder(study_folder)
 
 
 def test_a_folder_without_sequences_or_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="holds no sequence"):
-        read_study(tmp_path)
+        read_study_folder(tmp_path)
     with pytest.raises(StudyError, match="no folder"):
-        read_study(tmp_path / "missing")
+        read_study_folder(tmp_path / "missing")
 
 
 def test_an_unknown_sequence_name_is_refused_by_name(study_folder: Path) -> None:
     _write(study_folder / "FLAIR.nii.gz", RANDOM)
     with pytest.raises(StudyError, match=r"FLAIR.nii.gz is named after no sequence"):
-        read_study(study_folder)
+        read_study_folder(study_folder)
 
 
 def test_two_files_for_one_sequence_are_refused(study_folder: Path) -> None:
     _write(study_folder / "T2.nrrd", RANDOM)
     with pytest.raises(StudyError, match="both T2WI"):
-        read_study(study_folder)
+        read_study_folder(study_folder)
 
 
 def test_a_reference_that_is_missing_is_refused(study_folder: Path) -> None:
     with pytest.raises(StudyError, match="no HBP"):
-        read_study(study_folder, reference="HBP")
+        read_study_folder(study_folder, reference="HBP")
 
 
 def test_a_mask_outside_the_images_is_refused(study_folder: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_mask_outside_the_images_is_refused(study_folder: Path) -> None:
     mask.SetOrigin((1000, 1000, 1000))
     sitk.WriteImage(mask, study_folder / "lesions.nii.gz")
     with pytest.raises(StudyError, match=r"lesions.nii.gz lies outside every sequence"):
-        read_study(study_folder)
+        read_study_folder(study_folder)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])

@@ -121,7 +121,7 @@ def test_a_nudge_goes_on_top_of_a_deformation(
     made_desktop: Any, widget: Any, ball_study: Callable[..., Study], tmp_path: Path
 ) -> None:
     """What the worker gets is the deformation and then the nudge."""
-    from LiverLesionAI.worker.exchange import read_study, write_study
+    from LiverLesionAI.worker.exchange import receive_study, send_study
     from LiverLesionLib.alignment import add_alignment
     from LiverLesionLib.parameters import chosen_volumes
 
@@ -138,7 +138,7 @@ def test_a_nudge_goes_on_top_of_a_deformation(
     widget.ui.shiftRSlider.value, widget.ui.shiftSSlider.value = -5.0, -4.0
     wanted = deformation.TransformPoint(np.subtract(point, MOVED_LPS).tolist())
     assert np.abs(np.subtract(wanted, deformation.TransformPoint(point))).max() > 3
-    study = read_study(write_study(panel.study(), tmp_path))
+    study = receive_study(send_study(panel.study(), tmp_path))
     assert _point_in(study, "LAP", point) == pytest.approx(wanted, abs=1e-3)
     panel.refresh()
     assert widget.ui.alignTable.item(1, 1).text() == "deformable, nudged 6.4 mm"

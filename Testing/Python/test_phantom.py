@@ -37,7 +37,7 @@ from LiverLesionAI.phantom.signal import (
     apparent_diffusion,
     rician,
 )
-from LiverLesionAI.readers.folder import read_study
+from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 
@@ -413,7 +413,7 @@ def test_hcc_is_bright_then_dark_beside_a_liver_without_fat() -> None:
 
 def test_study_folder_reads_back_and_truth_lies_apart(tmp_path: Path, centred) -> None:
     folder = write_phantom(centred, tmp_path)
-    study = read_study(folder)
+    study = read_study_folder(folder)
     assert folder == tmp_path / "phantom-000021"
     assert study.sequences == W_SEQUENCES and study.lesion_ids == (1,)
     for name, image in study.images.items():

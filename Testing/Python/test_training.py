@@ -26,11 +26,11 @@ from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
 from LiverLesionAI.inference import execution
 from LiverLesionAI.inputs.patches import extract_patches
-from LiverLesionAI.readers.folder import read_study
+from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import training_batches, validation_batches
 from LiverLesionAI.training.cache import PatchCache, build_cache, random_poses
-from LiverLesionAI.training.cases import open_study, training_lesions, validation_fold
+from LiverLesionAI.training.cases import by_study, open_study, training_lesions, validation_fold
 from LiverLesionAI.training.config import Augmentation, Optimisation, TrainingConfig, read_config
 from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
@@ -157,13 +157,15 @@ def test_configuration_survives_its_own_writing(config: TrainingConfig, tmp_path
         ("S0,S0,P0,one,HCC", "lesion 'one'"),
         ("S0,S0,P0,0,HCC", "lesion '0'"),
         ("S0,nowhere,P0,1,HCC", "no study"),
+        ("S0,S0,P0,,HCC", "lesion ''"),
+        ("S0,S0,P0,1,HCC,nowhere", "no mask"),
     ],
 )
 def test_cohort_rows_are_checked(
     config: TrainingConfig, cohort: Path, tmp_path: Path, row: str, said: str
 ) -> None:
     bad = cohort.parent / "bad.csv"
-    bad.write_text(f"study_id,path,patient_id,lesion,truth\n{row}\n")
+    bad.write_text(f"study_id,path,patient_id,lesion,truth,mask\n{row}\n")
     with pytest.raises(ConfigError, match=f"line 2.*{said}"):
         training_lesions(config.model_copy(update={"cohort": bad}))
 
@@ -196,7 +198,7 @@ def test_phantom_lesions_come_from_their_seeds() -> None:
 
 def test_cache_holds_what_inference_sees(config: TrainingConfig, cache: PatchCache) -> None:
     cached = cache.lesions[0]
-    study = read_study(cached.lesion.source)
+    study = read_study_folder(cached.lesion.source)
     seen = extract_patches(study, 1, SEQUENCES, config.patches)
     assert cached.patches.dtype == np.uint8 and cached.patches.shape == (3, 4, 32, 32, 32)
     np.testing.assert_allclose(cached.patches[0, :3] / 255, seen.patches[:, 0], atol=0.002)
@@ -235,6 +237,19 @@ def test_outlines_of_single_sequences_get_their_own_channels(config: TrainingCon
     batch = next(iter(validation_batches([cached], 1)))
     annotations = batch.patches[0, :, 1]
     assert torch.equal(annotations[0], annotations[1]) and not torch.equal(annotations[0], annotations[2])
+
+
+def test_a_mask_of_the_table_replaces_the_study_s_own(config: TrainingConfig, tmp_path: Path) -> None:
+    write_study(tmp_path / "S0", 0, 0)
+    mask = np.zeros((12, 20, 20), np.uint8)
+    mask[4:8, 7:13, 7:13] = 5
+    write_image(tmp_path / "other.nrrd", mask)
+    rows = "S0,S0,5,cyst,other.nrrd\nS0,S0,1,cyst,\n"
+    (tmp_path / "cohort.csv").write_text(f"study_id,path,lesion,truth,mask\n{rows}")
+    own = config.model_copy(update={"cohort": tmp_path / "cohort.csv"})
+    assert len(by_study(training_lesions(own))) == 2
+    first, second = (open_study(lesion, own) for lesion in training_lesions(own))
+    assert first.lesion_ids == (5,) and second.lesion_ids == (1,)
 
 
 def test_lesion_that_cannot_be_cropped_is_left_out(config: TrainingConfig, tmp_path: Path) -> None:

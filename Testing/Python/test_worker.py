@@ -50,7 +50,7 @@ def worker() -> Iterator[WorkerClient]:
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A study of two balls, written for the worker."""
-    return exchange.write_study(made_study(), tmp_path / "made")
+    return exchange.send_study(made_study(), tmp_path / "made")
 
 
 def alive(pid: int) -> bool:
@@ -124,8 +124,8 @@ def test_other_lines_are_refused(line: str) -> None:
 @pytest.mark.parametrize("transform", [None, rigid((0.1, -0.05, 0.2), (3.0, 1.0, -4.0)), bspline()])
 def test_a_study_travels_whole(tmp_path: Path, transform: sitk.Transform | None) -> None:
     study = made_study(transform=transform)
-    exchange.write_study(study, tmp_path / "S1")
-    same_study(study, exchange.read_study(tmp_path / "S1"))
+    exchange.send_study(study, tmp_path / "S1")
+    same_study(study, exchange.receive_study(tmp_path / "S1"))
 
 
 def test_the_client_needs_neither_torch_nor_images() -> None:
@@ -442,5 +442,5 @@ def test_registration_returns_transforms(worker: WorkerClient, made: Path, tmp_p
     for file in done["transforms"].values():
         assert np.isfinite(sitk.ReadTransform(file).TransformPoint((0.0, 0.0, 0.0))).all()
     moved = {name: sitk.ReadTransform(file) for name, file in done["transforms"].items()}
-    study: Study = exchange.read_study(made).with_transforms(moved)
+    study: Study = exchange.receive_study(made).with_transforms(moved)
     assert study.sequences == ("T2WI", "T1WI", "LAP")

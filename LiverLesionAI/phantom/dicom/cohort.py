@@ -18,11 +18,12 @@ from LiverLesionAI.phantom.fields import stream
 from LiverLesionAI.phantom.generate import PhantomStudy
 from LiverLesionAI.phantom.writer import TRUTH_FOLDER, write_cohort, write_image, write_truth
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.readers.folder import MASK_STEM
 
 from .plan import LAYOUTS
 from .writer import write_dicom_study
 
-DICOM_FOLDER, MASK_FILE = "dicom", "lesions.nii.gz"
+DICOM_FOLDER, MASK_FILE = "dicom", f"{MASK_STEM}.nii.gz"
 
 
 def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | None = None) -> Path:

@@ -1,0 +1,166 @@
+"""``cohort.csv``, the table of a cohort's lesions or studies: its one definition, rows in and rows out.
+
+A row stands for a lesion, or for a whole study where ``lesion`` is empty. The columns are ``study_id`` and
+``path``, where wanted ``patient_id``, ``mask``, ``lesion``, ``truth`` and ``split``, and free ones. The names
+of these begin with ``group_`` (a subgroup), ``reader_`` (a reader's answer) or ``clinical_`` (a field of
+``clinical.json``); columns of other names are kept and mean nothing. Paths are relative to the table's
+folder.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.files import whole_file
+from LiverLesionAI.taxonomy import Taxonomy
+
+COHORT_FILE = "cohort.csv"
+COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth")
+"""Columns that every written table has; ``mask`` and ``split`` it has where a row does."""
+
+CLINICAL_PREFIX = "clinical_"
+"""Begins the names of columns that give a field of clinical data."""
+
+_REQUIRED = ("study_id", "path")
+_TEXTS = ("study_id", "path", "patient_id", "mask", "truth", "split")
+_ORDER = ("study_id", "path", "patient_id", "mask", "lesion", "truth", "split")
+
+
+@dataclass(frozen=True)
+class CohortRow:
+    """One lesion of a cohort, or one study.
+
+    Attributes
+    ----------
+    study_id
+        Name of the study.
+    path
+        Where the study is, as the table says it: relative to the table's folder, or absolute.
+    patient_id
+        Pseudonym of the patient; empty where the study counts as a patient.
+    mask
+        Lesion mask to use instead of the study's own, said as `path` is; empty for the study's own.
+    lesion
+        Label within the study; None where the row stands for the study.
+    truth
+        Class; empty where it is not known.
+    split
+        Name of the part of the cohort; empty where it is not divided.
+    free
+        Further columns, name to value.
+    line
+        Line of the table that the row was read from; 0 where it was not read. It does not count in
+        comparisons.
+    """
+
+    study_id: str
+    path: str
+    patient_id: str = ""
+    mask: str = ""
+    lesion: int | None = None
+    truth: str = ""
+    split: str = ""
+    free: Mapping[str, str] = field(default_factory=dict)
+    line: int = field(default=0, compare=False)
+
+    @property
+    def patient(self) -> str:
+        """The patient, whose rows belong together: by default the study."""
+        return self.patient_id or self.study_id
+
+
+def read_rows(
+    table: Path, taxonomy: Taxonomy | None = None, required: Collection[str] = _REQUIRED
+) -> tuple[CohortRow, ...]:
+    """Read a cohort's table.
+
+    Parameters
+    ----------
+    table
+        The CSV file, in UTF-8.
+    taxonomy
+        What every `truth` must be a class of; None to take it as it is.
+    required
+        Columns that the table must have.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, lacks a column, or has a row that cannot be used, whose line is named.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey="", restval="")
+            _check_columns(table, reader.fieldnames or (), required)
+            return tuple(_row(table, reader.line_num, values, taxonomy) for values in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
+
+
+def write_rows(table: Path, rows: Iterable[CohortRow]) -> None:
+    """Write a cohort's table, whole or not at all; an earlier one is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the table cannot be written.
+    """
+    rows = tuple(rows)
+    known = [name for name in _ORDER if name in COLUMNS or any(getattr(row, name) for row in rows)]
+    free = dict.fromkeys(name for row in rows for name in row.free)
+    with whole_file(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, (*known, *free), restval="")
+        writer.writeheader()
+        writer.writerows({**{name: getattr(row, name) for name in known}, **row.free} for row in rows)
+
+
+def append_rows(table: Path, rows: Iterable[CohortRow]) -> None:
+    """Add rows to a cohort's table, which is made where there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the table cannot be read.
+    OutputError
+        If the table cannot be written.
+    """
+    present = read_rows(table) if table.is_file() else ()
+    write_rows(table, (*present, *rows))
+
+
+def row_error(table: Path, line: int, words: str) -> ConfigError:
+    """What is wrong with a row, by the line that it stands on."""
+    return ConfigError(f"{table}, line {line}: {words}")
+
+
+def path_in(table: Path, path: str) -> Path:
+    """The absolute path of a study or mask that a table names."""
+    return (table.parent / path).resolve()
+
+
+def _check_columns(table: Path, columns: Collection[str], required: Collection[str]) -> None:
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise ConfigError(f"{table} lacks columns ({', '.join(missing)}); see docs/training.md.")
+    named = [name for name in columns if name]
+    if len(set(named)) < len(named):
+        raise ConfigError(f"{table} has two columns of one name; rename one of them.")
+
+
+def _row(table: Path, line: int, values: dict[str, str], taxonomy: Taxonomy | None) -> CohortRow:
+    if any(values.pop("", ())):
+        raise row_error(table, line, "there is a value without a column; put values with commas in quotes.")
+    lesion = values.pop("lesion", "")
+    known = {name: values.pop(name, "") for name in _TEXTS}
+    if not (known["study_id"] and known["path"]):
+        raise row_error(table, line, "study_id or path is empty; give both.")
+    if taxonomy is not None and known["truth"] not in taxonomy.names:
+        names = ", ".join(taxonomy.names)
+        raise row_error(table, line, f"truth {known['truth']!r} is not one of {names}.")
+    if lesion and (not lesion.isdecimal() or int(lesion) == 0):
+        raise row_error(table, line, f"lesion {lesion!r} is not a label (1, 2, …).")
+    return CohortRow(**known, lesion=int(lesion) if lesion else None, free=values, line=line)

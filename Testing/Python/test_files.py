@@ -1,0 +1,107 @@
+"""Files that are written whole or not at all, and folders that are put in place."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from LiverLesionAI.errors import OutputError
+from LiverLesionAI.files import folder_aside, put_in_place, whole_file, write_text_whole
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A file that stands there already."""
+    write_text_whole(tmp_path / "table.csv", "old")
+    return tmp_path / "table.csv"
+
+
+def test_a_file_appears_only_when_complete(earlier: Path) -> None:
+    with whole_file(earlier) as partial:
+        partial.write_text("new")
+        assert earlier.read_text() == "old"
+        assert partial.parent == earlier.parent and partial.name.startswith(".")
+        assert partial.suffix == ".csv"
+    assert earlier.read_text() == "new" and names_in(earlier.parent) == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_after_an_error_or_interrupt_the_file_is_as_before(earlier: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), whole_file(earlier) as partial:
+        partial.write_text("half")
+        raise error
+    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+
+
+def test_what_the_disk_refuses_is_told_in_one_sentence(earlier: Path) -> None:
+    for target in (earlier.parent / "none" / "file.txt", earlier / "file.txt"):
+        with pytest.raises(OutputError, match=r"file\.txt cannot be written: .*\.") as refusal:
+            write_text_whole(target, "text")
+        assert "\n" not in str(refusal.value)
+    with (
+        pytest.raises(OutputError, match=r"table\.csv cannot be written: No space left"),
+        whole_file(earlier),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError, match=r"table\.csv cannot be written"), whole_file(earlier):
+        pass
+    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+
+
+def test_a_text_keeps_its_letters_and_line_ends(tmp_path: Path) -> None:
+    write_text_whole(tmp_path / "text", "Häm\r\nangiom\n")
+    assert (tmp_path / "text").read_bytes() == "Häm\r\nangiom\n".encode()
+
+
+def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with folder_aside(tmp_path) as folder:
+            (folder / "file").write_text(content)
+            put_in_place(folder, tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "file").read_text() == "new" and names_in(tmp_path) == ["bundle"]
+    assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == 0o755
+
+
+def test_a_folder_that_is_not_put_in_place_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder_aside(tmp_path) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+    assert names_in(tmp_path) == []
+
+
+def test_somebody_s_file_is_not_replaced_by_a_folder(earlier: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"table\.csv cannot be written"),
+        folder_aside(earlier.parent) as folder,
+    ):
+        put_in_place(folder, earlier)
+    with pytest.raises(OutputError, match=r"table\.csv cannot be written"), folder_aside(earlier):
+        pytest.fail("the block must not run")
+    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+
+
+def renames(file: Path) -> Iterator[ast.Call]:
+    """Calls that rename a file; ``replace`` is a path's own where it has one argument, else a text's."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name, module = node.func.attr, getattr(node.func.value, "id", "")
+            of_a_path = name == "rename" or (name == "replace" and len(node.args) == 1 and not node.keywords)
+            if of_a_path or (module, name) in {("os", "replace"), ("os", "renames"), ("shutil", "move")}:
+                yield node
+
+
+def test_only_one_place_renames() -> None:
+    files = [file for folder in ("LiverLesionAI", "LiverLesionLib") for file in (ROOT / folder).rglob("*.py")]
+    renaming = {file.relative_to(ROOT).as_posix() for file in files if any(renames(file))}
+    assert renaming == {"LiverLesionAI/files.py"}
