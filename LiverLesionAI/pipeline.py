@@ -207,7 +207,7 @@ def classify_into(
     from LiverLesionAI.outputs import write_result
 
     stopwatch = Stopwatch()
-    if options.explain and bundle.system.explanations:
+    if options.explain and (bundle.system.explanations or options.explanation != DEFAULTS.explanation):
         resolved(options.explanation, bundle)
     with stopwatch.time("read"):
         progress("read", 0.0)
