@@ -136,7 +136,8 @@ def explain(
     Returns
     -------
     dict
-        ``results`` with the weights; ``saliency``, the files; ``places``, lesion to the middle of its slice
+        ``results`` with the weights; ``saliency``, a record per map
+        (:class:`LiverLesionAI.writers.saliency.SaliencyFile`); ``places``, lesion to the middle of its slice
         of largest area (LPS mm, reference frame).
     """
     from LiverLesionAI.results import StudyResult
@@ -152,7 +153,7 @@ def explain(
     }
     return {
         "results": outcome.result.to_dict(),
-        "saliency": [str(file) for file in maps],
+        "saliency": [each.to_dict() for each in maps],
         "places": places,
     }
 
