@@ -25,8 +25,8 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
     ScriptedLoadableModuleTest,
 )
 
-from LiverLesionLib.logic import StudyLogic  # noqa: E402
-from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
+from LiverLesionLib.console import ClassificationLogic  # noqa: E402
+from LiverLesionLib.panels.module_widget import ModuleWidget  # noqa: E402
 from LiverLesionLib.sample_data import register_sample_data  # noqa: E402
 
 
@@ -41,7 +41,7 @@ class LiverLesionAI(ScriptedLoadableModule):
         parent.contributors = ["LiverLesionAI developers"]
         parent.helpText = _(
             "Classifies focal liver lesions on multisequence MRI. Load the sequences, name each volume by "
-            "its sequence (T2WI, DWI, ADC, T1WI, LAP, PVP, DP), outline each lesion as one segment of a "
+            "its sequence (T2WI, DWI, ADC, T1WI, LAP, PVP, DP), draw each lesion as one segment of a "
             "segmentation and press Classify. Research software: not for clinical use."
         )
         parent.acknowledgementText = _(
@@ -56,14 +56,14 @@ class LiverLesionAIWidget(ModuleWidget):
 
     def make_panel(self):
         """Make the panel of seven steps."""
-        from LiverLesionLib.panel import Panel
+        from LiverLesionLib.panels.main_panel import MainPanel
 
         self.logic = LiverLesionAILogic()
-        return Panel(self, self.ui, self.logic)
+        return MainPanel(self, self.ui, self.logic)
 
 
-class LiverLesionAILogic(ScriptedLoadableModuleLogic, StudyLogic):
-    """What the panel does, callable from the Python console: ``LiverLesionAILogic().classify(...)``."""
+class LiverLesionAILogic(ScriptedLoadableModuleLogic, ClassificationLogic):
+    """What the panel does, for the Python console: ``classify``, ``explain`` and ``save``."""
 
 
 class LiverLesionAITest(ScriptedLoadableModuleTest):

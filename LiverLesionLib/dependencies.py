@@ -1,13 +1,21 @@
-"""Python packages that Slicer does not ship: found without loading them, asked for once, on first use."""
+"""Python packages that Slicer does not ship: found without loading them, asked for when first needed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from typing import Literal
 
 import slicer
 from slicer.i18n import tr as _
 
-PACKAGES = {
+Action = Literal["register", "classify", "export"]
+"""What packages are needed for; explaining and saving need those of classifying."""
+
+TORCH = "torch"
+
+REQUIREMENTS: Mapping[str, str] = {
+    TORCH: "torch>=2.8",
     "monai": "monai>=1.5",
     "safetensors": "safetensors>=0.4.3",
     "nibabel": "nibabel>=5.2",
@@ -16,17 +24,28 @@ PACKAGES = {
     "typer": "typer>=0.19",
     "rich": "rich>=13.7",
 }
-TORCH = "torch"
-TORCH_REQUIREMENT = ">=2.8"
+"""Package to what pip is asked for."""
+
+PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
+    "register": ("nibabel", "typer"),
+    "classify": tuple(REQUIREMENTS),
+    "export": ("nibabel", "filelock"),
+}
+"""What each action imports, here or in the worker; what these packages need themselves comes with them."""
 
 
-def missing_packages() -> list[str]:
-    """Return the packages that are not installed, PyTorch among them; nothing is imported."""
-    return [name for name in (TORCH, *PACKAGES) if find_spec(name) is None]
+def missing_packages(action: Action) -> list[str]:
+    """Return the packages of an action that are not installed; nothing is imported."""
+    return [name for name in PACKAGES_OF[action] if find_spec(name) is None]
 
 
-def ensure_packages() -> None:
-    """Install what is missing after one question.
+def ensure_packages(action: Action) -> None:
+    """Install what an action needs and is missing, after one question.
+
+    Parameters
+    ----------
+    action
+        What the reader wants to do.
 
     Raises
     ------
@@ -34,28 +53,28 @@ def ensure_packages() -> None:
         If the user declines, PyTorch's extension is missing, or the installation fails; the text says what to
         do on a machine without a network.
     """
-    missing = missing_packages()
+    missing = missing_packages(action)
     if not missing:
         return
     question = _(
-        "The classifier needs {names}, which are downloaded from the Python Package Index and installed into "
-        "Slicer. This takes some minutes. Install them now?"
+        "This needs {names}, to be downloaded from the Python Package Index and installed into Slicer. "
+        "It takes some minutes. Install now?"
     ).format(names=", ".join(missing))
     if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install Python packages")):
         raise RuntimeError(offline_instructions(missing))
     if TORCH in missing:
         _install_torch()
-    wanted = [PACKAGES[name] for name in missing if name != TORCH]
+    wanted = [REQUIREMENTS[name] for name in missing if name != TORCH]
     if wanted:
         slicer.util.pip_install(wanted)
-    left = missing_packages()
+    left = missing_packages(action)
     if left:
         raise RuntimeError(offline_instructions(left))
 
 
-def offline_instructions(missing: list[str]) -> str:
+def offline_instructions(missing: Sequence[str]) -> str:
     """Say how to install packages by hand."""
-    wanted = " ".join(PACKAGES.get(name, f"torch{TORCH_REQUIREMENT}") for name in missing)
+    wanted = " ".join(REQUIREMENTS[name] for name in missing)
     return _(
         "Not installed: {names}. Without a network, download the packages elsewhere with "
         "'pip download {wanted}' for the same Python version and install them in the Python console with "
@@ -74,4 +93,5 @@ def _install_torch() -> None:
             )
         ) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
-    logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+    version = REQUIREMENTS[TORCH].removeprefix(TORCH)
+    logic.installTorch(askConfirmation=False, torchVersionRequirement=version)

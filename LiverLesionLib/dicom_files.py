@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,27 @@ def file_of(uid: str) -> Path | None:
     database = getattr(slicer, "dicomDatabase", None)
     file = Path(database.fileForInstance(uid) or "") if database is not None else None
     return file if file is not None and file.is_file() else None
+
+
+def first_file(volume: Any) -> Path | None:
+    """Return the file of a volume's first slice; None where it is not from DICOM or the file is gone."""
+    uids = instance_uids(volume)
+    return file_of(uids[0]) if uids else None
+
+
+def instances_of(volumes: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the files of the sequences that were loaded from DICOM, as the worker's ``save`` takes them.
+
+    Parameters
+    ----------
+    volumes
+        Sequence to volume node.
+    """
+    return {
+        name: [str(file) for file in instance_files(volume)]
+        for name, volume in volumes.items()
+        if instance_uids(volume)
+    }
 
 
 def instance_files(volume: Any) -> list[Path]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+if TYPE_CHECKING:
+    from LiverLesionAI.scenes.nodes import ChosenNodes
 
 SEQUENCES = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP")
 """The sequences that a panel has a selector for, in its order."""
@@ -56,7 +59,7 @@ class RegistrationParameters(StudyParameters):
 
 
 @parameterNodeWrapper
-class PatchParameters(StudyParameters):
+class PatchesParameters(StudyParameters):
     """Everything that a reader chose in the patches' panel; `diagnoses` is JSON, segment ID to class."""
 
     study_name: str
@@ -68,6 +71,13 @@ def chosen_volumes(parameters: Any) -> dict[str, slicer.vtkMRMLScalarVolumeNode]
     """Return sequence to volume node for the sequences that have one."""
     nodes = {name: parameters.getValue(f"volume{name}") for name in SEQUENCES}
     return {name: node for name, node in nodes.items() if node is not None}
+
+
+def chosen_nodes(parameters: Any) -> ChosenNodes:
+    """Return the study that the parameters name."""
+    from LiverLesionAI.scenes.nodes import ChosenNodes
+
+    return ChosenNodes(chosen_volumes(parameters), parameters.segmentation, parameters.reference)
 
 
 def connect_widgets(parameters: Any, ui: Any) -> int:

@@ -18,8 +18,8 @@ _INTERVAL_MS = 100
 _MAKE = """
 import sys
 from LiverLesionAI.phantom import generate_study
-from LiverLesionAI.worker.exchange import write_study
-write_study(generate_study({seed}, classes={classes}, misalign_mm={misaligned}).study, sys.argv[1])
+from LiverLesionAI.worker.exchange import send_study
+send_study(generate_study({seed}, classes={classes}, misalign_mm={misaligned}).study, sys.argv[1])
 """
 
 
@@ -90,7 +90,7 @@ class PhantomLoader:
         self._timer.start()
 
     def _poll(self) -> None:
-        from LiverLesionAI.worker.exchange import read_study
+        from LiverLesionAI.worker.exchange import receive_study
         from LiverLesionAI.worker.process import end_process_tree
 
         process, folder = self._process, self._folder
@@ -102,7 +102,7 @@ class PhantomLoader:
             end_process_tree(process)
             if process.returncode != 0:
                 raise RuntimeError(process.stderr.read().strip().rpartition("\n")[2])
-            _show(read_study(folder.name), self._outlined)
+            _show(receive_study(folder.name), self._outlined)
             slicer.util.showStatusMessage(_("A liver phantom was made."), 3000)
 
 

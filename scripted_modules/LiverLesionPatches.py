@@ -21,8 +21,8 @@ _SOURCE_TREE = Path(__file__).resolve().parent.parent
 if (_SOURCE_TREE / "LiverLesionAI").is_dir() and str(_SOURCE_TREE) not in sys.path:
     sys.path.append(str(_SOURCE_TREE))
 
-from LiverLesionLib.logic import StudyLogic  # noqa: E402
-from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
+from LiverLesionLib.console import StudyLogic  # noqa: E402
+from LiverLesionLib.panels.module_widget import ModuleWidget  # noqa: E402
 
 
 class LiverLesionPatches(ScriptedLoadableModule):
@@ -47,7 +47,7 @@ class LiverLesionPatchesWidget(ModuleWidget):
 
     def make_panel(self):
         """Make the panel: the study, cropping, the export of a data set."""
-        from LiverLesionLib.patches_panel import PatchesPanel
+        from LiverLesionLib.panels.patches_panel import PatchesPanel
 
         self.logic = LiverLesionPatchesLogic()
         return PatchesPanel(self, self.ui, self.logic)
@@ -64,7 +64,7 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
         volumes
             Sequence to volume node; by default what :meth:`assign_sequences` finds.
         segmentation
-            Segmentation node, a segment a lesion; by default the scene's.
+            Segmentation node, a segment per lesion; by default the scene's.
         reference
             The reference sequence; by default that of the segmentation.
         parameters
@@ -79,12 +79,14 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
         Raises
         ------
         LiverLesionAI.errors.LiverLesionError
-            If the scene is no study or has no outlined lesions.
+            If the scene is no study or has no segmented lesions.
         """
-        from LiverLesionLib.cropping import crop_lesions
+        from LiverLesionAI.scenes.patches import add_patches
+        from LiverLesionAI.scenes.read import study_of
 
-        study, anchor = self._study(volumes, segmentation, reference)
-        return [node for _, nodes, _ in crop_lesions(study, anchor, parameters) for node in nodes]
+        scene, chosen = slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference)
+        work = add_patches(scene, study_of(scene, chosen), chosen.anchor, parameters)
+        return [node for _, nodes, _ in work for node in nodes]
 
     def export(
         self, folder, diagnoses, name="", patient="", *, volumes=None, segmentation=None, reference=None
@@ -116,22 +118,12 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
         """
         from dataclasses import replace
 
+        from LiverLesionAI.scenes.read import study_of
         from LiverLesionAI.writers.dataset import add_to_dataset, free_name
 
-        study, _ = self._study(volumes, segmentation, reference)
+        study = study_of(slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference))
         study = replace(study, id=name or free_name(study.id, Path(folder)))
         return list(add_to_dataset(study, diagnoses, Path(folder), patient))
-
-    def _study(self, volumes, segmentation, reference):
-        """The study of some nodes, and the volume node of its reference sequence."""
-        from LiverLesionLib.logic import only_segmentation
-        from LiverLesionLib.scene_study import study_of
-
-        if volumes is None:
-            volumes = {name: naming.node for name, naming in self.assign_sequences().items()}
-        segmentation = segmentation or only_segmentation()
-        reference = reference or (self.default_reference(volumes, segmentation) if volumes else "")
-        return study_of(volumes, segmentation, reference), volumes[reference]
 
 
 class LiverLesionPatchesTest(ScriptedLoadableModuleTest):

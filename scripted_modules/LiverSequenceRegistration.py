@@ -19,8 +19,8 @@ _SOURCE_TREE = Path(__file__).resolve().parent.parent
 if (_SOURCE_TREE / "LiverLesionAI").is_dir() and str(_SOURCE_TREE) not in sys.path:
     sys.path.append(str(_SOURCE_TREE))
 
-from LiverLesionLib.logic import StudyLogic  # noqa: E402
-from LiverLesionLib.module_widget import ModuleWidget  # noqa: E402
+from LiverLesionLib.console import StudyLogic  # noqa: E402
+from LiverLesionLib.panels.module_widget import ModuleWidget  # noqa: E402
 
 
 class LiverSequenceRegistration(ScriptedLoadableModule):
@@ -35,7 +35,7 @@ class LiverSequenceRegistration(ScriptedLoadableModule):
         parent.helpText = _(
             "Aligns the sequences of a liver study with one of them, around the lesions or everywhere: "
             "shift, rigid, affine, deformable, each kept only where it makes the images more alike. The "
-            "volumes come to lie under transform nodes; the result can be compared, nudged by hand and "
+            "volumes come to lie under transform nodes; the result can be compared, moved by hand and "
             "undone."
         )
         parent.acknowledgementText = _("Built on SimpleITK's registration framework.")
@@ -46,7 +46,7 @@ class LiverSequenceRegistrationWidget(ModuleWidget):
 
     def make_panel(self):
         """Make the panel: the study, where to look, the alignment."""
-        from LiverLesionLib.registration_panel import RegistrationPanel
+        from LiverLesionLib.panels.registration_panel import RegistrationPanel
 
         self.logic = LiverSequenceRegistrationLogic()
         return RegistrationPanel(self, self.ui, self.logic)
@@ -101,21 +101,19 @@ class LiverSequenceRegistrationLogic(ScriptedLoadableModuleLogic, StudyLogic):
         >>> LiverSequenceRegistrationLogic().register(transform="rigid")["PVP"].GetName()  # doctest: +SKIP
         'PVP to T2WI'
         """
-        from LiverLesionLib.registering import add_registered_volumes, register_volumes
+        from LiverLesionAI.progress import silent
+        from LiverLesionAI.scenes.registering import add_registered_volumes, register_volumes
 
-        if volumes is None:
-            volumes = {name: naming.node for name, naming in self.assign_sequences().items()}
-        reference = reference or (self.default_reference(volumes, segmentation) if volumes else "")
+        scene, nodes = slicer.mrmlScene, self.chosen(volumes, segmentation, reference)
         found = register_volumes(
-            volumes,
-            reference,
-            segmentation,
+            scene,
+            nodes,
             transform=transform,
             scope=scope or ("volume" if segmentation is None else "lesion"),
-            progress=progress,
+            progress=progress or silent,
         )
         if resample:
-            add_registered_volumes(volumes, reference)
+            add_registered_volumes(scene, nodes, _)
         return found
 
 

@@ -6,7 +6,12 @@ only one that imports ``slicer``. It runs inside Slicer and, without the desktop
 """
 
 from LiverLesionAI.mrml.colours import LESION, add_colour_table, terminology_entry
-from LiverLesionAI.mrml.nudges import Nudge, read_nudge, set_nudge_centre, write_nudge
+from LiverLesionAI.mrml.manual_offsets import (
+    ManualOffset,
+    read_manual_offset,
+    set_offset_centre,
+    write_manual_offset,
+)
 from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, show_as_overlay
 from LiverLesionAI.mrml.plots import add_bar_chart
 from LiverLesionAI.mrml.scene import (
@@ -30,19 +35,27 @@ from LiverLesionAI.mrml.segments import (
     labels_from_segmentation,
     lesion_name,
     reference_volume,
+    segment_colour,
     segment_labels,
     show_outlines,
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
 from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
-from LiverLesionAI.mrml.views import file_under, folder_item, show_in_slice_views, subfolder_item
+from LiverLesionAI.mrml.views import (
+    file_under,
+    folder_item,
+    folder_name,
+    jump_to,
+    show_in_slice_views,
+    subfolder_item,
+)
 from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window, slice_number
 
 __all__ = [
     "LESION",
+    "ManualOffset",
     "Node",
-    "Nudge",
     "Segment",
     "add_bar_chart",
     "add_colour_legend",
@@ -57,8 +70,10 @@ __all__ = [
     "application_scene",
     "file_under",
     "folder_item",
+    "folder_name",
     "image_from_volume",
     "in_slicer",
+    "jump_to",
     "labels_from_segmentation",
     "lesion_name",
     "load_scene",
@@ -67,13 +82,14 @@ __all__ = [
     "pack_scene",
     "parent_transforms",
     "point_in_world",
-    "read_nudge",
+    "read_manual_offset",
     "reference_volume",
     "remove_nodes",
     "save_scene",
     "save_scene_folder",
+    "segment_colour",
     "segment_labels",
-    "set_nudge_centre",
+    "set_offset_centre",
     "set_window",
     "show_as_overlay",
     "show_in_slice_views",
@@ -84,5 +100,5 @@ __all__ = [
     "terminology_entry",
     "transform_between",
     "vtk_messages_logged",
-    "write_nudge",
+    "write_manual_offset",
 ]

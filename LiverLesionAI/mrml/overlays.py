@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from LiverLesionAI.mrml.scene import Node, add_node, in_slicer, slicer_module
+from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
 
 
 def add_colour_scale(scene: Node, name: str, colours: Sequence[Sequence[float]]) -> Node:
@@ -48,8 +48,7 @@ def show_as_overlay(volume: Node, scale: Node, threshold: float, upper: float = 
 def add_colour_legend(volume: Node, title: str) -> Node:
     """Add a legend that shows with a volume in the slice views.
 
-    Outside Slicer it is not saved with the scene: trame-slicer, for one, does not know its class and would
-    refuse the file.
+    It is not saved with the scene: trame-slicer, for one, does not know its class and would refuse the file.
 
     Returns
     -------
@@ -61,5 +60,5 @@ def add_colour_legend(volume: Node, title: str) -> Node:
     node.SetNumberOfLabels(5)
     node.SetVisibility3D(False)
     node.SetVisibility(True)
-    node.SetSaveWithScene(in_slicer())
+    node.SetSaveWithScene(False)
     return node

@@ -182,6 +182,12 @@ def style_segment(target: Any, segment: Segment) -> None:
     target.SetTag(_TITLE_TAG, quote(segment.name))
 
 
+def segment_colour(segment: Any) -> tuple[int, int, int]:
+    """Colour of a ``vtkSegment``, sRGB in [0, 255]."""
+    red, green, blue = (round(255 * value) for value in segment.GetColor())
+    return red, green, blue
+
+
 def reference_volume(node: Node) -> Node | None:
     """Volume node that a segmentation was outlined on; None where unknown or `node` is no segmentation."""
     if not node.IsA("vtkMRMLSegmentationNode"):

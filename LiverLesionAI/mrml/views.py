@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from LiverLesionAI.mrml.attributes import STUDY
 from LiverLesionAI.mrml.frames import ras
-from LiverLesionAI.mrml.scene import Node, slicer_module
+from LiverLesionAI.mrml.scene import Node, nodes_of, slicer_module
+from LiverLesionAI.mrml.transforms import point_in_world
 
 SLICE_VIEWS: Mapping[str, str] = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 """Slicer's three slice views and their orientations."""
@@ -38,6 +39,13 @@ def subfolder_item(scene: Node, folder: int, name: str) -> int:
     return hierarchy.GetItemChildWithName(folder, name) or hierarchy.CreateFolderItem(folder, name)
 
 
+def folder_name(scene: Node, node: Node) -> str | None:
+    """Name of the subject-hierarchy folder that a node lies in; None at the top."""
+    hierarchy = _hierarchy(scene)
+    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+    return hierarchy.GetItemName(parent) if parent and parent != hierarchy.GetSceneItemID() else None
+
+
 def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:
     """Put nodes into a subject-hierarchy folder."""
     hierarchy = _hierarchy(scene)
@@ -47,6 +55,13 @@ def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:
             hierarchy.SetItemParent(item, folder)
         else:
             hierarchy.CreateItem(folder, node)
+
+
+def jump_to(scene: Node, point_lps_mm: Sequence[float], volume: Node) -> None:
+    """Move all slice views to a point of a volume's own frame, LPS mm."""
+    place = ras(point_in_world(volume, point_lps_mm))
+    for plane in nodes_of(scene, "vtkMRMLSliceNode"):
+        plane.JumpSliceByCentering(*place)
 
 
 def show_in_slice_views(

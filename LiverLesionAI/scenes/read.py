@@ -15,10 +15,13 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.registration import outline_on_sequence
+from LiverLesionAI.scenes.nodes import ChosenNodes
+from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
 SCENE_SUFFIXES = (".mrml", ".mrb")
+_VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 
 def read_scene(path: str | Path, reference: str | None = None) -> Study:
@@ -78,10 +81,31 @@ def study_from_scene(scene: Node, study_id: str, source: str, reference: str | N
         raise StudyError(f"The scene has no volume named after a sequence; rename its volumes ({known}).")
     lesions = _lesions_node(scene)
     reference = reference or _reference(volumes, lesions)
-    study = study_from_nodes(study_id, source, volumes, lesions, reference, _outline_nodes(scene))
+    study = study_from_nodes(study_id, source, volumes, lesions, reference, _marked_outlines(scene))
     marked = volumes[study.reference].GetAttribute(attributes.STUDY)
     left_out = tuple(f"Volume {name!r} is named after no sequence and was left out." for name in unknown)
     return replace(study, id=marked or study_id, warnings=(*left_out, *study.warnings))
+
+
+def study_id(reference: Node) -> str:
+    """Return the pseudonym of a study by its reference volume: its mark, else the node's number."""
+    number = reference.GetID().removeprefix(_VOLUME_CLASS)
+    return reference.GetAttribute(attributes.STUDY) or f"study-{number}"
+
+
+def study_of(scene: Node, nodes: ChosenNodes) -> Study:
+    """Make a study of what a reader chose in a scene; segments corrected on single sequences come with it.
+
+    Raises
+    ------
+    StudyError
+        If there is no reference volume, or the nodes cannot be used (see :func:`study_from_nodes`).
+    """
+    name = study_id(nodes.anchor)
+    corrected = {} if nodes.segmentation is None else outline_nodes(scene, nodes.volumes)
+    return study_from_nodes(
+        name, "Slicer scene", nodes.volumes, nodes.segmentation, nodes.reference, corrected
+    )
 
 
 def study_from_nodes(
@@ -151,7 +175,7 @@ def sequence_volumes(scene: Node) -> tuple[dict[str, Node], list[str]]:
     """
     volumes: dict[str, Node] = {}
     unknown = []
-    nodes = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
+    nodes = mrml.nodes_of(scene, _VOLUME_CLASS)
     for node in sorted(nodes, key=lambda node: node.GetAttribute(attributes.SEQUENCE) is None):
         is_source = node.GetAttribute(attributes.ROLE) in attributes.SOURCES
         if node.IsA("vtkMRMLLabelMapVolumeNode") or not is_source:
@@ -183,7 +207,7 @@ def _lesions_node(scene: Node) -> Node | None:
     return None
 
 
-def _outline_nodes(scene: Node) -> dict[str, Node]:
+def _marked_outlines(scene: Node) -> dict[str, Node]:
     return {
         node.GetAttribute(attributes.SEQUENCE): node
         for node in mrml.nodes_of(scene, "vtkMRMLSegmentationNode")

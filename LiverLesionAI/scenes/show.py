@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
-from LiverLesionAI.decisions import decided_class, in_words
+from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, Segment, attributes
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.scenes.explanations import saliency_of
+from LiverLesionAI.scenes.nodes import ChosenNodes, study_nodes
+from LiverLesionAI.scenes.outlines import outline_nodes
+from LiverLesionAI.scenes.saliency import SaliencyNodes, add_saliency
+from LiverLesionAI.scenes.summary import result_text, summary_title
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
@@ -22,7 +28,6 @@ from LiverLesionAI.writers.volumes import lesion_classes
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
-    from LiverLesionAI.scenes.saliency import SaliencyNodes
 
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
@@ -106,16 +111,80 @@ def show_study(
     if result is not None:
         classes, colours = _add_classes(scene, study, result, reference)
         table, text = show_answers(scene, result, reference)
-    saliency = _add_saliency(scene, study, explanations, reference)
     folder = mrml.folder_item(scene, study.id, beside=reference)
     mrml.file_under(scene, folder, study_nodes(scene, study.id))
-    for lesion_id, nodes in saliency.items():
-        title = f"{study.lesion_name(lesion_id)}: why"
-        mrml.file_under(scene, mrml.subfolder_item(scene, folder, title), nodes.nodes)
+    explained = [saliency_of(each, study.lesion_name(each.lesion.lesion_id)) for each in explanations]
+    saliency = add_saliency(scene, study.id, explained, reference)
     return StudyNodes(folder, volumes, segmentation, classes, colours, table, text, saliency)
 
 
-def show_answers(scene: Node, result: StudyResult, reference: Node) -> tuple[Node, Node]:
+def show_result(scene: Node, study: Study, result: StudyResult, nodes: ChosenNodes) -> StudyNodes:
+    """Put a result beside the nodes it came from; the reader's segments stay and take the classes' colours.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    study, result
+        The study and its result.
+    nodes
+        What the study was made of.
+
+    Returns
+    -------
+    StudyNodes
+    """
+    segmentations = _segmentations(scene, nodes)
+    with _kept(segmentations):
+        shown = show_study(scene, replace(study, outlines={}), result, nodes.volumes)
+    if nodes.segmentation is None:
+        return shown
+    style_segments(segmentations, result, mrml.segment_labels(nodes.segmentation))
+    mrml.remove_nodes(scene, [shown.segmentation])
+    segmentations[0].SetAttribute(attributes.ROLE, attributes.LESIONS)
+    mrml.file_under(scene, shown.folder, segmentations)
+    return replace(shown, segmentation=nodes.segmentation)
+
+
+def show_decisions(scene: Node, result: StudyResult, nodes: ChosenNodes) -> None:
+    """Show what readers have decided: table, summary, and the segments where they are still there.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    result
+        The result with the decisions.
+    nodes
+        The study.
+    """
+    show_answers(scene, result, nodes.volumes.get(result.study.reference))
+    if nodes.segmentation is not None:
+        style_segments(_segmentations(scene, nodes), result, mrml.segment_labels(nodes.segmentation))
+
+
+def style_segments(segmentations: Sequence[Node], result: StudyResult, labels: Mapping[str, int]) -> None:
+    """Give segments the class that readers decided on, else the model's, as name, colour and term.
+
+    Parameters
+    ----------
+    segmentations
+        Segmentation nodes that hold the same lesions by the same segment IDs.
+    result
+        The result.
+    labels
+        Segment ID to lesion.
+    """
+    answers = {lesion.id: lesion for lesion in result.lesions}
+    for node in segmentations:
+        for segment_id, label in labels.items():
+            segment = node.GetSegmentation().GetSegment(segment_id)
+            if segment is not None and label in answers:
+                styled = lesion_segment(label, mrml.lesion_name(segment), answers[label], result.answer)
+                mrml.style_segment(segment, styled)
+
+
+def show_answers(scene: Node, result: StudyResult, reference: Node | None) -> tuple[Node, Node]:
     """Put the table of answers and their summary into a scene, in the place of those shown before.
 
     Parameters
@@ -125,7 +194,8 @@ def show_answers(scene: Node, result: StudyResult, reference: Node) -> tuple[Nod
     result
         What came out, with what readers decided.
     reference
-        Volume node of the reference sequence: they stand beside it in the subject hierarchy.
+        Volume node of the reference sequence: they stand beside it in the subject hierarchy; at its top where
+        it is None.
 
     Returns
     -------
@@ -137,18 +207,12 @@ def show_answers(scene: Node, result: StudyResult, reference: Node) -> tuple[Nod
     )
     lesions = lesion_table(result)
     table = mrml.add_table(scene, f"{result.study.id} lesions", lesions.columns, lesions.rows)
-    text = mrml.add_text(scene, _title(result), result_text(result))
+    text = mrml.add_text(scene, summary_title(result), result_text(result))
     for node in (table, text):
         node.SetAttribute(attributes.STUDY, result.study.id)
         node.SetAttribute(attributes.ROLE, attributes.ANSWERS)
     mrml.file_under(scene, mrml.folder_item(scene, result.study.id, beside=reference), (table, text))
     return table, text
-
-
-def study_nodes(scene: Node, study_id: str) -> list[Node]:
-    """All nodes of ours that belong to a study."""
-    nodes = mrml.nodes_of(scene, "vtkMRMLNode")
-    return [node for node in nodes if node.GetAttribute(attributes.STUDY) == study_id]
 
 
 def clear_study(scene: Node, study_id: str, keep: Collection[Node] = ()) -> None:
@@ -165,11 +229,10 @@ def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
     """
     reference = nodes.volumes[study.reference]
     for first in nodes.saliency.values():
-        why = first.explanation
         mrml.show_in_slice_views(
             scene,
-            nodes.volumes[why.strongest],
-            mrml.point_in_world(reference, why.slice_centre_lps_mm(why.largest_slice)),
+            nodes.volumes[first.shown.strongest],
+            mrml.point_in_world(reference, first.shown.place_lps_mm),
             _EXPLAINED_FIELD_OF_VIEW_MM,
             foreground=first.strongest,
             opacity=_SALIENCY_OPACITY,
@@ -180,18 +243,24 @@ def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
     mrml.show_in_slice_views(scene, nodes.volumes[first_look], centre, _FIELD_OF_VIEW_MM)
 
 
-def result_text(result: StudyResult) -> str:
-    """What came out, in words: a line a lesion, with the notice and all warnings."""
-    lines = [f"Study {result.study.id}: {', '.join(result.study.sequences)}"]
-    if result.study.missing:
-        lines.append(f"Missing: {', '.join(result.study.missing)}")
-    lines += [f"Model {model.name} {model.version}, {model.members} members" for model in result.models]
-    if result.is_phantom_trained:
-        lines.append(f"{PHANTOM_NOTICE.capitalize()}.")
-    lines += [_lesion_line(lesion) for lesion in result.lesions]
-    lines += [f"Warning: {warning}" for warning in result.warnings]
-    lines += [f"Warning, {each.name}: {warning}" for each in result.lesions for warning in each.warnings]
-    return "\n".join(lines) + "\n"
+def _segmentations(scene: Node, nodes: ChosenNodes) -> list[Node]:
+    """The segmentation of the lesions, then those that were corrected on single sequences."""
+    lesions = [] if nodes.segmentation is None else [nodes.segmentation]
+    return [*lesions, *outline_nodes(scene, nodes.volumes).values()]
+
+
+@contextmanager
+def _kept(nodes: Sequence[Node]) -> Iterator[None]:
+    """Keep nodes when their study is shown anew: for the while they do not belong to it."""
+    owners = [node.GetAttribute(attributes.STUDY) for node in nodes]
+    for node in nodes:
+        node.RemoveAttribute(attributes.STUDY)
+    try:
+        yield
+    finally:
+        for node, owner in zip(nodes, owners, strict=True):
+            if owner:
+                node.SetAttribute(attributes.STUDY, owner)
 
 
 def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
@@ -217,8 +286,9 @@ def _add_lesions(scene: Node, study: Study, result: StudyResult | None, referenc
     if study.lesions is None:
         return None
     answers = {lesion.id: lesion for lesion in result.lesions} if result else {}
+    study_answer = result.answer if result else None
     segments = [
-        lesion_segment(lesion_id, study.lesion_name(lesion_id), answers.get(lesion_id))
+        lesion_segment(lesion_id, study.lesion_name(lesion_id), answers.get(lesion_id), study_answer)
         for lesion_id in study.lesion_ids
     ]
     node = mrml.add_segmentation(scene, study.lesions, f"{study.id} lesion outlines", segments, reference)
@@ -254,18 +324,12 @@ def _add_classes(
     return node, colours
 
 
-def _add_saliency(
-    scene: Node, study: Study, explanations: Sequence[LesionExplanation], reference: Node
-) -> Mapping[int, SaliencyNodes]:
-    if not explanations:
-        return {}
-    from LiverLesionAI.scenes.saliency import add_saliency
-
-    return add_saliency(scene, study, explanations, reference)
-
-
-def lesion_segment(label: int, name: str, answer: LesionResult | None = None) -> Segment:
+def lesion_segment(
+    label: int, name: str, answer: LesionResult | None = None, study_answer: TaskResult | None = None
+) -> Segment:
     """How a lesion shows as a segment: in the class that readers decided on, else in the model's.
+
+    Where the model answers for the study, the lesion has the colour of that answer and keeps its name.
 
     Parameters
     ----------
@@ -275,6 +339,8 @@ def lesion_segment(label: int, name: str, answer: LesionResult | None = None) ->
         The lesion's own name.
     answer
         What came out; None where it has not been asked for.
+    study_answer
+        The answer for the study as a whole; None where there is none.
     """
     if answer is None:
         return Segment(label, name, _UNCLASSIFIED_COLOUR, lesion=name)
@@ -282,22 +348,11 @@ def lesion_segment(label: int, name: str, answer: LesionResult | None = None) ->
     if shown is None and answer.answer is not None:
         shown = answer.answer.predicted_class
         whose = " (readers differ)" if answer.reading is not None else ""
+    if shown is None and study_answer is not None:
+        return Segment(label, name, study_answer.predicted_class.colour, lesion=name)
     if shown is None:
         return Segment(label, f"{name}: not classified", _UNCLASSIFIED_COLOUR, lesion=name)
     return Segment(label, f"{name}: {shown.name}{whose}", shown.colour, shown.code or mrml.LESION, name)
-
-
-def _lesion_line(lesion: LesionResult) -> str:
-    tasks = lesion.tasks.values()
-    answers = [f"{task.predicted} ({task.probabilities[task.predicted]:.2f})" for task in tasks]
-    line = f"{lesion.name}, {lesion.diameter_mm:.0f} mm: {', '.join(answers) or 'not classified'}"
-    return f"{line}; {in_words(lesion.reading)}" if lesion.reading is not None else line
-
-
-def _title(result: StudyResult) -> str:
-    """Name of the text node; short and plain, for it names a file too."""
-    notice = " (not for clinical use)" if result.is_phantom_trained else ""
-    return f"{result.study.id} summary{notice}"
 
 
 def _centre(study: Study) -> tuple[float, float, float]:

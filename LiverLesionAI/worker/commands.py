@@ -142,7 +142,8 @@ def explain(
     Returns
     -------
     dict
-        ``results`` with the weights; ``saliency``, the files; ``places``, lesion to the middle of its slice
+        ``results`` with the weights; ``saliency``, a record per map
+        (:class:`LiverLesionAI.writers.saliency.SaliencyFile`); ``places``, lesion to the middle of its slice
         of largest area (LPS mm, reference frame).
     """
     from LiverLesionAI.results import StudyResult
@@ -158,7 +159,7 @@ def explain(
     }
     return {
         "results": analysis.result.to_dict(),
-        "saliency": [str(file) for file in maps],
+        "saliency": [each.to_dict() for each in maps],
         "places": places,
     }
 

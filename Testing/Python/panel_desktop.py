@@ -32,6 +32,7 @@ __all__ = [
     "finish",
     "our_nodes",
     "quiet_desktop",
+    "saliency_maps",
     "worker_desktop",
 ]
 
@@ -86,6 +87,15 @@ def classify(made: Any, widget: Any) -> None:
     widget.ui.classifyButton.click()
     assert widget.ui.classifyButton.text == "Cancel"
     finish(made, widget)
+
+
+def saliency_maps(widget: Any, lesion_id: int, *, weighted: bool) -> dict[str, Any]:
+    """Sequence to the saliency volume of a lesion of the panel's result."""
+    import slicer
+
+    from LiverLesionAI.scenes.saliency import lesion_maps
+
+    return lesion_maps(slicer.mrmlScene, widget.panel.result.study.id, lesion_id, weighted=weighted)
 
 
 def our_nodes() -> list[str]:

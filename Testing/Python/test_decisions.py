@@ -13,7 +13,8 @@ from made_studies import made_result, made_study
 from LiverLesionAI import decisions
 from LiverLesionAI.errors import DecisionError
 from LiverLesionAI.results import LesionResult, StudyResult
-from LiverLesionAI.scenes.show import lesion_segment, result_text
+from LiverLesionAI.scenes.show import lesion_segment
+from LiverLesionAI.scenes.summary import result_text
 from LiverLesionAI.writers.report import write_report
 from LiverLesionAI.writers.tables import lesion_table, prediction_table, write_results
 

@@ -181,7 +181,7 @@ def test_further_modules_load_in_any_order(name: str, order: str) -> None:
     }[order]
     code = f"""{STAND_INS}{LOAD}{lines}
 from LiverLesionAI.inputs.patches import extract_patches
-from LiverLesionLib.logic import StudyLogic
+from LiverLesionLib.console import StudyLogic
 print(issubclass(further.{name}Logic, StudyLogic), issubclass(main.LiverLesionAILogic, StudyLogic),
       main.inputs.patches.extract_patches is extract_patches,
       [m for m in ('torch', 'monai') if m in sys.modules])"""

@@ -1,4 +1,4 @@
-"""The main panel's alignment: a bar a sequence, comparison, nudge by hand, undo."""
+"""The main panel's alignment: a bar per sequence, comparison, manual offset, undo."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_transform_of_the_reader_s_own_stays(made_desktop: Any, widget: Any) -
     assert volume.GetParentTransformNode() is node
 
 
-def test_a_nudge_moves_the_image_as_it_is_seen(widget: Any) -> None:
+def test_a_manual_offset_moves_the_image_as_it_is_seen(widget: Any) -> None:
     ui, panel = widget.ui, widget.panel
     _choose(widget, "LAP")
     ui.shiftRSlider.value, ui.shiftSSlider.value = -5.0, -4.0
@@ -113,22 +113,23 @@ def test_a_nudge_moves_the_image_as_it_is_seen(widget: Any) -> None:
     assert _point_in(panel.study(), "LAP") == pytest.approx(np.subtract((3.0, -7.0, 11.0), MOVED_LPS))
     assert panel.study().images["DWI"].transform is None
     panel.refresh()
-    assert ui.alignTable.item(1, 1).text() == "as scanned, nudged 6.4 mm"
+    assert ui.alignTable.item(1, 1).text() == "as scanned, moved 6.4 mm"
     assert ui.undoRegisterButton.enabled
 
 
-def test_a_nudge_goes_on_top_of_a_deformation(
+def test_a_manual_offset_goes_on_top_of_a_deformation(
     made_desktop: Any, widget: Any, ball_study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    """What the worker gets is the deformation and then the nudge."""
+    """What the worker gets is the deformation and then the offset."""
+    import slicer
+
+    from LiverLesionAI.scenes.alignment import add_alignment
     from LiverLesionAI.worker.exchange import receive_study, send_study
-    from LiverLesionLib.alignment import add_alignment
-    from LiverLesionLib.parameters import chosen_volumes
 
     panel = widget.panel
     deformation = _deformation(panel.study().images["T2WI"].image)
     report = {"transform": "bspline", "metric_before": 1.0, "metric_after": 1.2}
-    add_alignment(chosen_volumes(panel.parameters), "T2WI", {"LAP": deformation}, {"LAP": report})
+    add_alignment(slicer.mrmlScene, panel.chosen(), {"LAP": deformation}, {"LAP": report})
     panel.refresh()
     point = (4.0, 6.0, -3.0)
     assert _point_in(panel.study(), "LAP", point) == pytest.approx(
@@ -141,8 +142,8 @@ def test_a_nudge_goes_on_top_of_a_deformation(
     study = receive_study(send_study(panel.study(), tmp_path))
     assert _point_in(study, "LAP", point) == pytest.approx(wanted, abs=1e-3)
     panel.refresh()
-    assert widget.ui.alignTable.item(1, 1).text() == "deformable, nudged 6.4 mm"
-    widget.ui.resetNudgeButton.click()
+    assert widget.ui.alignTable.item(1, 1).text() == "deformable, moved 6.4 mm"
+    widget.ui.resetOffsetButton.click()
     assert _point_in(panel.study(), "LAP", point) == pytest.approx(
         deformation.TransformPoint(point), abs=1e-3
     )
@@ -155,7 +156,7 @@ def _deformation(grid: sitk.Image) -> sitk.Transform:
     return transform
 
 
-def test_the_classifier_sees_the_nudge(widget: Any) -> None:
+def test_the_classifier_sees_the_manual_offset(widget: Any) -> None:
     panel, parameters, names = widget.panel, PatchParameters(interpolation="linear"), ["T2WI", "LAP"]
     study = panel.study()
     before = extract_patches(study, 1, names, parameters).patches
@@ -182,7 +183,7 @@ def test_a_turn_is_clockwise_about_the_lesion(widget: Any) -> None:
     assert beside == pytest.approx([x + 10 * np.cos(np.pi / 6), y + 5.0, z])
 
 
-def test_a_nudge_follows_the_world_s_axes_below_a_turned_study(widget: Any) -> None:
+def test_a_manual_offset_follows_the_world_s_axes_below_a_turned_study(widget: Any) -> None:
     import slicer
 
     outer = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turned patient")
@@ -206,7 +207,7 @@ def test_a_nudge_follows_the_world_s_axes_below_a_turned_study(widget: Any) -> N
     assert volume.GetParentTransformNode() is outer
 
 
-def test_nudges_are_undone_movement_by_movement(widget: Any) -> None:
+def test_manual_offsets_are_undone_movement_by_movement(widget: Any) -> None:
     ui, volume = widget.ui, widget.panel.parameters.volumeLAP
     _choose(widget, "LAP")
     for value in (1.0, 2.0, 3.0):
@@ -216,18 +217,18 @@ def test_nudges_are_undone_movement_by_movement(widget: Any) -> None:
     assert ui.shiftRSlider.value == 0.0
     ui.shiftSSlider.value = 7.0
     widget.panel.refresh()
-    ui.undoNudgeButton.click()
+    ui.undoOffsetButton.click()
     assert ui.alignSequenceCombo.currentText == "DWI" and ui.shiftSSlider.value == 0.0
     assert widget.panel.parameters.volumeDWI.GetParentTransformNode() is None
-    ui.undoNudgeButton.click()
+    ui.undoOffsetButton.click()
     assert ui.alignSequenceCombo.currentText == "LAP"
     assert (ui.shiftRSlider.value, ui.shiftASlider.value) == (3.0, 0.0)
-    ui.undoNudgeButton.click()
-    assert ui.shiftRSlider.value == 0.0 and not ui.undoNudgeButton.enabled
+    ui.undoOffsetButton.click()
+    assert ui.shiftRSlider.value == 0.0 and not ui.undoOffsetButton.enabled
     assert volume.GetParentTransformNode() is None
 
 
-def test_undo_takes_nudges_back_too(made_desktop: Any, widget: Any) -> None:
+def test_undo_takes_manual_offsets_back_too(made_desktop: Any, widget: Any) -> None:
     import slicer
 
     widget.ui.registerButton.click()
@@ -236,11 +237,11 @@ def test_undo_takes_nudges_back_too(made_desktop: Any, widget: Any) -> None:
     widget.ui.shiftASlider.value = 3.0
     widget.panel.refresh()
     names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLTransformNode")}
-    assert {"LAP to T2WI", "DWI to T2WI", "LAP nudge"} <= names
+    assert {"LAP to T2WI", "DWI to T2WI", "LAP manual offset"} <= names
     widget.ui.undoRegisterButton.click()
     assert widget.panel.parameters.volumeLAP.GetParentTransformNode() is None
     left = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLTransformNode")}
-    assert not left & {"LAP to T2WI", "DWI to T2WI", "LAP nudge"}
+    assert not left & {"LAP to T2WI", "DWI to T2WI", "LAP manual offset"}
     assert widget.ui.alignTable.rowCount == 0
 
 
@@ -276,7 +277,7 @@ def test_fading_ends_flicker(widget: Any) -> None:
     assert _view().GetForegroundOpacity() == pytest.approx(0.3)
 
 
-def test_checkerboard_shows_tiles_of_both_and_follows_the_nudge(made_desktop: Any, widget: Any) -> None:
+def test_checkerboard_shows_tiles_of_both_and_follows_the_offset(made_desktop: Any, widget: Any) -> None:
     import slicer
 
     parameters = widget.panel.parameters
@@ -331,7 +332,7 @@ def test_comparing_survives_what_the_scene_loses(made_desktop: Any, widget: Any)
     assert widget.ui.alignSequenceCombo.count == 0 or widget.panel.parameters is not None
 
 
-def test_nudge_and_table_come_back_with_the_scene(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
+def test_offset_and_table_come_back_with_the_scene(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
     import slicer
 
     from LiverLesionAI import mrml

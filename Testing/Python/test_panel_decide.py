@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_desktop import assigned_panel, classify, finish, our_nodes, worker_desktop
+from panel_desktop import assigned_panel, classify, finish, our_nodes, saliency_maps, worker_desktop
 
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
@@ -62,7 +62,7 @@ def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None
     ui, kind = widget.ui, widget.panel.result.lesions[0].kind
     assert kind.predicted in ui.decideLabel.text and "0 of 1" in ui.decideStatus.text
     assert ui.diagnosisCombo.currentText == kind.predicted
-    assert not ui.settleButton.enabled and not ui.takeBackButton.enabled
+    assert not ui.consensusButton.enabled and not ui.takeBackButton.enabled
     nodes = our_nodes()
     ui.readerEdit.text = "Ada"
     ui.acceptButton.click()
@@ -80,7 +80,7 @@ def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None
     assert "0 of 1" in ui.decideStatus.text and not ui.takeBackButton.enabled
 
 
-def test_two_readers_differ_settle_and_are_remembered(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
+def test_two_readers_differ_agree_and_are_remembered(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
     ui, panel = widget.ui, widget.panel
     first, second = _others(widget)[:2]
     _choose(widget, first, "Ada", "")
@@ -98,11 +98,11 @@ def test_two_readers_differ_settle_and_are_remembered(made_desktop: Any, widget:
     _choose(widget, second, "Ben", "washout")
     ui.overrideButton.click()
     assert "differ on lesion 1" in ui.decideStatus.text
-    assert ui.settleButton.enabled and not ui.acceptButton.enabled
+    assert ui.consensusButton.enabled and not ui.acceptButton.enabled
     assert "readers differ" in _segment(widget).GetName()
     assert ui.decisionsTable.item(0, 4).text() == "open"
     _choose(widget, second, "Ben", _WORDS)
-    ui.settleButton.click()
+    ui.consensusButton.click()
     assert "✓" in ui.decideStep.text, ui.decideStatus.text
     decided = panel.result.lesions[0].reader
     assert decided.settled.diagnosis == second and decided.settled.reader == "Ada and Ben"
@@ -243,7 +243,7 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     ui, panel = widget.ui, widget.panel
     ui.explainButton.click()
     finish(made_desktop, widget)
-    node = panel.saliency_maps(1, weighted=False)["LAP"]
+    node = saliency_maps(widget, 1, weighted=False)["LAP"]
     node.SetAttribute(attributes.PLACE, "61.0 72.0 53.0")
     ui.overlayCombo.setCurrentIndex(ui.overlayCombo.findText("LAP"))
     ui.layoutButton.click()
@@ -255,7 +255,7 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     assert composite.GetForegroundVolumeID() == node.GetID()
     ui.explainButton.click()
     finish(made_desktop, widget)
-    again = panel.saliency_maps(1, weighted=False)["LAP"]
+    again = saliency_maps(widget, 1, weighted=False)["LAP"]
     assert again is not node and composite.GetForegroundVolumeID() == again.GetID()
     assert min(view.GetFieldOfView()[:2]) == pytest.approx(
         max(100, 2.5 * panel.result.lesions[0].diameter_mm)

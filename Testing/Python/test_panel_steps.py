@@ -213,20 +213,21 @@ def test_missing_packages_are_asked_for_once(
 
 def test_classifying_without_lesions_is_explained(made_desktop: Any, widget: Any) -> None:
     widget.ui.classifyButton.click()
-    assert "outline a lesion" in widget.ui.classifyStatus.text
+    assert "segment a lesion" in widget.ui.classifyStatus.text
     assert widget.panel.session.client.pid is None
 
 
 def test_the_build_lists_every_file_of_the_panel() -> None:
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     block = text.split("set(PANEL_PYTHON_SCRIPTS\n")[1].split("\n  )")[0]
-    there = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "LiverLesionLib").glob("*.py"))
+    there = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "LiverLesionLib").rglob("*.py"))
     assert block.split() == there
 
 
 def _sources() -> list[Path]:
-    folders = (ROOT / "LiverLesionLib", ROOT, ROOT / "scripted_modules")
-    return [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    folders = (ROOT, ROOT / "scripted_modules")
+    modules = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    return [*sorted((ROOT / "LiverLesionLib").rglob("*.py")), *modules]
 
 
 @pytest.mark.parametrize("file", _sources(), ids=lambda file: file.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_desktop import assigned_panel, classify, finish, our_nodes, worker_desktop
+from panel_desktop import assigned_panel, classify, finish, our_nodes, saliency_maps, worker_desktop
 
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
@@ -47,9 +47,9 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     assert segment.GetName() == f"lesion 1: {kind.predicted}"
     assert [round(255 * value) for value in segment.GetColor()] == list(predicted.colour)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
-    maps = panel.saliency_maps(lesion.id, weighted=False)
+    maps = saliency_maps(widget, lesion.id, weighted=False)
     assert set(maps) == {"T2WI", "DWI", "LAP"}
-    assert set(panel.saliency_maps(lesion.id, weighted=True)) == set(maps)
+    assert set(saliency_maps(widget, lesion.id, weighted=True)) == set(maps)
 
     ui.overlayCombo.setCurrentIndex(ui.overlayCombo.findText("LAP"))
     ui.layoutButton.click()
@@ -100,12 +100,11 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     assert ui.selectorLAP.currentNode().GetName() == "LAP"
     assert panel.parameters.model == "tiny"
     assert ui.thresholdSlider.value == pytest.approx(0.75)
-    assert set(panel.saliency_maps(lesion.id, weighted=False)) == {"T2WI", "DWI", "LAP"}
+    assert set(saliency_maps(widget, lesion.id, weighted=False)) == {"T2WI", "DWI", "LAP"}
 
 
 def test_sequences_are_aligned_and_put_back(made_desktop: Any, widget: Any) -> None:
-    from LiverLesionLib.alignment import aligned_sequences
-    from LiverLesionLib.parameters import chosen_volumes
+    from LiverLesionAI.scenes.alignment import aligned_sequences
 
     ui, panel = widget.ui, widget.panel
     ui.transformCombo.setCurrentIndex(0)
@@ -114,12 +113,12 @@ def test_sequences_are_aligned_and_put_back(made_desktop: Any, widget: Any) -> N
     finish(made_desktop, widget)
     assert "!" not in ui.alignStep.text, ui.alignStatus.text
     assert ui.alignTable.rowCount >= 2
-    assert aligned_sequences(chosen_volumes(panel.parameters)) == ["DWI", "LAP"]
+    assert aligned_sequences(panel.chosen().volumes) == ["DWI", "LAP"]
     for name in ("DWI", "LAP"):
         node = panel.parameters.getValue(f"volume{name}").GetParentTransformNode()
         assert node.GetName() == f"{name} to T2WI"
     ui.undoRegisterButton.click()
-    assert aligned_sequences(chosen_volumes(panel.parameters)) == []
+    assert aligned_sequences(panel.chosen().volumes) == []
     assert panel.parameters.volumeLAP.GetParentTransformNode() is None
 
 
@@ -129,4 +128,5 @@ def test_the_logic_works_without_the_panel(made_desktop: Any, widget: Any) -> No
     result, nodes = widget.logic.classify("tiny")
     assert [lesion.tasks["type"].taxonomy for lesion in result.lesions] == ["W7"]
     assert nodes.table.GetNumberOfRows() == 1
-    assert nodes.segmentation is None or not slicer.mrmlScene.IsNodePresent(nodes.segmentation)
+    assert nodes.segmentation is widget.panel.parameters.segmentation
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == [nodes.segmentation]

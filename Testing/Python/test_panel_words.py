@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
     ROOT / "LiverLesionAI.py",
-    *sorted((ROOT / "LiverLesionLib").glob("*.py")),
+    *sorted((ROOT / "LiverLesionLib").rglob("*.py")),
     *sorted((ROOT / "scripted_modules").glob("*.py")),
 ]
 SHOWING_CALLS = {"say", "fail", "setText", "addItem", "addItems", "setHorizontalHeaderLabels", "prepare"}

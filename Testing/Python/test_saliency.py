@@ -300,8 +300,8 @@ def test_slices_have_places_in_the_patient() -> None:
 def test_files_lie_on_the_patch_s_grid(tmp_path: Path) -> None:
     turned = np.reshape(rigid((0.2, -0.1, 0.3), (0, 0, 0)).GetMatrix(), (3, 3))
     explanation = made_explanation(made_study(turned), 2)
-    paths = write_saliency([explanation], tmp_path / "saliency")
-    assert sorted(path.name for path in paths) == sorted(
+    files = write_saliency([explanation], tmp_path / "saliency")
+    assert sorted(each.file.name for each in files) == sorted(
         f"2_{name}{suffix}.nii.gz" for name in ("T2WI", "T1WI", "LAP") for suffix in ("", "_weighted")
     )
     written = sitk.ReadImage(tmp_path / "saliency" / "2_T2WI_weighted.nii.gz")

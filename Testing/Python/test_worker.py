@@ -177,8 +177,9 @@ def test_explanations_follow_as_a_second_answer(
         out=str(out),
         progress=lambda step, fraction: told.add(step),
     )
-    assert sorted(done["saliency"]) == sorted(str(file) for file in out.iterdir())
-    assert len(done["saliency"]) == 2 * 3
+    assert sorted(each["file"] for each in done["saliency"]) == sorted(str(file) for file in out.iterdir())
+    maps = [(each["lesion"], each["sequence"], each["weighted"]) for each in done["saliency"]]
+    assert maps == [(1, name, weighted) for name in ("T2WI", "DWI", "LAP") for weighted in (False, True)]
     lesion = done["results"]["lesions"][0]
     assert set(lesion["sequence_weights"]["type"]) == {"T2WI", "DWI", "LAP"}
     assert lesion["name"] == "renamed meanwhile"

@@ -1,0 +1,99 @@
+"""What a scene offers to a reader: its studies, their volumes, the lesions of a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from LiverLesionAI import mrml
+from LiverLesionAI.errors import StudyError
+from LiverLesionAI.geometry import lesion_geometry
+from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.study import labels_in
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """A segment as a lesion: label, name, colour (sRGB), size, centre in the node's frame (LPS mm)."""
+
+    id: int
+    segment_id: str
+    name: str
+    colour: tuple[int, int, int]
+    diameter_mm: float
+    volume_ml: float
+    centroid_lps_mm: tuple[float, float, float]
+
+
+def sequence_candidates(scene: Node) -> list[Node]:
+    """Return the volumes of a scene that may be sequences: no labels, nothing that was computed."""
+    return [
+        node
+        for node in mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
+        if not node.IsA("vtkMRMLLabelMapVolumeNode")
+        and node.GetAttribute(attributes.ROLE) in attributes.SOURCES
+    ]
+
+
+def studies(scene: Node) -> dict[str, list[Node]]:
+    """Return the folders of the subject hierarchy that hold volumes: name to volume nodes, in order."""
+    found: dict[str, list[Node]] = {}
+    for node in sequence_candidates(scene):
+        folder = mrml.folder_name(scene, node)
+        if folder is not None:
+            found.setdefault(folder, []).append(node)
+    return found
+
+
+def default_reference(volumes: Mapping[str, Node], segmentation: Node | None = None) -> str:
+    """Return the sequence that lesions are segmented on: the segmentation's, else T2WI, else the first."""
+    segmented_on = mrml.reference_volume(segmentation) if segmentation is not None else None
+    for name, node in volumes.items():
+        if node is segmented_on:
+            return name
+    return "T2WI" if "T2WI" in volumes else next(iter(volumes))
+
+
+def only_segmentation(scene: Node) -> Node:
+    """Return the segmentation of the scene that holds lesions.
+
+    Raises
+    ------
+    StudyError
+        If there is none, or several could be meant.
+    """
+    nodes = mrml.nodes_of(scene, "vtkMRMLSegmentationNode")
+    ours = [node for node in nodes if node.GetAttribute(attributes.ROLE) == attributes.LESIONS]
+    candidates = ours or [node for node in nodes if node.GetAttribute(attributes.ROLE) is None]
+    if len(candidates) != 1:
+        raise StudyError(
+            f"The scene has {len(candidates)} segmentations that could be the lesions; "
+            "choose the one that holds them."
+        )
+    return candidates[0]
+
+
+def lesion_rows(segmentation: Node) -> list[LesionRow]:
+    """Measure the lesions of a segmentation node; empty segments are left out."""
+    node = segmentation.GetSegmentation()
+    if not node.GetNumberOfSegments():
+        return []
+    image = mrml.labels_from_segmentation(segmentation).image
+    present = labels_in(image)
+    rows = []
+    for segment_id, label in mrml.segment_labels(segmentation).items():
+        if label not in present:
+            continue
+        segment, geometry = node.GetSegment(segment_id), lesion_geometry(image, label)
+        rows.append(
+            LesionRow(
+                label,
+                segment_id,
+                segment.GetName(),
+                mrml.segment_colour(segment),
+                geometry.diameter_mm,
+                geometry.volume_ml,
+                geometry.centroid_lps_mm,
+            )
+        )
+    return rows

@@ -1,0 +1,70 @@
+"""The panel of the module Liver Lesion AI."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from LiverLesionLib.panels.base_panel import BasePanel
+from LiverLesionLib.parameters import PanelParameters
+from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.align_step import AlignStep
+from LiverLesionLib.steps.classify_step import ClassifyStep
+from LiverLesionLib.steps.decide_step import DecideStep
+from LiverLesionLib.steps.explain_step import ExplainStep
+from LiverLesionLib.steps.lesions_step import LesionsStep
+from LiverLesionLib.steps.save_step import SaveStep
+from LiverLesionLib.steps.step import PanelStep
+from LiverLesionLib.steps.study_step import StudyStep
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import StudyResult
+
+
+class MainPanel(BasePanel):
+    """From a loaded study to an explained, decided and saved classification."""
+
+    parameters_class = PanelParameters
+
+    def make_steps(self) -> tuple[PanelStep, ...]:
+        """Make the seven steps; they share which result is shown and which lesion of it is selected."""
+        self.selection = Selection()
+        self.selection.on_result(self._remember)
+        self.study_step = StudyStep(self)
+        self.align = AlignStep(self)
+        self.lesions = LesionsStep(self, self.selection)
+        self.classify = ClassifyStep(self, self.selection, self._classified)
+        self.explain = ExplainStep(self, self.selection)
+        self.decide = DecideStep(self, self.selection)
+        self.save_step = SaveStep(self, self.selection)
+        return (
+            self.study_step, self.align, self.lesions, self.classify,
+            self.explain, self.decide, self.save_step,
+        )  # fmt: skip
+
+    @property
+    def result(self) -> StudyResult | None:
+        """The result that is shown; None where nothing was classified."""
+        return self.selection.result
+
+    def parameters_connected(self) -> None:
+        """Show the result that the scene remembers."""
+        self.selection.show(_result_from_text(self.parameters.result))
+
+    def _remember(self) -> None:
+        """Keep the result in the scene."""
+        result = self.selection.result
+        if result is not None:
+            self.parameters.result = json.dumps(result.to_dict(), ensure_ascii=False)
+
+    def _classified(self) -> None:
+        """Explain a new result at once, where the reader wants that."""
+        if self.parameters.explain:
+            self.explain.begin()
+
+
+def _result_from_text(text: str) -> StudyResult | None:
+    """Read the result that a scene remembers; None where there is none."""
+    from LiverLesionAI.results import StudyResult
+
+    return StudyResult.from_dict(json.loads(text)) if text else None

@@ -1,0 +1,242 @@
+"""Step 4: choose a model, classify, read the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls import bars
+from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.dependencies import missing_packages
+from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.job import Job, check_present, written_study
+from LiverLesionLib.steps.step import Host
+from LiverLesionLib.steps.work_step import Words, WorkStep
+
+if TYPE_CHECKING:
+    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class ClassifyStep(WorkStep):
+    """Model chooser, Classify that turns into Cancel, results.
+
+    Parameters
+    ----------
+    host
+        The panel.
+    selection
+        The result that is shown.
+    classified
+        Called when a new result has come.
+    """
+
+    def __init__(self, host: Host, selection: Selection, classified: Callable[[], None]) -> None:
+        ui = host.ui
+        words = Words(_("Classifying…"), _("Cancelled; nothing was changed."))
+        bar = ui.classifyProgress
+        super().__init__(host, ui.classifyStep, ui.classifyStatus, ui.classifyButton, bar, words)
+        self._selection, self._classified = selection, classified
+        self._models: tuple[Bundle, ...] = ()
+        self._fill_choices()
+        self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
+        self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
+        self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
+        self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
+        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("SD")]
+        bars.prepare(self.ui.resultsTable, answers, 2)
+        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
+        self.ui.classesLabel.visible = False
+        selection.on_result(self._show_result)
+        selection.on_lesion(self._show_lesion)
+
+    def _fill_choices(self) -> None:
+        devices = (_("Automatic device"), _("Processor"), _("Graphics (CUDA)"), _("Graphics (Apple)"))
+        self.ui.deviceCombo.addItems(list(devices))
+        self.ui.precisionCombo.addItems([_("Automatic precision"), *_PRECISIONS[1:]])
+
+    def load_models(self) -> None:
+        """List the models; without the packages that read them, say that they will be asked for."""
+        if missing_packages(self.needs):
+            self.ui.modelDescription.text = _(
+                "Python packages are missing; Classify will ask to install them."
+            )
+            return
+        from LiverLesionAI.bundles import list_bundles
+
+        self._models = list_bundles()
+        blocked = self.ui.modelCombo.blockSignals(True)
+        self.ui.modelCombo.clear()
+        self.ui.modelCombo.addItems([bundle.name for bundle in self._models])
+        self.ui.modelCombo.blockSignals(blocked)
+
+    def refresh(self) -> None:
+        """Show the chosen model, and the result that the scene remembers."""
+        if not self._models:
+            self.load_models()
+        names = [bundle.name for bundle in self._models]
+        if names and self.parameters.model not in names:
+            self.parameters.model = names[0]
+        _choose(self.ui.modelCombo, names, self.parameters.model)
+        _choose(self.ui.deviceCombo, _DEVICES, self.parameters.device)
+        _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
+        self._describe()
+        self.ui.classifyButton.enabled = not self.is_busy or self.is_running
+
+    def _describe(self) -> None:
+        bundle = next((each for each in self._models if each.name == self.parameters.model), None)
+        self.ui.bannerLabel.visible = bundle is not None and bundle.intended_use == "phantom"
+        self.ui.bannerLabel.text = _("This model is trained on digital phantoms: not for clinical use.")
+        if bundle is None:
+            return
+        needs = ", ".join(bundle.spec.sequences)
+        text = _("{description} Sequences: {sequences}. Intended use: {use}")
+        use = bundle.metadata.intended_use
+        self.ui.modelDescription.text = text.format(
+            description=bundle.metadata.description, sequences=needs, use=use
+        )
+
+    def job(self) -> Job:
+        """Write the study for the worker; its answer becomes table and colours."""
+        from LiverLesionAI.decisions import carry_over
+        from LiverLesionAI.results import StudyResult, with_registration
+        from LiverLesionAI.scenes.alignment import registrations
+        from LiverLesionAI.scenes.show import show_result
+
+        if not self._models:
+            self.refresh()
+        scene, nodes, folder = slicer.mrmlScene, self.chosen(), self.host.folder("classified")
+        study = written_study(nodes, folder)
+        arguments = {
+            "study": str(folder),
+            "model": self.parameters.model,
+            "device": self.parameters.device,
+            "precision": self.parameters.precision,
+        }
+
+        def finish(answer: Mapping[str, Any]) -> None:
+            check_present(nodes.present)
+            result = StudyResult.from_dict(answer["results"])
+            result = with_registration(result, registrations(nodes.volumes))
+            if self._selection.result is not None:
+                result = carry_over(self._selection.result, result)
+            show_result(scene, study, result, nodes)
+            self._selection.show(result, folder)
+            self._classified()
+
+        return Job("classify", arguments, finish)
+
+    def words(self, step: str) -> str:
+        """What the state says while the worker is at a step of the road."""
+        known = {
+            "read": _("Reading the sequences…"),
+            "crop": _("Cropping the lesions…"),
+            "load": _("Loading the model…"),
+        }
+        return known.get(step, _("Classifying…"))
+
+    def _show_result(self) -> None:
+        """Show the result that the selection has, its lesions and what was noticed."""
+        result = self._selection.result
+        if result is None:
+            bars.fill(self.ui.resultsTable, ())
+            bars.fill(self.ui.classesTable, ())
+            self.ui.classesLabel.visible = False
+            self.say(TODO, "")
+            return
+        blocked = self.ui.resultsTable.blockSignals(True)
+        bars.fill(self.ui.resultsTable, [self._row(lesion) for lesion in result.lesions])
+        self.ui.resultsTable.blockSignals(blocked)
+        self._show_lesion()
+        self.say(DONE, "\n".join(_told(result)))
+
+    def _row(self, lesion: LesionResult) -> tuple[bars.Cell, ...]:
+        kind = lesion.answer
+        if kind is None:
+            return (lesion.name, _("not classified"))
+        colour = bars.class_colours(kind.taxonomy)[kind.predicted]
+        top = kind.probabilities[kind.predicted]
+        malignancy = lesion.tasks.get("malignancy")
+        malignant: bars.Cell = ""
+        if malignancy is not None:
+            p = malignancy.probabilities["malignant"]
+            malignant = bars.Bar(p, bars.class_colours("binary")["malignant" if p >= 0.5 else "benign"])
+        return (
+            lesion.name,
+            bars.Chip(kind.predicted, colour),
+            bars.Bar(top, colour),
+            malignant,
+            self._sd(kind, kind.predicted),
+        )
+
+    def _sd(self, task: TaskResult, name: str) -> str:
+        """Standard deviation over the folds; one fold has none."""
+        result = self._selection.result
+        has_folds = result is not None and result.models[0].members > 1 and name in task.std
+        return f"± {100 * task.std[name]:.0f} %" if has_folds else "–"
+
+    def _row_chosen(self) -> None:
+        result, row = self._selection.result, self.ui.resultsTable.currentRow()
+        if result is not None and 0 <= row < len(result.lesions):
+            self._selection.select(result.lesions[row].id)
+
+    def _show_lesion(self) -> None:
+        """Mark the selected lesion's row and show all its probabilities."""
+        result, lesion = self._selection.result, self._selection.lesion
+        self.ui.classesLabel.visible = lesion is not None
+        if result is None or lesion is None:
+            return
+        blocked = self.ui.resultsTable.blockSignals(True)
+        self.ui.resultsTable.selectRow(result.lesions.index(lesion))
+        self.ui.resultsTable.blockSignals(blocked)
+        self.ui.classesLabel.text = _("All probabilities of {name}").format(name=lesion.name)
+        rows: list[tuple[bars.Cell, ...]] = []
+        for task in lesion.tasks.values():
+            if task.taxonomy == "binary" and len(lesion.tasks) > 1:
+                continue
+            colours = bars.class_colours(task.taxonomy)
+            ordered = sorted(task.probabilities.items(), key=lambda item: -item[1])
+            rows += [
+                (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), self._sd(task, n)) for n, p in ordered
+            ]
+        bars.fill(self.ui.classesTable, rows)
+
+    def _model_chosen(self, index: int) -> None:
+        if 0 <= index < len(self._models):
+            self.parameters.model = self._models[index].name
+            self._describe()
+
+    def _device_chosen(self, index: int) -> None:
+        self.parameters.device = _DEVICES[index]
+
+    def _precision_chosen(self, index: int) -> None:
+        self.parameters.precision = _PRECISIONS[index]
+
+
+def _told(result: StudyResult) -> list[str]:
+    """What the state says of a result: what it ran on, then all that was noticed."""
+    ran = _("{device}, {precision}, {seconds:.1f} s").format(
+        device=result.provenance.device,
+        precision=result.provenance.precision,
+        seconds=result.provenance.seconds.get("classify", 0.0),
+    )
+    lines = [_("{model}: {ran}.").format(model=result.models[0].name, ran=ran)]
+    lines += [_("Note: {text}.").format(text=text.rstrip(".")) for text in result.warnings]
+    for lesion in result.lesions:
+        lines += [
+            _("{name}: {text}.").format(name=lesion.name, text=text.rstrip(".")) for text in lesion.warnings
+        ]
+    return lines
+
+
+def _choose(combo: Any, values: Sequence[str], value: str) -> None:
+    blocked = combo.blockSignals(True)
+    if value in values:
+        combo.setCurrentIndex(list(values).index(value))
+    combo.blockSignals(blocked)

@@ -1,0 +1,229 @@
+"""Step 5: where the model looked and how much each sequence counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls.layouts import show_chart, show_side_by_side
+from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.job import Job, check_present, written_study
+from LiverLesionLib.steps.step import Host
+from LiverLesionLib.steps.work_step import Words, WorkStep
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import LesionResult, StudyResult
+
+_LARGEST_SHARE = 1.0
+_FIELD_MM, _FIELD_DIAMETERS = 100.0, 2.5
+"""What small views show around a lesion: so many mm, or so many diameters where that is more."""
+_METHODS = ("integrated-grad-cam", "lesion-parts", "integrated-gradients")
+
+
+class ExplainStep(WorkStep):
+    """Explain that turns into Cancel, the class it is about; saliency over a sequence and how it looks.
+
+    Parameters
+    ----------
+    host
+        The panel.
+    selection
+        The result that is explained, the lesion whose maps are shown.
+    """
+
+    def __init__(self, host: Host, selection: Selection) -> None:
+        ui = host.ui
+        words = Words(_("Explaining the answers…"), _("Cancelled; the classes stay."))
+        super().__init__(host, ui.explainStep, ui.explainStatus, ui.explainButton, ui.explainProgress, words)
+        self._selection = selection
+        self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
+        self.ui.methodCombo.addItems([_("at once"), _("part by part"), _("voxel by voxel")])
+        self._offered: Any = None
+        self.ui.overlayButton.connect("clicked(bool)", self.show)
+        self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
+        self.ui.layoutButton.connect("clicked(bool)", self.show_all)
+        self.ui.mapCombo.connect("currentIndexChanged(int)", self._kind_chosen)
+        self.ui.thresholdSlider.connect("valueChanged(double)", self._look_changed)
+        self.ui.opacitySlider.connect("valueChanged(double)", self._look_changed)
+        selection.on_result(self.refresh)
+        selection.on_lesion(self.refresh)
+
+    @property
+    def target(self) -> str | None:
+        """The class that Explain is about; None for each lesion's predicted one."""
+        return self.ui.targetCombo.currentText if self.ui.targetCombo.currentIndex > 0 else None
+
+    @property
+    def method(self) -> str:
+        """How Explain makes maps."""
+        return _METHODS[max(self.ui.methodCombo.currentIndex, 0)]
+
+    def job(self) -> Job:
+        """Ask for the explanation of the result; it becomes maps, tables and charts."""
+        from LiverLesionAI.errors import StudyError
+        from LiverLesionAI.results import StudyResult, with_weights_of
+        from LiverLesionAI.scenes.explanations import saliency_from_files
+        from LiverLesionAI.scenes.saliency import show_saliency
+        from LiverLesionAI.writers.saliency import SaliencyFile
+
+        result, nodes, folder = self._selection.result, self.chosen(), self._selection.classified
+        if result is None:
+            raise StudyError(_("Nothing to explain yet; classify first."))
+        if folder is None:
+            folder = self.host.folder("classified")
+            written_study(nodes, folder)
+        arguments = {
+            "study": str(folder),
+            "results": result.to_dict(),
+            "out": str(self.host.folder("saliency")),
+            "target": self.target,
+            "method": self.method,
+        }
+
+        def finish(answer: Mapping[str, Any]) -> None:
+            check_present(nodes.volumes.values())
+            answered = StudyResult.from_dict(answer["results"])
+            explained = with_weights_of(self._selection.result or result, answered)
+            files = [SaliencyFile.from_dict(each) for each in answer["saliency"]]
+            places = {int(label): tuple(place) for label, place in answer["places"].items()}
+            lesions = saliency_from_files(explained, files, places)
+            show_saliency(slicer.mrmlScene, explained.study.id, lesions, nodes, _)
+            self._selection.change(explained)
+
+        return Job("explain", arguments, finish)
+
+    def refresh(self) -> None:
+        """Offer the sequences that have a map of the selected lesion."""
+        result, lesion, volumes = self._selection.result, self._selection.lesion, self.chosen().volumes
+        self._offer_classes(result)
+        self.ui.explainButton.enabled = self.is_running or (result is not None and not self.is_busy)
+        maps = self._maps()
+        names = [name for name in volumes if name in maps]
+        current = self.ui.overlayCombo.currentText
+        self.ui.overlayCombo.clear()
+        self.ui.overlayCombo.addItems(names)
+        if current in names:
+            self.ui.overlayCombo.setCurrentIndex(names.index(current))
+        self.ui.overlayButton.enabled = bool(names)
+        self.ui.weightsButton.enabled = self._chart() is not None
+        self.ui.layoutButton.enabled = bool(volumes)
+        if self.is_running:
+            return
+        if result is None or lesion is None:
+            self.say(TODO, _("Nothing to explain yet; classify first."))
+        elif not names:
+            self.say(TODO, _("The answer has not been explained; press Explain."))
+        else:
+            self.say(DONE, _explained(result, lesion, len(names)))
+
+    def _offer_classes(self, result: StudyResult | None) -> None:
+        """Offer the classes of a new result; what it was explained with is chosen."""
+        from LiverLesionAI.scenes.explanations import explanation_settings
+
+        tasks = [] if result is None else [lesion.tasks for lesion in result.lesions if lesion.tasks]
+        names = [name for task in (tasks[0].values() if tasks else ()) for name in task.probabilities]
+        settings = {} if result is None else explanation_settings(result)
+        offered = (names, settings, result and result.provenance.started)
+        if offered == self._offered:
+            return
+        self._offered = offered
+        self.ui.targetCombo.clear()
+        self.ui.targetCombo.addItems([_("the predicted class"), *names])
+        if settings.get("target") in names:
+            self.ui.targetCombo.setCurrentIndex(1 + names.index(settings["target"]))
+        method = settings.get("method")
+        self.ui.methodCombo.setCurrentIndex(_METHODS.index(method) if method in _METHODS else 0)
+
+    def show(self) -> None:
+        """Show the sequence with its map, at the lesion."""
+        with self.action():
+            nodes, sequence = self.chosen(), self.ui.overlayCombo.currentText
+            saliency = self._maps().get(sequence)
+            if saliency is None or sequence not in nodes.volumes:
+                return
+            self._uncover()
+            slicer.util.setSliceViewerLayers(
+                background=nodes.volumes[sequence],
+                foreground=saliency,
+                foregroundOpacity=self.parameters.opacity,
+            )
+            self._look_changed()
+            self._jump(saliency)
+
+    def show_weights(self) -> None:
+        """Show how much each sequence counted."""
+        with self.action():
+            show_chart(self._chart())
+
+    def show_all(self) -> None:
+        """Show all sequences side by side with their maps, at the lesion."""
+        with self.action():
+            maps, lesion = self._maps(), self._selection.lesion
+            self._uncover()
+            field_mm = None if lesion is None else max(_FIELD_MM, _FIELD_DIAMETERS * lesion.diameter_mm)
+            show_side_by_side(self.chosen().volumes, maps, self.parameters.opacity, field_mm)
+            self._jump(next(iter(maps.values()), None))
+
+    def _jump(self, saliency: Any) -> None:
+        """Go to the selected lesion, where one of its maps says that it is largest."""
+        from LiverLesionAI import mrml
+        from LiverLesionAI.scenes.saliency import place_of
+
+        lesion = self._selection.lesion
+        if lesion is not None:
+            mrml.jump_to(slicer.mrmlScene, place_of(saliency, lesion), self.chosen().anchor)
+
+    def _uncover(self) -> None:
+        """Leave of the lesions only their contours: filled, they would hide the maps.
+
+        To be done before the views are set: the Segment Editor answers by showing its source volume in them.
+        """
+        from LiverLesionAI import mrml
+
+        if self.parameters.segmentation is not None:
+            mrml.show_outlines(self.parameters.segmentation)
+
+    def _kind_chosen(self, index: int) -> None:
+        self.refresh()
+
+    def _look_changed(self, value: float = 0.0) -> None:
+        if self.parameters is None:
+            return
+        for node in self._maps().values():
+            display = node.GetDisplayNode()
+            display.SetThreshold(self.ui.thresholdSlider.value, _LARGEST_SHARE)
+            display.ApplyThresholdOn()
+        slicer.util.setSliceViewerLayers(foregroundOpacity=self.ui.opacitySlider.value)
+
+    def _chart(self) -> Any:
+        """The chart of the selected lesion's weights; None where there is none."""
+        from LiverLesionAI.scenes.saliency import chart_of
+
+        result, lesion = self._selection.result, self._selection.lesion
+        if result is None or lesion is None:
+            return None
+        return chart_of(slicer.mrmlScene, result.study.id, lesion.id)
+
+    def _maps(self) -> dict[str, Any]:
+        """Sequence to the map of the selected lesion, of the chosen kind."""
+        from LiverLesionAI.scenes.saliency import lesion_maps
+
+        result, lesion = self._selection.result, self._selection.lesion
+        if result is None or lesion is None:
+            return {}
+        weighted = self.ui.mapCombo.currentIndex == 1
+        return lesion_maps(slicer.mrmlScene, result.study.id, lesion.id, weighted=weighted)
+
+
+def _explained(result: StudyResult, lesion: LesionResult, count: int) -> str:
+    """Say what the maps of a lesion speak for."""
+    from LiverLesionAI.scenes.explanations import mapped_task
+
+    text = _("{count} maps of {name}: what speaks for {diagnosis}.")
+    task = mapped_task(result, lesion)
+    diagnosis = lesion.explained.get(task) or lesion.tasks[task].predicted
+    return text.format(count=count, name=lesion.name, diagnosis=diagnosis)

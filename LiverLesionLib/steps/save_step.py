@@ -1,0 +1,99 @@
+"""Step 7: save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ctk
+import slicer
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls.layouts import known_layout
+from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.dicom_files import instances_of
+from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.job import Job, written_study
+from LiverLesionLib.steps.step import Host
+from LiverLesionLib.steps.work_step import Words, WorkStep
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import StudyResult
+
+
+class SaveStep(WorkStep):
+    """One folder with everything: scene, tables, report, figures, volumes, maps, DICOM.
+
+    Parameters
+    ----------
+    host
+        The panel.
+    selection
+        The result that is saved.
+    """
+
+    def __init__(self, host: Host, selection: Selection) -> None:
+        ui = host.ui
+        words = Words(_("Saving…"), _("Cancelled; nothing was written."))
+        super().__init__(host, ui.saveStep, ui.saveStatus, ui.saveButton, ui.saveProgress, words)
+        self._selection = selection
+        self._saved: StudyResult | None = None
+        selection.on_result(self.refresh)
+        ui.folderEdit.filters = ctk.ctkPathLineEdit.Dirs
+        ui.folderEdit.connect("currentPathChanged(QString)", self._folder_chosen)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the reader chose."""
+        return Path(self.ui.folderEdit.currentPath)
+
+    def job(self) -> Job:
+        """Write study and scene for the worker, which writes the output folder."""
+        from LiverLesionAI import mrml
+        from LiverLesionAI.errors import StudyError
+
+        result, nodes, out = self._selection.result, self.chosen(), self.folder
+        if result is None:
+            raise StudyError(_("Nothing to save yet; classify first."))
+        scene, study = self.host.folder("scene"), self.host.folder("saved")
+        written_study(nodes, study)
+        with known_layout():
+            mrml.save_scene_folder(slicer.mrmlScene, scene)
+        arguments = {
+            "study": str(study),
+            "results": result.to_dict(),
+            "out": str(out),
+            "scene": str(scene),
+            "instances": instances_of(nodes.volumes),
+        }
+
+        def finish(answer: Mapping[str, Any]) -> None:
+            notes = [warning for warning in answer["warnings"] if warning not in result.warnings]
+            self._tell(out, answer["files"], notes)
+
+        return Job("save", arguments, finish)
+
+    def refresh(self) -> None:
+        """Saving needs a result and a folder."""
+        result, chosen = self._selection.result, bool(self.ui.folderEdit.currentPath)
+        self.ui.saveButton.enabled = self.is_running or (result is not None and chosen and not self.is_busy)
+        if self.is_running:
+            return
+        if result is None:
+            self.say(TODO, _("Nothing to save yet; classify first."))
+        elif not chosen:
+            self.say(TODO, _("Choose a folder."))
+        elif result is not self._saved:
+            self.say(TODO, _("The result as it is now has not been saved."))
+
+    def _tell(self, folder: Path, files: Sequence[str], notes: Sequence[str]) -> None:
+        """Say what was written, and what could not be."""
+        self._saved = self._selection.result
+        self.ui.folderEdit.addCurrentPathToHistory()
+        text = _("{count} files were written to {folder}.").format(count=len(files), folder=folder)
+        lines = [text, *(_("Note: {text}.").format(text=note.rstrip(".")) for note in notes)]
+        self.say(DONE, "\n".join(lines))
+
+    def _folder_chosen(self, path: str) -> None:
+        self.refresh()

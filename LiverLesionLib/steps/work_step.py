@@ -1,0 +1,104 @@
+"""What every step shares that gives the worker something to do: a button that turns into Cancel, a bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls.marks import TODO
+from LiverLesionLib.dependencies import Action, ensure_packages
+from LiverLesionLib.steps.job import Job
+from LiverLesionLib.steps.step import Host, PanelStep
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the state says while a step's work goes on, and after the reader has cancelled it."""
+
+    doing: str
+    cancelled: str
+
+
+class WorkStep(PanelStep):
+    """A step with a job for the worker.
+
+    Parameters
+    ----------
+    host, frame, status
+        See :class:`~LiverLesionLib.steps.step.PanelStep`.
+    button, bar
+        The ``QPushButton`` that starts and cancels it, the ``QProgressBar`` that shows how far it is.
+    words
+        What the state says.
+    """
+
+    needs: Action = "classify"
+    """What the packages are needed for."""
+
+    def __init__(self, host: Host, frame: Any, status: Any, button: Any, bar: Any, words: Words) -> None:
+        super().__init__(host, frame, status)
+        self._button, self._bar, self._words = button, bar, words
+        self._idle = button.text
+        bar.visible = False
+        button.connect("clicked(bool)", self.toggle)
+
+    def job(self) -> Job:
+        """Prepare the work.
+
+        Raises
+        ------
+        LiverLesionError
+            If the study cannot be used.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker works for this step."""
+        return self.host.running is self
+
+    def toggle(self) -> None:
+        """Start the job, or cancel it."""
+        if self.is_running:
+            self._button.enabled = False
+            self.host.cancel()
+            return
+        with self.action():
+            ensure_packages(self.needs)
+            self.host.start(self, self.job())
+
+    def begin(self) -> None:
+        """Start the job where the reader's last action asked for it as well."""
+        with self.errors_told():
+            self.host.start(self, self.job())
+
+    def started(self) -> None:
+        """The button becomes Cancel."""
+        self._button.text = _("Cancel")
+        self._button.enabled = True
+        self._bar.value = 0
+        self._bar.visible = True
+        self.say(TODO, self._words.doing)
+
+    def progress(self, step: str, fraction: float) -> None:
+        """Show how far the work is."""
+        self._bar.value = round(100 * fraction)
+        self.say(TODO, self.words(step))
+
+    def words(self, step: str) -> str:
+        """What the state says while the worker is at a step of the road."""
+        return self._words.doing
+
+    def ended(self, message: str | None = "") -> None:
+        """Cancel becomes the button; `message` is None after a cancellation, else what went wrong."""
+        self._button.text = self._idle
+        self._button.enabled = True
+        self._bar.visible = False
+        if self.parameters is not None:
+            self.refresh()
+        if message is None:
+            self.say(TODO, self._words.cancelled)
+        elif message:
+            self.fail(message)
