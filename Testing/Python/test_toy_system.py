@@ -181,7 +181,7 @@ def test_what_the_system_does_not_offer_is_refused(bundle: Path, study: Path, tm
 
 
 def test_a_dicom_study_gets_segmentation_and_report(bundle: Path, tmp_path: Path) -> None:
-    write_dicom_study(phantom(), tmp_path / "study", vendor="siemens", layout="phases")
+    write_dicom_study(phantom(), tmp_path / "study", vendor="siemens", layout="separate")
     sitk.WriteImage(phantom().study.lesions, str(tmp_path / "mask.nii.gz"))
     out = tmp_path / "out"
     liverlesionai(
