@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
@@ -30,7 +31,6 @@ LICENCE = PurePosixPath("LICENSE")
 REQUIRED_FILES = (METADATA, INFERENCE, CARD, LICENCE)
 
 ENVIRONMENT_VARIABLE = "LIVERLESIONAI_BUNDLES"
-SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Bundles"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def list_bundles() -> tuple[Bundle, ...]:
 
 def bundle_folders() -> tuple[Path, ...]:
     """Folders that bundles are looked for in: those shipped with the software, then the user's."""
-    return SHIPPED, user_bundle_folder()
+    return BUNDLES, user_bundle_folder()
 
 
 def user_bundle_folder() -> Path:

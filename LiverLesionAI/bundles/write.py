@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from LiverLesionAI import resources
 from LiverLesionAI.bundles.card import model_card
 from LiverLesionAI.bundles.metadata import BundleMetadata, Metric
 from LiverLesionAI.bundles.store import (
@@ -53,7 +53,7 @@ def write_bundle(
         written = {
             str(INFERENCE): inference,
             str(CARD): model_card(metadata),
-            str(LICENCE): _licence(),
+            str(LICENCE): resources.LICENCE.read_text(encoding="utf-8"),
             **(texts or {}),
         }
         for name, text in written.items():
@@ -91,14 +91,3 @@ def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
     config = bundle.path / TRAINING_CONFIG
     texts = {TRAINING_CONFIG: config.read_text(encoding="utf-8")} if config.exists() else {}
     return write_bundle(metadata, weights, bundle.path, texts)
-
-
-def _licence() -> str:
-    """The project's licence, which holds for the weights too."""
-    beside = Path(__file__).resolve().parents[2] / "LICENSE"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    for file in importlib.metadata.files("liverlesionai") or ():
-        if file.name == "LICENSE":
-            return file.read_text(encoding="utf-8")
-    return "SPDX-License-Identifier: Apache-2.0\nhttps://www.apache.org/licenses/LICENSE-2.0\n"
