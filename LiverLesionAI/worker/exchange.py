@@ -93,6 +93,3 @@ def _description(file: Path) -> dict[str, Any]:
         return {key: content[key] for key in ("id", "source", "reference", "lesion_names", "warnings")}
     except (ValueError, TypeError, KeyError):
         raise StudyError(f"{file} is damaged; have the study written again.") from None
-
-
-read_study, write_study = receive_study, send_study

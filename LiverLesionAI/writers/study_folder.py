@@ -11,7 +11,13 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import write_text_whole
-from LiverLesionAI.readers.folder import ACQUISITION_FILE, MASK_STEM, OUTLINE_PREFIX, TRANSFORMS_FOLDER
+from LiverLesionAI.readers.folder import (
+    ACQUISITION_FILE,
+    CLINICAL_FILE,
+    MASK_STEM,
+    OUTLINE_PREFIX,
+    TRANSFORMS_FOLDER,
+)
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.volumes import smallest_labels, write_transforms
 
@@ -39,7 +45,7 @@ UNCOMPRESSED = ImageForm(".nrrd", 0)
 
 
 def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED) -> Iterator[Path]:
-    """Write a study file by file: sequences, lesions, outlines on single sequences, transforms.
+    """Write a study file by file: sequences, lesions, outlines on single sequences, transforms, clinical data.
 
     Parameters
     ----------
@@ -71,6 +77,9 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
     if limits:
         write_text_whole(folder / ACQUISITION_FILE, json.dumps(limits, indent=1))
         yield folder / ACQUISITION_FILE
+    if study.clinical:
+        write_text_whole(folder / CLINICAL_FILE, json.dumps(dict(study.clinical), indent=1))
+        yield folder / CLINICAL_FILE
 
 
 def _images(study: Study) -> Iterator[tuple[str, sitk.Image]]:
