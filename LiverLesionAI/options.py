@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from LiverLesionAI.explanation.settings import Settings
 
@@ -49,3 +50,28 @@ class Options:
 
 
 DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class RegisterOptions:
+    """How a study is read and registered.
+
+    Attributes
+    ----------
+    mask
+        Lesion mask to use instead of the study's own.
+    reference
+        The sequence to register to instead of the study's reference.
+    transform
+        The last stage to try: ``"rigid"``, ``"affine"`` or ``"bspline"``.
+    scope
+        ``"lesion"``: look around the lesions only. ``"volume"``: at the whole reference image.
+    """
+
+    mask: str | Path | None = None
+    reference: str | None = None
+    transform: Literal["rigid", "affine", "bspline"] = "bspline"
+    scope: Literal["lesion", "volume"] = "lesion"
+
+
+REGISTER_DEFAULTS = RegisterOptions()

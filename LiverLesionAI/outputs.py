@@ -36,8 +36,8 @@ def write_result(
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took.
 
-    What cannot be written as DICOM, or as pictures, becomes a warning of the result. Of its seven parameters
-    the last two say what is written beyond the usual.
+    What cannot be written as DICOM, or as pictures, becomes a warning of the result. More than six
+    parameters: the last two say what is written beyond the usual.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.analysis import Analysis, analyse_with
-from LiverLesionAI.options import DEFAULTS, Options
+from LiverLesionAI.options import DEFAULTS, REGISTER_DEFAULTS, Options, RegisterOptions
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import SequenceRegistration, StudyResult, with_registration
 from LiverLesionAI.stopwatch import Stopwatch
@@ -16,7 +16,7 @@ from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.registration import LastStage, RegisteredStudy, Scope
+    from LiverLesionAI.registration import RegisteredStudy, Scope
 
 
 def read_study(
@@ -237,25 +237,22 @@ def registered(
 def register_path(
     path: str | Path,
     out: str | Path,
+    options: RegisterOptions = REGISTER_DEFAULTS,
     *,
-    mask: str | Path | None = None,
-    reference: str | None = None,
-    transform: LastStage = "bspline",
-    scope: Scope = "lesion",
     progress: Progress = silent,
 ) -> tuple[RegisteredStudy, tuple[Path, ...]]:
     """Read a study, register it and write the output folder of ``register``.
 
     Parameters
     ----------
-    path, mask
+    path
         See :func:`read_study`.
     out
         Output folder; it appears complete or not at all.
-    reference
-        The sequence to register to instead of the study's reference.
-    transform, scope, progress
-        See :func:`LiverLesionAI.registration.register_study`.
+    options
+        What the run is asked for.
+    progress
+        Told how far the work is.
 
     Returns
     -------
@@ -273,13 +270,13 @@ def register_path(
     from LiverLesionAI.writers.registration import REGISTRATION_NAMES, write_registration
 
     with output_folder(out, REGISTRATION_NAMES) as folder:
-        registered = register_study(
-            read_study(path, mask, progress),
-            reference=reference,
-            transform=transform,
-            scope=scope,
+        done = register_study(
+            read_study(path, options.mask, progress),
+            reference=options.reference,
+            transform=options.transform,
+            scope=options.scope,
             progress=progress,
         )
-        write_registration(registered, folder)
+        write_registration(done, folder)
         names = files_below(folder)
-    return registered, tuple(Path(out) / name for name in names)
+    return done, tuple(Path(out) / name for name in names)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """One sequence (MRI) or phase (CT) of a liver study.
+class Acquisition:
+    """What a liver study is made of: an MRI sequence or a CT phase.
 
     Attributes
     ----------
@@ -17,38 +17,48 @@ class Sequence:
         The name used in files, tables and bundles, for example ``"LAP"``.
     title
         The name for people.
-    modality
-        ``"MR"`` or ``"CT"``.
     dynamic
         True for the phases of the contrast-enhanced T1-weighted series and its unenhanced start.
     aliases
         Other file names in use, among them those of the public LLD-MMRI dataset.
     """
 
+    modality: ClassVar[Literal["MR", "CT"]]
     name: str
     title: str
-    modality: Literal["MR", "CT"]
     dynamic: bool = False
     aliases: tuple[str, ...] = ()
 
 
+class MRSequence(Acquisition):
+    """An MRI sequence, or a phase of the dynamic one."""
+
+    modality = "MR"
+
+
+class CTPhase(Acquisition):
+    """A phase of contrast-enhanced CT, or the unenhanced scan."""
+
+    modality = "CT"
+
+
 _ALL = (
-    Sequence("T2WI", "T2-weighted", "MR", aliases=("T2",)),
-    Sequence("DWI", "diffusion-weighted", "MR", aliases=("DWI800",)),
-    Sequence("ADC", "apparent diffusion coefficient", "MR", aliases=("ADC-map",)),
-    Sequence("T1WI", "T1-weighted, unenhanced", "MR", True, ("T1", "pre", "C-pre")),
-    Sequence("LAP", "late arterial phase", "MR", True, ("C+A", "arterial")),
-    Sequence("PVP", "portal venous phase", "MR", True, ("C+V", "portal-venous")),
-    Sequence("DP", "delayed phase", "MR", True, ("C+Delay", "delayed")),
-    Sequence("HBP", "hepatobiliary phase", "MR", True, ("hepatobiliary",)),
-    Sequence("INPHASE", "T1-weighted in phase", "MR", aliases=("InPhase", "in-phase")),
-    Sequence("OUTPHASE", "T1-weighted opposed phase", "MR", aliases=("OutPhase", "out-of-phase")),
-    Sequence("CT_PLAIN", "CT, unenhanced", "CT", aliases=("CT-unenhanced",)),
-    Sequence("CT_ART", "CT, arterial phase", "CT", True, ("CT-arterial",)),
-    Sequence("CT_DELAY", "CT, delayed phase", "CT", True, ("CT-delayed",)),
+    MRSequence("T2WI", "T2-weighted", aliases=("T2",)),
+    MRSequence("DWI", "diffusion-weighted", aliases=("DWI800",)),
+    MRSequence("ADC", "apparent diffusion coefficient", aliases=("ADC-map",)),
+    MRSequence("T1WI", "T1-weighted, unenhanced", True, ("T1", "pre", "C-pre")),
+    MRSequence("LAP", "late arterial phase", True, ("C+A", "arterial")),
+    MRSequence("PVP", "portal venous phase", True, ("C+V", "portal-venous")),
+    MRSequence("DP", "delayed phase", True, ("C+Delay", "delayed")),
+    MRSequence("HBP", "hepatobiliary phase", True, ("hepatobiliary",)),
+    MRSequence("INPHASE", "T1-weighted in phase", aliases=("InPhase", "in-phase")),
+    MRSequence("OUTPHASE", "T1-weighted opposed phase", aliases=("OutPhase", "out-of-phase")),
+    CTPhase("CT_PLAIN", "CT, unenhanced", aliases=("CT-unenhanced",)),
+    CTPhase("CT_ART", "CT, arterial phase", True, ("CT-arterial",)),
+    CTPhase("CT_DELAY", "CT, delayed phase", True, ("CT-delayed",)),
 )
 
-SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}
+SEQUENCES: dict[str, Acquisition] = {sequence.name: sequence for sequence in _ALL}
 
 W_SEQUENCES: tuple[str, ...] = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP")
 """The seven sequences of Wang et al. 2021 in the paper's order."""

@@ -1,6 +1,6 @@
 """The command line: ``liverlesionai`` or ``python -m LiverLesionAI``.
 
-The parameters of a function are the options of its command, so that some have more than six.
+More than six parameters: those of a function are the options of its command.
 
 Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 interrupted.
 """
@@ -22,7 +22,7 @@ import typer
 from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 from LiverLesionAI.explanation.settings import Method, Settings
-from LiverLesionAI.options import DEFAULT_MODEL, Options
+from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
@@ -211,10 +211,9 @@ def register(
     """Register every sequence to the reference; write volumes, transforms, pictures and registration.json."""
     from LiverLesionAI.pipeline import register_path
 
+    options = RegisterOptions(mask, reference, transform, scope)
     with shown_progress(progress) as show:
-        registered, files = register_path(
-            study, out, mask=mask, reference=reference, transform=transform, scope=scope, progress=show
-        )
+        registered, files = register_path(study, out, options, progress=show)
     show_registration(registered, files)
 
 

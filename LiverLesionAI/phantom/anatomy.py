@@ -258,7 +258,10 @@ class Anatomy:
         lean: tuple[float, float] = (0.0, 0.0),
         only: Iterable[str] | None = None,
     ) -> None:
-        """Paint an ellipsoid with the random place and size of organ `k`."""
+        """Paint an ellipsoid with the random place and size of organ `k`.
+
+        More than six parameters: what the organ is, and where and how it lies.
+        """
         radii = np.asarray(radii) * self.plumpness[k]
         canvas.ellipsoid(name, np.asarray(centre) + self.organs[k], radii, lean=lean, only=only)
 

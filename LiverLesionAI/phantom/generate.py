@@ -138,6 +138,8 @@ def generate_study(
 ) -> PhantomStudy:
     """Phantom of a whole abdomen.
 
+    More than six parameters: each is a choice of its own, drawn from the seed where it is not made.
+
     Parameters
     ----------
     seed : same seed and arguments, same voxels.

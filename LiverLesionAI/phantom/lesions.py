@@ -262,7 +262,8 @@ def paint_lesions(
 ) -> Painted:
     """Paint lesions over a label map and its texture, both changed in place.
 
-    The tissues of the lesions, in order, take the labels from `first_label` on.
+    The tissues of the lesions, in order, take the labels from `first_label` on. More than six parameters: two
+    images that are changed, and what may be changed where.
 
     Parameters
     ----------

@@ -65,6 +65,7 @@ def _ramify(
     radius: float,
     depth: int,
 ) -> list[Branch]:
+    """Let a vessel branch out, again and again. More than six parameters: the state of the recursion."""
     if depth == 0:
         return []
     forward = heading / np.linalg.norm(heading)

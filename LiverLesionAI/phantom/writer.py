@@ -75,6 +75,8 @@ def write_cohort(
 ) -> Path:
     """Write `n` phantom studies of the seeds `seed`, `seed` + 1 … and their cohort table.
 
+    More than six parameters: each is a choice of its own, as for a single phantom.
+
     Parameters
     ----------
     out : folder that does not exist or is empty; it appears only when everything is written.

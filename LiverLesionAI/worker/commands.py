@@ -1,7 +1,7 @@
 """What the worker can do: one function per command, each with files in and files and JSON out.
 
-The keyword arguments of a function are those of its command in :mod:`LiverLesionAI.worker.protocol`, by name;
-some functions therefore have more than six.
+More than six parameters: those of a function are the arguments of its command, which
+:mod:`LiverLesionAI.worker.protocol` carries by name.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ UNCOMPRESSED = ImageForm(".nrrd", 0)
 
 
 def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED) -> Iterator[Path]:
-    """Write a study file by file: sequences, lesions, outlines on single sequences, transforms, clinical data.
+    """Write a study file by file: sequences, lesions, outlines, transforms, clinical data.
 
     Parameters
     ----------

@@ -73,6 +73,8 @@ def write_dicom_cohort(
 ) -> Path:
     """Write `n` phantom studies as DICOM, in layouts drawn from their seeds, and their cohort table.
 
+    More than six parameters: each is a choice of its own, as for a single phantom.
+
     Parameters and return value are those of :func:`LiverLesionAI.phantom.writer.write_cohort`.
 
     Raises
