@@ -39,4 +39,4 @@ test-all: lint
 	$(BIN)/python -m pytest --hypothesis-profile free
 
 clean:
-	rm -rf $(VENV) demo runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NO_REPORT = (
     "figures and report were not written, for lack of {packages}; install liverlesionai[report] to have them"
 )
+NO_SCENE = "no Slicer scene was written, for lack of slicer-core; install liverlesionai[scene] to have it"
 NO_DICOM = "no DICOM segmentation and report were written: {reason}"
 NO_MAPS = "no DICOM parametric maps were written: {reason}"
 
@@ -36,7 +37,7 @@ def write_result(
 ) -> StudyResult:
     """Write every output of a classified study; returns the result with the time this took.
 
-    What cannot be written as DICOM, or as pictures, becomes a warning of the result. More than six
+    What cannot be written as DICOM, as pictures or as a scene becomes a warning of the result. More than six
     parameters: the last two say what is written beyond the usual.
 
     Parameters
@@ -87,10 +88,12 @@ def write_result(
         if explanations and not missing:
             figures = write_figures(explanations, result, folder / "figures")
         progress("write", 0.6)
-        if scene is None:
+        if scene is not None:
+            mrml.pack_scene(scene, folder / "scene.mrb")
+        elif mrml.has_slicer():
             write_scene(study, result, folder / "scene.mrb", explanations)
         else:
-            mrml.pack_scene(scene, folder / "scene.mrb")
+            result = replace(result, warnings=(*result.warnings, NO_SCENE))
         progress("write", 0.9)
         warnings = _write_dicom(study, result, folder, explanations if parametric_maps else ())
         result = replace(result, warnings=(*result.warnings, *warnings))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from LiverLesionAI import results_v1
+from LiverLesionAI.errors import StudyError
 from LiverLesionAI.reading import Reading
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
@@ -351,9 +353,23 @@ class StudyResult:
         StudyError
             If the content is of another schema or does not fit it.
         """
-        from LiverLesionAI.results_schema import parse
+        from pydantic import TypeAdapter, ValidationError
 
-        return parse(content)
+        found = content.get("schema")
+        if found not in (SCHEMA, results_v1.SCHEMA):
+            raise StudyError(
+                f"The results are of schema {found!r}, not {SCHEMA!r}; classify the study again."
+            )
+        rest = {key: value for key, value in content.items() if key != "schema"}
+        try:
+            rest = results_v1.from_first(rest) if found == results_v1.SCHEMA else rest
+            return TypeAdapter(cls).validate_python(rest)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise StudyError(f"The results do not fit {found}: {where}: {first['msg']}.") from None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise StudyError(f"The results do not fit {found} ({error}); classify the study again.") from None
 
 
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:

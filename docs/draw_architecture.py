@@ -2,8 +2,8 @@
 
     python docs/draw_architecture.py
 
-Floors come from ``[tool.importlinter]`` in ``pyproject.toml``, which the tests hold the imports to, so the picture
-cannot say what the code does not do. A room without a word here is an error.
+Floors come from ``[tool.importlinter]`` in ``pyproject.toml``, which the tests hold the imports to, so the
+picture cannot say what the code does not do. A room without a word here is an error.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ WORDS = {
     "study": "sequences, lesions",
     "results": "answers",
     "results_schema": "results.json",
+    "results_v1": "as it was before",
     "reading": "what readers said",
     "taxonomy": "class sets",
     "errors": "sentences",
@@ -102,12 +103,15 @@ def main() -> None:
             y -= GAP
         y -= 0.55
     axes.annotate(
-        "imports go down only", (WIDTH + 0.45, y + 1.2), (WIDTH + 0.45, -0.4), rotation=90, va="top", ha="center",
-        fontsize=9, color="0.35", arrowprops={"arrowstyle": "->", "color": "0.5"},
+        "imports go down only", (WIDTH + 0.45, y + 1.2), (WIDTH + 0.45, -0.4), rotation=90, va="top",
+        ha="center", fontsize=9, color="0.35", arrowprops={"arrowstyle": "->", "color": "0.5"},
     )  # fmt: skip
     keys = {"front": "fronts", "road": "the road of a study", "other": "what they stand on"}
     for number, (kind, words) in enumerate(keys.items()):
-        axes.add_patch(FancyBboxPatch((number * 4.2, y), 0.5, 0.3, boxstyle="round,pad=0.02", fc=COLOURS[kind], ec="0.6", lw=0.6))  # fmt: skip
+        key = FancyBboxPatch(
+            (number * 4.2, y), 0.5, 0.3, boxstyle="round,pad=0.02", fc=COLOURS[kind], ec="0.6"
+        )
+        axes.add_patch(key)
         axes.text(number * 4.2 + 0.75, y + 0.15, words, fontsize=8.5, va="center")
     axes.set_xlim(-0.2, WIDTH + 0.9)
     axes.set_ylim(y - 0.2, 0.6)

@@ -37,6 +37,15 @@ def slicer_module() -> ModuleType:
     return slicer
 
 
+def has_slicer() -> bool:
+    """True where Slicer or slicer-core is there, so that scenes can be made."""
+    try:
+        slicer_module()
+    except LiverLesionError:
+        return False
+    return True
+
+
 def in_slicer() -> bool:
     """True inside the Slicer application, False on slicer-core."""
     return hasattr(slicer_module(), "app")

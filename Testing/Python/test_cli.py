@@ -112,6 +112,20 @@ def test_classify_prints_a_table_tells_its_progress_and_writes_the_contract(
     assert all(0 <= e["fraction"] <= 1 for e in events) and events[-1]["fraction"] == 1
 
 
+def test_without_the_extras_numbers_and_volumes_are_written_and_the_rest_is_named(
+    study_folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("slicer", "matplotlib", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    out = tmp_path / "out"
+    done = run("classify", study_folder, "--out", out, "--model", model, *PLAIN)
+    assert {"results.json", "results.csv", "lesions.nii.gz"} <= {path.name for path in out.iterdir()}
+    assert not (out / "scene.mrb").exists() and not (out / "report.html").exists()
+    warnings = json.loads((out / "results.json").read_text())["warnings"]
+    for extra in ("liverlesionai[scene]", "liverlesionai[report]"):
+        assert extra in done.stderr and any(extra in warning for warning in warnings)
+
+
 def test_results_follow_the_schema(classified: Path) -> None:
     content = json.loads((classified / "results.json").read_text())
     assert content["schema"] == "liverlesionai.results.v1"
