@@ -110,9 +110,7 @@ def made_study(
     return Study(study_id, "made up", images, lesions=filled(frames["T2WI"], labels))
 
 
-def answer(
-    taxonomy: str, predicted: str, probability: float = 0.7, *, primary: bool = False
-) -> TaskResult:
+def answer(taxonomy: str, predicted: str, probability: float = 0.7, *, primary: bool = False) -> TaskResult:
     names = taxonomy_named(taxonomy).names
     rest = (1 - probability) / (len(names) - 1)
     probabilities = {name: probability if name == predicted else rest for name in names}

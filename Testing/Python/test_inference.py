@@ -1,4 +1,4 @@
-"""Inference: average and spread of members, missing sequences, determinism, devices and precision, failures."""
+"""Inference: mean and spread of members, missing sequences, determinism, devices and precision, failures."""
 
 from __future__ import annotations
 
