@@ -368,7 +368,7 @@ class StudyResult:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise StudyError(f"The results do not fit {found}: {where}: {first['msg']}.") from None
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StudyError(f"The results do not fit {found} ({error}); classify the study again.") from None
 
 

@@ -3,8 +3,8 @@
     python benchmarks/inference.py [--lesions N]
 
 Random weights; nothing is written outside a temporary folder. Every case runs in its own process, so that
-its peak memory is its own. The plain loop is what one would write without care: every fold loaded as float32
-into a freshly initialised network, contiguous memory, one lesion after the other.
+its peak memory is its own. The plain loop is what one would write without care: every member loaded as
+float32 into a freshly initialised network, contiguous memory, one lesion after the other.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.bundles import Bundle, load_bundle
-from LiverLesionAI.inference import Classifier, predict
+from LiverLesionAI.inference import Classifier, UnitInputs, predict
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.training.config import TrainingConfig
 
 FOLDS = 5
 
 
-def random_lesions(bundle: Bundle, count: int) -> list[LesionInput]:
+def random_lesions(bundle: Bundle, count: int) -> list[UnitInputs]:
     import numpy as np
 
     from LiverLesionAI.geometry import LesionGeometry
@@ -38,9 +38,11 @@ def random_lesions(bundle: Bundle, count: int) -> list[LesionInput]:
     geometry = LesionGeometry(20.0, 4.0, (0.0, 0.0, 0.0), ((0.0, 0.0, 0.0), (20.0, 20.0, 20.0)))
     grid = PatchGrid(size, 1.0, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     shape = (len(sequences), 2, size, size, size)
+    present = (True,) * len(sequences)
     return [
-        LesionInput(
-            i, sequences, rng.random(shape, dtype=np.float32), (True,) * len(sequences), geometry, grid
+        UnitInputs(
+            i,
+            (LesionInput(i, sequences, rng.random(shape, dtype=np.float32), present, geometry, grid),),
         )
         for i in range(count)
     ]
@@ -60,35 +62,36 @@ def make_bundle(width: int, folder: Path) -> None:
     untrained_bundle(config, folder)
 
 
-def warm(bundle: Bundle, lesions: list[LesionInput]) -> float:
-    """Seconds a lesion with all folds in memory."""
+def warm(bundle: Bundle, lesions: list[UnitInputs]) -> float:
+    """Seconds per lesion with all members in memory."""
     classifier = Classifier(bundle, keep_loaded=True)
     classifier.predict(lesions[:1])
     return timed(lambda: classifier.predict(lesions)) / len(lesions)
 
 
-def end_to_end(bundle: Bundle, lesions: list[LesionInput]) -> float:
-    """Seconds for all lesions, loading the folds included."""
+def end_to_end(bundle: Bundle, lesions: list[UnitInputs]) -> float:
+    """Seconds for all lesions, loading the members included."""
     return timed(lambda: predict(bundle, lesions))
 
 
-def plain_loop(bundle: Bundle, lesions: list[LesionInput]) -> float:
+def plain_loop(bundle: Bundle, lesions: list[UnitInputs]) -> float:
     """The same by the plain loop."""
     import torch
     from safetensors.torch import load_file
 
-    from LiverLesionAI.networks.build import build_network
+    from LiverLesionAI.systems.base import outputs
 
     def classify() -> None:
         spec = bundle.spec
-        for fold in bundle.fold_paths:
-            network = build_network(spec.sequences, spec.tasks, spec.network).eval()
+        for member in bundle.member_paths:
+            network = bundle.system.network(spec).eval()
             for branch in network.branches.values():
                 branch.conv1.forward = lambda x, stem=branch.conv1: stem._conv_forward(x, stem.weight, None)
-            network.load_state_dict({name: tensor.float() for name, tensor in load_file(fold).items()})
+            network.load_state_dict({name: tensor.float() for name, tensor in load_file(member).items()})
             with torch.inference_mode():
                 for lesion in lesions:
-                    network(torch.from_numpy(lesion.patches)[None])
+                    for given in lesion.groups:
+                        outputs(network, [torch.from_numpy(each)[None] for each in given.arrays()])
 
     return timed(classify)
 
@@ -99,7 +102,7 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-CASES: dict[str, Callable[[Bundle, list[LesionInput]], float]] = {
+CASES: dict[str, Callable[[Bundle, list[UnitInputs]], float]] = {
     "warm": warm,
     "end_to_end": end_to_end,
     "plain_loop": plain_loop,
@@ -136,8 +139,8 @@ def compare(lesions: int) -> None:
                 if case == "warm" and width == 64:
                     continue
                 found[case] = run_case(case, bundle, count)
-                unit = "a lesion" if case == "warm" else f"{count} lesion(s)"
-                title = f"width {width}, {FOLDS} folds, {case.replace('_', ' ')}, {unit}"
+                unit = "per lesion" if case == "warm" else f"{count} lesion(s)"
+                title = f"width {width}, {FOLDS} members, {case.replace('_', ' ')}, {unit}"
                 row = found[case]
                 print(f"{title:<44}{row['seconds']:>9.2f}{row['peak_gib']:>10.2f}{row['process']:>11.2f}")
             ratio = found["plain_loop"]["seconds"] / found["end_to_end"]["seconds"]

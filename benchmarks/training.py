@@ -51,10 +51,10 @@ def augmentation_case() -> float:
     import numpy as np
     import torch
 
-    from LiverLesionAI.training.batches import training_batches
-    from LiverLesionAI.training.cache import CachedLesion
-    from LiverLesionAI.training.cases import TrainingLesion
-    from LiverLesionAI.training.config import Augmentation
+    from LiverLesionAI.systems.wang2021 import SYSTEM, Augmentation
+    from LiverLesionAI.training.batches import Epoch, training_batches
+    from LiverLesionAI.training.cache import CachedCase
+    from LiverLesionAI.training.cases import TrainingCase
     from LiverLesionAI.training.train import reuse_freed_memory
 
     torch.set_num_threads(1)
@@ -62,10 +62,12 @@ def augmentation_case() -> float:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "patches.npy"
         np.save(file, np.random.default_rng(0).integers(0, 256, (2, 8, 64, 64, 64), dtype=np.uint8))
-        lesions = [
-            CachedLesion(TrainingLesion(str(i), str(i), "HCC", i), file, (True,) * 7) for i in range(BATCH)
+        cases = [
+            CachedCase(TrainingCase(str(i), str(i), "HCC", i, labels=(1, 4)), file, (True,) * 7)
+            for i in range(BATCH)
         ]
-        return wall_time(lambda: list(training_batches(lesions, 0, BATCH, Augmentation(), 0))) / BATCH
+        epoch = Epoch(cases, SYSTEM.recipe, Augmentation(), number=0)
+        return wall_time(lambda: list(training_batches(epoch, BATCH))) / BATCH
 
 
 def monai_case() -> float:

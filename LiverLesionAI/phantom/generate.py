@@ -60,7 +60,7 @@ class PhantomStudy:
 
 
 @dataclass(frozen=True)
-class _Patient:
+class Patient:
     """Everything random about a study, before anything is rendered."""
 
     seed: int
@@ -111,7 +111,7 @@ def generate_lesion(
     ConfigError
         If a class, sequence or bound is not known or not possible.
     """
-    patient = _draw_patient(seed, (lesion_class,), atypical, misalign_mm, sequences, field_tesla, None)
+    patient = draw_patient(seed, (lesion_class,), atypical, misalign_mm, sequences, field_tesla, None)
     lesion = patient.lesions[0]
     low, high = _training_box(lesion)
     margin = sum(misalign_mm) + 4.0
@@ -166,7 +166,7 @@ def generate_study(
     wanted = tuple(classes) if len(classes) > 1 else tuple(classes) * n_lesions
     if not 1 <= n_lesions <= 6 or len(wanted) != n_lesions:
         raise ConfigError(f"A phantom holds 1 to 6 lesions, one per class given; {n_lesions} were asked for.")
-    patient = _draw_patient(seed, wanted, atypical, misalign_mm, sequences, field_tesla, vendor)
+    patient = draw_patient(seed, wanted, atypical, misalign_mm, sequences, field_tesla, vendor)
     scene, painted = patient.scene(Grid.covering(BODY_LOW, BODY_HIGH, FULL_FINE_MM))
     acquisitions = patient.scanner.protocol.acquisitions
     kept = [name for name in acquisitions if name not in omit]
@@ -198,7 +198,7 @@ def _slab_means(volume: NDArray[np.float32], slices: int) -> NDArray[np.float32]
     return volume[:whole].reshape(-1, slices, *volume.shape[1:]).mean(axis=1)
 
 
-def _draw_patient(
+def draw_patient(
     seed: int,
     classes: Sequence[str],
     atypical: bool | None,
@@ -206,7 +206,14 @@ def _draw_patient(
     sequences: Sequence[str],
     field_tesla: float | None,
     vendor: str | None,
-) -> _Patient:
+) -> Patient:
+    """Draw everything random about a study; its seven parameters are those of :func:`generate_study`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not known or not possible.
+    """
     _check(classes, misalign_mm, sequences, field_tesla)
     anatomy = Anatomy.draw(stream(seed, "anatomy"), _draw_background(stream(seed, "background"), classes[0]))
     protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
@@ -221,7 +228,7 @@ def _draw_patient(
     lesions = _draw_lesions(seed, classes, atypical, tissues["liver"], _LiverPlaces.of(anatomy, coarse))
     table += tuple(t for lesion in lesions for t in lesion.tissues)
     mixture = mixing(lesions, LABELS.index("liver"), len(LABELS))
-    return _Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements)
+    return Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements)
 
 
 def _check(
@@ -338,7 +345,7 @@ def _training_box(lesion: Lesion) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _examine(
-    patient: _Patient,
+    patient: Patient,
     scene: Scene,
     painted: Painted,
     grids: Mapping[str, Grid],
@@ -372,7 +379,7 @@ def _examine(
     return PhantomStudy(study, truth)
 
 
-def _lesion_truth(patient: _Patient, scene: Scene, painted: Painted, number: int) -> LesionTruth:
+def _lesion_truth(patient: Patient, scene: Scene, painted: Painted, number: int) -> LesionTruth:
     from LiverLesionAI.geometry import lesion_geometry
 
     lesion = patient.lesions[number - 1]

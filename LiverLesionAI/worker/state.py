@@ -29,6 +29,7 @@ class WorkerState:
     _classifier: Classifier | None = field(default=None, repr=False)
     _classified: Classified | None = field(default=None, repr=False)
     _analysis: Analysis | None = field(default=None, repr=False)
+    _asked: Settings | None = None
 
     def classifier(self, model: str, device: str, precision: str) -> Classifier:
         """Return a model, loaded already if it was the last one and has not been changed on disk.
@@ -98,12 +99,14 @@ class WorkerState:
 
         settings = settings or settings_of(result)
         kept = self._analysis
-        if kept is None or _run_of(kept.result) != _run_of(result) or settings_of(kept.result) != settings:
+        same = kept is not None and settings in (self._asked, settings_of(kept.result))
+        if kept is None or not same or _run_of(kept.result) != _run_of(result):
             classifier = self._classifier_of(result)
             classified = self._classified
             if classified is None or _run_of(classified.result) != _run_of(result):
                 classified = self._classify_again(result, folder, classifier, progress)
-            kept = self._analysis = explain_with(classifier, classified, settings, progress=progress)
+            kept = explain_with(classifier, classified, settings, progress=progress)
+            self._analysis, self._asked = kept, settings
         return replace(kept, result=with_weights_of(result, kept.result))
 
     def _classifier_of(self, result: StudyResult) -> Classifier:

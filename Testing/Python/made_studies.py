@@ -110,11 +110,11 @@ def made_study(
     return Study(study_id, "made up", images, lesions=filled(frames["T2WI"], labels))
 
 
-def answer(taxonomy: str, predicted: str, probability: float = 0.7) -> TaskResult:
+def answer(taxonomy: str, predicted: str, probability: float = 0.7, *, primary: bool = False) -> TaskResult:
     names = taxonomy_named(taxonomy).names
     rest = (1 - probability) / (len(names) - 1)
     probabilities = {name: probability if name == predicted else rest for name in names}
-    return TaskResult(taxonomy, probabilities, predicted, dict.fromkeys(names, 0.01))
+    return TaskResult(taxonomy, probabilities, predicted, dict.fromkeys(names, 0.01), primary)
 
 
 def made_result(study: Study, classes: tuple[str | None, ...] = ("HCC", "cyst")) -> StudyResult:
@@ -135,7 +135,7 @@ def made_result(study: Study, classes: tuple[str | None, ...] = ("HCC", "cyst"))
             malignant = name in ("HCC", "ICC", "metastasis")
             tasks = {
                 "malignancy": answer("binary", "malignant" if malignant else "benign", 0.9),
-                "type": answer("W7", name),
+                "type": answer("W7", name, primary=True),
             }
             lesion = replace(lesion, tasks=tasks)
         lesions.append(lesion)

@@ -78,7 +78,7 @@ def test_bundle_says_what_it_is(bundle: Path) -> None:
     assert opened.spec.sequences == ("T2WI", "DWI", "LAP")
     assert opened.spec.tasks["malignancy"].fused == ("T2WI", "DWI")
     assert opened.taxonomies["type"].name == "W7"
-    assert opened.summary.folds == opened.fold_count == 2
+    assert opened.summary.members == opened.member_count == 2
     assert "not for clinical use" in (bundle / CARD).read_text()
     assert {p.name for p in bundle.iterdir()} == {"LICENSE", "configs", "docs", "models"}
 
@@ -132,18 +132,33 @@ def test_what_is_no_bundle_is_refused_in_one_sentence(tmp_path: Path, bundle: Pa
     [
         lambda s: s.update(sequences=["T2WI", "FLAIR", "LAP"]),
         lambda s: s.update(required_sequences=["HBP"]),
-        lambda s: s.update(folds=[]),
-        lambda s: s.update(folds=["../../weights.safetensors"]),
+        lambda s: s.update(members=[]),
+        lambda s: s.update(members=["../../weights.safetensors"]),
         lambda s: s["tasks"]["type"].update(taxonomy="W8"),
         lambda s: s["patches"].update(colour="red"),
         lambda s: s["network"].update(width=0),
         lambda s: s.update(intended_use="clinical"),
+        lambda s: s.update(system="nobody2031"),
+        lambda s: s.update(primary_task="grade"),
     ],
 )
 def test_metadata_is_checked(bundle: Path, change: Callable[[dict], None]) -> None:
     edit_metadata(bundle, lambda m: change(m["liver_lesion"]))
     with pytest.raises(BundleError, match=r"metadata\.json"):
         load_bundle(bundle)
+
+
+def test_bundles_of_the_first_kind_are_wangs_and_call_their_members_folds(bundle: Path) -> None:
+    def as_of_the_first_kind(spec: dict) -> None:
+        spec["folds"] = spec.pop("members")
+        del spec["system"], spec["primary_task"]
+
+    expected = load_bundle(bundle).spec
+    edit_metadata(bundle, lambda m: as_of_the_first_kind(m["liver_lesion"]))
+    opened = verify_bundle(bundle)
+    assert opened.spec == expected and opened.system.name == "wang2021"
+    assert opened.spec.members == ("models/fold_0.safetensors", "models/fold_1.safetensors")
+    assert opened.spec.primary_task == "type"
 
 
 def damage(file: Path) -> None:

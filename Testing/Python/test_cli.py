@@ -20,6 +20,7 @@ from tiny_bundles import tiny_bundle
 from typer.testing import CliRunner, Result
 
 from LiverLesionAI.cli import app
+from LiverLesionAI.results import SCHEMA
 from LiverLesionAI.sequences import W_SEQUENCES
 
 SEQUENCES = ("T2WI", "DWI", "LAP")
@@ -128,15 +129,15 @@ def test_without_the_extras_numbers_and_volumes_are_written_and_the_rest_is_name
 
 def test_results_follow_the_schema(classified: Path) -> None:
     content = json.loads((classified / "results.json").read_text())
-    assert content["schema"] == "liverlesionai.results.v1"
+    assert content["schema"] == SCHEMA == "liverlesionai.results.v2"
     assert content["study"]["id"] == "S1" and content["study"]["sequences"] == list(SEQUENCES)
     assert content["study"]["missing"] == ["ADC", "T1WI", "PVP", "DP"]
-    assert content["models"][0]["intended_use"] == "phantom"
+    assert content["models"][0]["intended_use"] == "phantom" and content["models"][0]["members"] == 2
     (lesion,) = content["lesions"]
     assert lesion["crop_mm"] == 64 and 18 < lesion["diameter_mm"] < 24
-    for task, taxonomy in (("malignancy", "binary"), ("type", "W7")):
+    for task, taxonomy, primary in (("malignancy", "binary", False), ("type", "W7", True)):
         answer = lesion["tasks"][task]
-        assert answer["taxonomy"] == taxonomy
+        assert (answer["taxonomy"], answer["primary"]) == (taxonomy, primary)
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
         assert answer["predicted"] == max(answer["probabilities"], key=answer["probabilities"].get)
     assert set(content["provenance"]["seconds"]) == {"read", "register", "classify", "explain", "write"}

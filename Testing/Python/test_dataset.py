@@ -15,7 +15,7 @@ from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.study import Study
-from LiverLesionAI.training.cases import open_study, training_lesions
+from LiverLesionAI.training.cases import open_study, training_cases
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.writers.dataset import add_to_dataset, free_name
 
@@ -37,7 +37,7 @@ def test_training_reads_what_was_exported(registered: Study, tmp_path: Path) -> 
     assert files[-1] == folder / "cohort.csv" and all(file.is_file() for file in files)
     tuple(add_to_dataset(replace(registered, id="other"), {1: "cyst"}, folder))
     config = TrainingConfig(name="own", cohort=folder / "cohort.csv")
-    first, second = training_lesions(config)
+    first, second = training_cases(config)
     assert (first.truth, first.patient, first.lesion) == ("HCC", "patient 7", 1)
     assert (second.truth, second.patient) == ("cyst", "other")
     names, parameters = ["T2WI", "DWI", "LAP"], PatchParameters(interpolation="linear")

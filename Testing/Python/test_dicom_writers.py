@@ -225,7 +225,7 @@ def test_report_tells_what_readers_decided(
 ) -> None:
     study, result, *_ = written
     first = decisions.override(result.lesions[0], "FNH", "Ada^Reader", reason="central scar")
-    lesion = decisions.settle(decisions.accept(first), "FNH", reason="agreed")
+    lesion = decisions.reach_consensus(decisions.accept(first), "FNH", reason="agreed")
     _, file = write_dicom(study, decisions.with_lesion(result, lesion), tmp_path)
     group, other = _groups(file)
     asked = [
@@ -234,8 +234,8 @@ def test_report_tells_what_readers_decided(
         if item.ValueType == "CODE" and item.RelationshipType == "CONTAINS"
     ]
     fnh, hcc = "278527001", "109841003"
-    read = [(name, value) for name, value, _ in asked if name in ("read type", "settled type")]
-    assert read == [("read type", fnh), ("read type", hcc), ("settled type", fnh)]
+    read = [(name, value) for name, value, _ in asked if name in ("read type", "consensus type")]
+    assert read == [("read type", fnh), ("read type", hcc), ("consensus type", fnh)]
     assert ("predicted type", hcc) in {(name, value) for name, value, _ in asked}
     named, unnamed = (item for name, _, item in asked if name == "read type")
     observer, name = named.ContentSequence
@@ -373,7 +373,7 @@ def test_an_unclassified_lesion_is_outlined_and_its_reason_told(dicom_study: Stu
 
 def test_classes_without_a_concept_have_a_code_of_our_own(dicom_study: Study, tmp_path: Path) -> None:
     result = made_result(dicom_study, ("HCC",))
-    lesion = replace(result.lesions[0], tasks={"type": answer("Z7", "other_benign")})
+    lesion = replace(result.lesions[0], tasks={"type": answer("Z7", "other_benign", primary=True)})
     segmentation, report = write_dicom(dicom_study, replace(result, lesions=(lesion,)), tmp_path)
     kind = hd.seg.segread(segmentation).get_segment_description(1).segmented_property_type
     assert (kind.value, kind.scheme_designator) == ("Z7.3", "99LIVERLESIONAI")

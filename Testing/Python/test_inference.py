@@ -1,4 +1,4 @@
-"""Inference: average and spread of folds, missing sequences, determinism, devices and precision, failures."""
+"""Inference: mean and spread of members, missing sequences, determinism, devices and precision, failures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,18 @@ from tiny_bundles import tiny_bundle
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.errors import BundleError, ConfigError
 from LiverLesionAI.geometry import LesionGeometry
-from LiverLesionAI.inference import Classifier, Predictions, classify_folder, execution, load_fold, predict
+from LiverLesionAI.inference import (
+    CPU_BATCH,
+    Classifier,
+    Predictions,
+    UnitInputs,
+    classify_folder,
+    execution,
+    load_fold,
+    predict,
+)
 from LiverLesionAI.inference import classifier as inference
+from LiverLesionAI.inference.engine import run_batches
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inputs.patch_grid import PatchGrid
 from LiverLesionAI.inputs.patches import LesionInput
@@ -42,27 +52,31 @@ def lesion(seed: int, present: tuple[bool, ...] = (True, True, True), **changes:
     return replace(LesionInput(seed, SEQUENCES, patches, present, geometry, grid), **changes)
 
 
+def unit(seed: int, present: tuple[bool, ...] = (True, True, True), **changes: Any) -> UnitInputs:
+    return UnitInputs(seed, (lesion(seed, present, **changes),))
+
+
 def all_probabilities(predictions: Predictions) -> np.ndarray:
-    return np.stack([np.hstack([t.fold_probabilities for t in p.tasks.values()]) for p in predictions])
+    return np.stack([np.hstack([t.member_probabilities for t in p.tasks.values()]) for p in predictions])
 
 
-def test_folds_are_averaged_and_their_spread_told(bundle: Bundle) -> None:
-    (prediction,) = predict(bundle, [lesion(1)], precision="fp32")
+def test_members_are_averaged_and_their_spread_told(bundle: Bundle) -> None:
+    (prediction,) = predict(bundle, [unit(1)], precision="fp32")
     patches = torch.from_numpy(lesion(1).patches)[None]
     with torch.inference_mode():
         by_hand = [load_fold(bundle, fold)(patches)["type"].double().softmax(1)[0] for fold in (0, 1)]
     kind = prediction.tasks["type"]
-    np.testing.assert_allclose(kind.fold_probabilities, torch.stack(by_hand), rtol=1e-6)
+    np.testing.assert_allclose(kind.member_probabilities, torch.stack(by_hand), rtol=1e-6)
     result = kind.result()
     assert list(result.probabilities) == list(kind.taxonomy.names)
     assert sum(result.probabilities.values()) == pytest.approx(1)
     expected = (by_hand[0][4] - by_hand[1][4]).abs().item() / 2
-    assert result.fold_std["HCC"] == pytest.approx(expected, rel=1e-5)
+    assert result.std["HCC"] == pytest.approx(expected, rel=1e-5)
     assert result.predicted == max(result.probabilities, key=result.probabilities.__getitem__)
 
 
 def test_several_lesions_keep_their_order_and_their_numbers(bundle: Bundle) -> None:
-    lesions = [lesion(seed) for seed in (5, 3, 4)]
+    lesions = [unit(seed) for seed in (5, 3, 4)]
     together = predict(bundle, lesions)
     assert [p.lesion_id for p in together] == [5, 3, 4]
     alone = np.concatenate([all_probabilities(predict(bundle, [one])) for one in lesions])
@@ -72,7 +86,7 @@ def test_several_lesions_keep_their_order_and_their_numbers(bundle: Bundle) -> N
 
 def test_same_input_gives_the_same_bits(bundle: Bundle) -> None:
     warm = Classifier(bundle, keep_loaded=True)
-    lesions = [lesion(1), lesion(2)]
+    lesions = [unit(1), unit(2)]
     first, second, cold = warm.predict(lesions), warm.predict(lesions), predict(bundle, lesions)
     np.testing.assert_array_equal(all_probabilities(first), all_probabilities(second))
     np.testing.assert_array_equal(all_probabilities(first), all_probabilities(cold))
@@ -82,7 +96,8 @@ def test_missing_sequence_is_told_and_its_patch_never_read(bundle: Bundle) -> No
     without = lesion(1, present=(True, False, True))
     rubbish = without.patches.copy()
     rubbish[1] = np.nan
-    predictions = predict(bundle, [lesion(1), without, replace(without, patches=rubbish)])
+    seen = [lesion(1), without, replace(without, patches=rubbish)]
+    predictions = predict(bundle, [UnitInputs(1, (each,)) for each in seen])
     probabilities = all_probabilities(predictions)
     np.testing.assert_array_equal(probabilities[1], probabilities[2])
     assert not np.array_equal(probabilities[0], probabilities[1])
@@ -92,9 +107,9 @@ def test_missing_sequence_is_told_and_its_patch_never_read(bundle: Bundle) -> No
 
 def test_required_sequence_is_demanded(tmp_path: Path) -> None:
     needy = load_bundle(tiny_bundle(tmp_path / "needy", required_sequences=["DWI"]))
-    assert len(predict(needy, [lesion(1, present=(True, True, False))])) == 1
+    assert len(predict(needy, [unit(1, present=(True, True, False))])) == 1
     with pytest.raises(BundleError, match="without DWI"):
-        predict(needy, [lesion(1, present=(True, False, True))])
+        predict(needy, [unit(1, present=(True, False, True))])
 
 
 @pytest.mark.parametrize(
@@ -102,7 +117,7 @@ def test_required_sequence_is_demanded(tmp_path: Path) -> None:
 )
 def test_patches_for_another_model_are_refused(bundle: Bundle, changes: dict[str, Any]) -> None:
     with pytest.raises(BundleError, match="another model"):
-        predict(bundle, [lesion(1, **changes)])
+        predict(bundle, [unit(1, **changes)])
 
 
 def test_damaged_weights_are_not_used(tmp_path: Path) -> None:
@@ -110,18 +125,18 @@ def test_damaged_weights_are_not_used(tmp_path: Path) -> None:
     fold = path / "models/fold_1.safetensors"
     fold.write_bytes(fold.read_bytes()[:-4] + b"\0\1\2\3")
     with pytest.raises(BundleError, match=r"fold_1\.safetensors"):
-        predict(load_bundle(path), [lesion(1)])
+        predict(load_bundle(path), [unit(1)])
 
 
-def test_progress_is_told_fold_by_fold(bundle: Bundle) -> None:
+def test_progress_is_told_member_by_member(bundle: Bundle) -> None:
     told: list[tuple[str, float]] = []
-    predict(bundle, [lesion(1)], progress=lambda step, fraction: told.append((step, fraction)))
+    predict(bundle, [unit(1)], progress=lambda step, fraction: told.append((step, fraction)))
     assert told == [("classify", 0.5), ("classify", 1.0)]
 
 
 def test_bfloat16_stays_close_to_float32(bundle: Bundle) -> None:
-    exact = predict(bundle, [lesion(1)], device="cpu", precision="fp32")
-    coarse = predict(bundle, [lesion(1)], device="cpu", precision="bf16")
+    exact = predict(bundle, [unit(1)], device="cpu", precision="fp32")
+    coarse = predict(bundle, [unit(1)], device="cpu", precision="bf16")
     assert exact.execution == Execution("cpu", "fp32")
     assert coarse.execution.precision == "bf16"
     assert np.abs(all_probabilities(exact) - all_probabilities(coarse)).max() <= 0.02
@@ -147,27 +162,26 @@ def test_impossible_choices_are_refused(device: str, precision: str, monkeypatch
 def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesions = [lesion(seed) for seed in range(5)]
+    lesions = [unit(seed) for seed in range(5)]
     expected = all_probabilities(predict(bundle, lesions, device="cpu", precision="fp32"))
-    run, sizes = inference.run_batches, []
+    sizes = []
 
     def run_out_of_memory(network: Any, inputs: Any, chosen: Execution, batch_size: int) -> Any:
         sizes.append(batch_size)
         if chosen.device == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(network, inputs, chosen, batch_size)
+        return run_batches(network, inputs, chosen, batch_size)
 
     def pretend_gpu(device: str = "auto", precision: str = "auto") -> Execution:
         return Execution("cuda" if device == "auto" else device, "fp32")
 
-    monkeypatch.setattr(inference, "run_batches", run_out_of_memory)
     monkeypatch.setattr(inference, "resolve_execution", pretend_gpu)
     monkeypatch.setattr(
         inference, "load_fold", lambda b, fold, device, shell: load_fold(b, fold, "cpu", shell)
     )
-    found = predict(bundle, lesions)
+    found = Classifier(bundle, run=run_out_of_memory).predict(lesions)
     np.testing.assert_array_equal(all_probabilities(found), expected)
-    assert sizes[:4] == [5, 2, 1, inference.CPU_BATCH]
+    assert sizes[:4] == [5, 2, 1, CPU_BATCH]
     assert found.execution.device == "cpu"
     assert "ran out of memory" in found.execution.warnings[0]
 

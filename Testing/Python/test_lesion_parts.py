@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from test_saliency import PRESENT, classifier, fold, tensor  # noqa: F401
+from test_saliency import classifier, question, tensor  # noqa: F401
 
-from LiverLesionAI.explanation.gradcam import class_log_odds, without_lesion
-from LiverLesionAI.explanation.parts import LEVELS, MARGIN_MM, NOISE_VOXELS, lesion_parts, part_maps
+from LiverLesionAI.explanation.method import Question, without_lesion
+from LiverLesionAI.explanation.parts import LEVELS, MARGIN_MM, NOISE_VOXELS, LesionParts, lesion_parts
 
 SIDE = 16
 
@@ -59,21 +58,19 @@ def test_a_lesion_of_one_intensity_is_one_part_and_no_lesion_is_none() -> None:
 
 
 def test_parts_sum_to_what_lesion_and_margin_change_in_their_sequence(classifier: Any) -> None:  # noqa: F811
-    network, patches, ticks = fold(classifier), tensor(3), []
+    patches, ticks = tensor(3), []
     patches[0, 0, 14:18] *= 0.2
     parts = lesion_parts(patches.numpy(), 1.0)
+    asked = question(classifier, patches, 2, prepared=parts, tick=lambda: ticks.append(1))
+    maps, features = LesionParts().maps(asked)
     with torch.no_grad():
-        (features,) = network.features(patches[None])
-    maps = part_maps(
-        network, patches, PRESENT, "type", 2, features, parts, lambda: ticks.append(1),
-        autocast=classifier.autocast(),
-    )  # fmt: skip
-    assert len(ticks) == 3
+        torch.testing.assert_close(features, asked.network.features(patches[None])[0])
+    assert len(ticks) == LesionParts().ticks(3) == 3
     for i, part in enumerate(parts):
         away = patches.clone()
         away[i, 0] = torch.where(torch.from_numpy(part > 0), without_lesion(patches)[i, 0], patches[i, 0])
         with torch.no_grad():
-            here, gone = class_log_odds(network, network.features(torch.stack([patches, away])), "type", 2)
+            here, gone = asked.log_odds(asked.network.features(torch.stack([patches, away])))
         assert maps[i].sum() == pytest.approx(float(here - gone), abs=1e-4)
         assert abs(float(here - gone)) > 1e-3 and not maps[i][part == 0].any()
 
@@ -86,7 +83,14 @@ class _ReadsOnly(torch.nn.Module):
     def __init__(self, region: NDArray[np.bool_]) -> None:
         super().__init__()
         self._region = torch.from_numpy(region)
-        self.branches = {"LAP": lambda x: 100 * x[:, 0][:, self._region].mean(dim=1, keepdim=True)}
+
+    def branch_features(self, _: int, x: torch.Tensor) -> torch.Tensor:
+        """The only sequence's feature, ``[B, 1]``."""
+        return 100 * x[:, 0][:, self._region].mean(dim=1, keepdim=True)
+
+    def features(self, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        """The same for a batch of lesions, ``[B, 1, 1]``."""
+        return self.branch_features(0, x[:, 0])[:, None]
 
     def logits(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """The feature as the first of two logits."""
@@ -100,11 +104,11 @@ def test_only_the_part_that_the_network_reads_gets_anything(read: str) -> None:
     regions = {"core": _ball(3), "rim": _ball(6) & ~_ball(3)}
     network: Any = _ReadsOnly(regions[read])
     parts = np.select([regions["core"][None], regions["rim"][None]], [1, LEVELS], 0)
-    features = network.branches["LAP"](torch.from_numpy(patches[0])[None])
-    (found,) = part_maps(
-        network, torch.from_numpy(patches), (True,), "type", 0, features, parts, lambda: None,
-        autocast=contextlib.nullcontext(),  # type: ignore[arg-type]
+    asked = Question(
+        network, torch.from_numpy(patches), (True,), "type", 0, torch.autocast("cpu", enabled=False),
+        prepared=parts,
     )  # fmt: skip
+    (found,), _ = LesionParts().maps(asked)
     other = regions["core" if read == "rim" else "rim"]
     assert found[other] == pytest.approx(0, abs=1e-6)
     expected = 100 * (patches[0, 0][regions[read]].mean() - 0.4)

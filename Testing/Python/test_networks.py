@@ -8,21 +8,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from LiverLesionAI.bundles.metadata import Network, wang_tasks
 from LiverLesionAI.errors import BundleError
-from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D, Stem, resnet18_branch
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.sequences import W_SEQUENCES
+from LiverLesionAI.systems import system_named
+from LiverLesionAI.training.config import TrainingConfig
 
 SIZE = 32
 
 
 def small_network(head_hidden: int = 0, seed: int = 0) -> MultitaskResNet3D:
     torch.manual_seed(seed)
-    tasks = wang_tasks(W_SEQUENCES)
-    network = build_network(W_SEQUENCES, tasks, Network(width=1, head_hidden=head_hidden))
-    return network.to(memory_format=torch.channels_last_3d)
+    size = {"width": 1, "head_hidden": head_hidden}
+    spec = TrainingConfig.model_validate(
+        {"name": "small", "phantom": {"first_seed": 0, "lesions": 1}, "network": size}
+    )
+    return system_named("wang2021").network(spec).to(memory_format=torch.channels_last_3d)
 
 
 def patches(batch: int, seed: int = 0) -> torch.Tensor:

@@ -110,7 +110,8 @@ def test_the_answer_is_said_in_words_and_numbers(page: Page) -> None:
     assert re.search(
         r"Type: Hepatocellular carcinoma \(p = 0.70\) · Malignancy: Malignant \(p = 0.90\)", text
     )
-    assert re.search(r"Hepatocellular carcinoma 0\.700 0\.010", text)
+    assert re.search(r"class p SD .*Hepatocellular carcinoma 0\.700 0\.010", text)
+    assert "mean of 5 networks" in text
     assert re.search(r"LAP \+2\.50 \+1\.25", text), "weights of both tasks"
     assert re.search(r"all together \+3\.10 \+1\.55", text)
     assert re.search(r"T2WI and LAP type \+1\.00", text)
@@ -139,11 +140,11 @@ def test_a_model_trained_on_patients_is_research_software(tmp_path: Path) -> Non
     assert "No pictures: the answer was not explained." in text
 
 
-def test_one_fold_has_no_spread(tmp_path: Path) -> None:
+def test_one_network_has_no_spread(tmp_path: Path) -> None:
     result = explained_result()
-    result = replace(result, models=(replace(result.models[0], folds=1),))
+    result = replace(result, models=(replace(result.models[0], members=1),))
     text = Page(write_report(result, tmp_path / "report.html")).text
-    assert re.search(r"Hepatocellular carcinoma 0\.700 –", text) and "one fold" in text
+    assert re.search(r"Hepatocellular carcinoma 0\.700 –", text) and "one network" in text
 
 
 def test_names_cannot_smuggle_markup_in(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +18,24 @@ from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.explanation.branches import STAGES, cells, features_of, on_voxels
-from LiverLesionAI.explanation.gradcam import activation_maps, class_log_odds, spread, without_lesion
-from LiverLesionAI.explanation.gradients import integrated_gradients
-from LiverLesionAI.inference import Classifier
-from LiverLesionAI.networks.resnet3d import MultitaskResNet3D, resnet18_branch
+from LiverLesionAI.explanation.cells import on_voxels
+from LiverLesionAI.explanation.gradcam import GradCam, spread
+from LiverLesionAI.explanation.gradients import IntegratedGradients
+from LiverLesionAI.explanation.method import Question, without_lesion
+from LiverLesionAI.explanation.methods import TABLE
+from LiverLesionAI.inference import Classifier, Predictions, UnitInputs
+from LiverLesionAI.inputs.patches import LesionInput
+from LiverLesionAI.networks.resnet3d import cells, features_of, resnet18_branch
+from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import analyse_study
 from LiverLesionAI.saliency import METHODS, LesionExplanation, Settings, explain, unit_maps
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
+from LiverLesionAI.systems import system_named
 from LiverLesionAI.writers.saliency import write_saliency
 
 PRESENT = (True, True, True)
+STAGES = system_named("wang2021").stages
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,11 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 @pytest.fixture(scope="module")
 def explained(classifier: Classifier) -> tuple[LesionExplanation, ...]:
     inputs = [outlined(1), outlined(2, present=(True, False, True))]
-    return explain(classifier, inputs, classifier.predict(inputs))
+    return explain(classifier, inputs, predicted(classifier, inputs))
+
+
+def predicted(classifier: Classifier, inputs: Sequence[LesionInput]) -> Predictions:
+    return classifier.predict([UnitInputs(each.lesion_id, (each,)) for each in inputs])
 
 
 def outlined(seed: int, **changes):
@@ -74,7 +85,7 @@ def test_maps_are_numbers_from_0_to_1_for_each_sequence_at_hand(explained) -> No
 
 
 def test_the_whole_is_what_was_predicted(classifier, explained) -> None:
-    predictions = classifier.predict([each.lesion for each in explained])
+    predictions = predicted(classifier, [each.lesion for each in explained])
     for prediction, explanation in zip(predictions, explained, strict=True):
         assert explanation.target == prediction.tasks["type"].predicted
         for task, weights in explanation.weights.items():
@@ -113,33 +124,36 @@ def test_a_cell_lies_on_the_voxel_that_its_gradient_is_centred_on(stage: str) ->
     assert np.allclose(on_voxels(np.ones((8, 8, 8)), 64, 8), 1)
 
 
-def fold(classifier: Classifier) -> MultitaskResNet3D:
-    return classifier.network(0)
+def question(classifier: Classifier, patches: torch.Tensor, index: int, **changes: Any) -> Question:
+    """Why the first member says of a lesion that it is of a class, by its place, of the task ``type``."""
+    asked = {"present": PRESENT, "task": "type", "autocast": classifier.autocast(), **changes}
+    return Question(network=classifier.network(0), patches=patches, index=index, **asked)
 
 
 @pytest.mark.parametrize("stage", ["stem", "layer1"])
 def test_the_cells_sum_to_what_the_lesion_changes(classifier, stage: str) -> None:
-    network, patches = fold(classifier), tensor(3)
-    maps, features = activation_maps(
-        network, patches, PRESENT, "type", 2, stage=stage, autocast=classifier.autocast(), steps=64
-    )
+    patches = tensor(3)
+    asked = question(classifier, patches, 2, stage=stage)
+    maps, features = GradCam(steps=64).maps(asked)
     both = torch.stack([patches, without_lesion(patches)])
     with torch.no_grad():
-        here, there = class_log_odds(network, network.features(both), "type", 2).tolist()
-        torch.testing.assert_close(features, network.features(patches[None])[0])
+        here, there = asked.log_odds(asked.network.features(both)).tolist()
+        torch.testing.assert_close(features, asked.network.features(patches[None])[0])
     assert abs(maps.sum() - (here - there)) < 0.01 * np.abs(maps).sum()
     assert spread(maps).sum() == pytest.approx(maps.sum(), rel=1e-6)
     assert abs(here - there) > 0.05 * np.abs(maps).sum()
 
 
 def test_integrated_gradients_sum_to_what_the_lesion_changes(classifier) -> None:
-    network, patches, ticks = fold(classifier), tensor(4), []
-    found = integrated_gradients(network, patches, PRESENT, "type", 5, lambda: ticks.append(1), steps=48)
+    patches, ticks, method = tensor(4), [], IntegratedGradients(steps=48)
+    asked = question(classifier, patches, 5, tick=lambda: ticks.append(1))
+    found, features = method.maps(asked)
     both = torch.stack([patches, without_lesion(patches)])
     with torch.no_grad():
-        here, there = class_log_odds(network, network.features(both), "type", 5).tolist()
+        here, there = asked.log_odds(asked.network.features(both)).tolist()
+        torch.testing.assert_close(features, asked.network.features(patches[None])[0])
     assert found.sum() == pytest.approx(here - there, rel=0.03)
-    assert len(ticks) == 48
+    assert len(ticks) == method.ticks(len(PRESENT)) == 48
 
 
 def test_a_map_is_clear_where_a_sequence_shows_nothing_but_liver(classifier) -> None:
@@ -147,10 +161,7 @@ def test_a_map_is_clear_where_a_sequence_shows_nothing_but_liver(classifier) -> 
     patches[:, 1] = 0
     patches[:, 0, 2:8, 2:8, 2:8] = 0.9
     patches[:, 1, 2:8, 2:8, 2:8] = 1
-    maps, _ = activation_maps(
-        fold(classifier), torch.from_numpy(patches), PRESENT, "type", 0,
-        stage="layer1", autocast=classifier.autocast(),
-    )  # fmt: skip
+    maps, _ = GradCam().maps(question(classifier, torch.from_numpy(patches), 0, stage="layer1"))
     reach = np.abs(maps).max(axis=0)
     assert reach[:8, :8, :8].max() > 0
     assert reach[12:].max() == reach[:, 12:].max() == reach[:, :, 12:].max() == 0
@@ -166,16 +177,12 @@ def test_without_the_lesion_there_is_the_liver_around_it() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_can_be_asked_for_and_tells_its_progress(classifier, method, monkeypatch) -> None:
-    monkeypatch.setattr("LiverLesionAI.explanation.explain.INTEGRATION_STEPS", 3)
-    monkeypatch.setattr("LiverLesionAI.explanation.explain.NOISY_COPIES", 3)
-    monkeypatch.setattr(integrated_gradients, "__defaults__", (3,))
-    monkeypatch.setattr(
-        "LiverLesionAI.explanation.explain.smoothed_gradients.__defaults__", (3,), raising=True
-    )
+    for name, size in (("integrated-gradients", "steps"), ("smoothgrad", "copies")):
+        monkeypatch.setitem(TABLE, name, replace(TABLE[name], **{size: 3}))
     inputs, told = [outlined(5)], []
     wanted = Settings(method=method, seed=3)
     first, again = (
-        explain(classifier, inputs, classifier.predict(inputs), wanted, lambda *step: told.append(step))
+        explain(classifier, inputs, predicted(classifier, inputs), wanted, lambda *step: told.append(step))
         for _ in range(2)
     )
     np.testing.assert_array_equal(first[0].maps, again[0].maps)
@@ -189,7 +196,7 @@ def test_every_method_can_be_asked_for_and_tells_its_progress(classifier, method
 def test_bf16_says_nearly_the_same(classifier) -> None:
     half = Classifier(classifier.bundle, device="cpu", precision="bf16")
     inputs = [outlined(7)]
-    exact, rough = (explain(each, inputs, classifier.predict(inputs))[0] for each in (classifier, half))
+    exact, rough = (explain(each, inputs, predicted(each, inputs))[0] for each in (classifier, half))
     np.testing.assert_allclose(
         rough.weights["type"].shapley, exact.weights["type"].shapley, atol=0.02, rtol=0
     )
@@ -198,12 +205,12 @@ def test_bf16_says_nearly_the_same(classifier) -> None:
 
 def test_another_class_and_task_on_request(classifier) -> None:
     inputs = [outlined(6)]
-    predictions = classifier.predict(inputs)
-    predicted = predictions[0].tasks["type"].predicted
-    other = "ICC" if predicted != "ICC" else "HCC"
+    predictions = predicted(classifier, inputs)
+    said = predictions[0].tasks["type"].predicted
+    other = "ICC" if said != "ICC" else "HCC"
     usual = explain(classifier, inputs, predictions)[0]
     asked = explain(classifier, inputs, predictions, Settings(target=other))[0]
-    assert (usual.target, asked.target) == (predicted, other)
+    assert (usual.target, asked.target) == (said, other)
     assert asked.weights["type"].worth[-1] < usual.weights["type"].worth[-1]
     assert not np.array_equal(asked.maps, usual.maps)
     assert asked.weights["malignancy"].target == usual.weights["malignancy"].target
@@ -224,7 +231,7 @@ def test_another_class_and_task_on_request(classifier) -> None:
 def test_what_there_is_not_is_refused(classifier, wanted, says) -> None:
     inputs = [outlined(1)]
     with pytest.raises(ConfigError, match=says):
-        explain(classifier, inputs, classifier.predict(inputs), wanted)
+        explain(classifier, inputs, predicted(classifier, inputs), wanted)
 
 
 def test_what_speaks_against_the_class_is_left_out() -> None:
@@ -323,12 +330,12 @@ def study(ball_study) -> Iterator[Study]:
 
 def test_results_hold_the_weights_and_say_how(classifier, study) -> None:
     stopwatch = Stopwatch()
-    outcome = analyse_study(study, classifier.bundle, device="cpu", stopwatch=stopwatch)
-    (found,), (explanation,) = outcome.result.lesions, outcome.explanations
+    analysis = analyse_study(study, classifier.bundle, Options(device="cpu"), stopwatch=stopwatch)
+    (found,), (explanation,) = analysis.result.lesions, analysis.explanations
     assert found.sequence_weights["type"] == explanation.weights["type"].to_dict()
     assert set(found.sequence_weights) == {"type", "malignancy"}
     assert [pair[:2] for pair in found.sequence_interactions["malignancy"]] == [("T2WI", "LAP")]
-    provenance = outcome.result.provenance
+    provenance = analysis.result.provenance
     assert provenance.parameters["saliency"]["method"] == "integrated-grad-cam"
     assert stopwatch.seconds["explain"] == provenance.seconds["explain"] > 0
     assert set(provenance.inputs) == {"T2WI", "LAP", "lesions"}
@@ -336,7 +343,7 @@ def test_results_hold_the_weights_and_say_how(classifier, study) -> None:
 
 
 def test_nothing_is_explained_where_it_was_not_asked_for(classifier, study) -> None:
-    outcome = analyse_study(study, classifier.bundle, device="cpu", saliency=False)
-    assert outcome.explanations == ()
-    assert outcome.result.lesions[0].sequence_weights == {}
-    assert "saliency" not in outcome.result.provenance.parameters
+    analysis = analyse_study(study, classifier.bundle, Options(device="cpu", explain=False))
+    assert analysis.explanations == ()
+    assert analysis.result.lesions[0].sequence_weights == {}
+    assert "saliency" not in analysis.result.provenance.parameters

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from LiverLesionAI.explanation.weights import FoldGame, log_odds, play, sequence_weights
+from LiverLesionAI.explanation.weights import MemberGame, log_odds, member_game, sequence_weights
 from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
 from LiverLesionAI.saliency import (
     SequenceWeights,
@@ -99,21 +99,21 @@ def features(seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("head_hidden", [0, 5])
 def test_a_coalition_is_worth_what_the_network_says_without_the_others(head_hidden: int) -> None:
     """Run whole networks on patches of which some are absent, and the game on features."""
-    folds = [network(head_hidden, seed) for seed in (0, 1)]
+    members = [network(head_hidden, seed) for seed in (0, 1)]
     patches = torch.rand(1, 4, 2, 32, 32, 32, generator=torch.Generator().manual_seed(1))
-    found = [play(fold, fold.features(patches)[0], [True] * 4) for fold in folds]
-    members = torch.from_numpy(coalitions(4))
+    found = [member_game(each, each.features(patches)[0], [True] * 4) for each in members]
+    there = torch.from_numpy(coalitions(4))
     for task, index in (("type", 4), ("malignancy", 1)):
         weights = sequence_weights(found, task, "any", index, SEQUENCES)
         for number in range(16):
-            logits = [fold(patches, members[number][None])[task].double() for fold in folds]
+            logits = [each(patches, there[number][None])[task].double() for each in members]
             p = torch.stack([each.softmax(1) for each in logits]).mean(0)[0, index].item()
             assert weights.worth[number] == pytest.approx(np.log(p / (1 - p)), abs=1e-5)
         assert weights.shapley.sum() == pytest.approx(weights.worth[-1] - weights.worth[0], abs=1e-9)
 
 
 def test_on_logits_of_linear_heads_interactions_vanish_and_values_are_shares() -> None:
-    found = [play(network(0, seed), features(seed), [True] * 4) for seed in (0, 1, 2)]
+    found = [member_game(network(0, seed), features(seed), [True] * 4) for seed in (0, 1, 2)]
     for task, index in (("type", 2), ("malignancy", 0)):
         on_logits = sequence_weights(found, task, "any", index, SEQUENCES, of="logit")
         assert on_logits.shares is not None
@@ -130,7 +130,7 @@ def test_on_logits_of_linear_heads_interactions_vanish_and_values_are_shares() -
 
 
 def test_hidden_heads_have_no_shares_but_interactions_of_their_own() -> None:
-    found = [play(network(6), features(), [True] * 4)]
+    found = [member_game(network(6), features(), [True] * 4)]
     weights = sequence_weights(found, "type", "any", 1, SEQUENCES, of="logit")
     assert weights.shares is None
     assert np.abs(weights.interactions).max() > 1e-3
@@ -138,14 +138,14 @@ def test_hidden_heads_have_no_shares_but_interactions_of_their_own() -> None:
 
 
 def test_absent_sequences_are_no_players() -> None:
-    fold = network(0)
+    member = network(0)
     present = [True, False, True, True]
-    seen = torch.where(torch.tensor(present)[:, None], features(), fold.mean_features)
-    game = play(fold, seen, present)
+    seen = torch.where(torch.tensor(present)[:, None], features(), member.mean_features)
+    game = member_game(member, seen, present)
     assert game.logits["type"].shape == (8, 7)
     assert game.shares["type"].total.shape == (7, 3)
     rubbish = torch.where(torch.tensor(present)[:, None], features(), torch.full((4, 8), 1e6))
-    np.testing.assert_array_equal(play(fold, rubbish, present).logits["type"], game.logits["type"])
+    np.testing.assert_array_equal(member_game(member, rubbish, present).logits["type"], game.logits["type"])
 
 
 def test_log_odds_are_exact_where_a_probability_saturates() -> None:
@@ -172,8 +172,8 @@ def test_mean_weights_leave_out_sequences_that_a_lesion_lacks() -> None:
     assert mean_weights({"HCC": [both, one]}) == {"HCC": {"LAP": 3.0, "DP": 4.0}}
 
 
-def test_folds_of_different_heads_are_not_mixed() -> None:
-    """Shares are told only where every fold has them."""
-    game = play(network(0), features(), [True] * 4)
-    without = FoldGame(game.logits, {})
+def test_members_of_different_heads_are_not_mixed() -> None:
+    """Shares are told only where every member has them."""
+    game = member_game(network(0), features(), [True] * 4)
+    without = MemberGame(game.logits, {})
     assert sequence_weights([game, without], "type", "any", 0, SEQUENCES).shares is None

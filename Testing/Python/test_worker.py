@@ -23,10 +23,11 @@ from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.errors import LiverLesionError
+from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import analyse_study, classify_path, classify_study, read_study
 from LiverLesionAI.study import Study
 from LiverLesionAI.worker import exchange, protocol
-from LiverLesionAI.worker.client import Job, WorkerClient, WorkerError
+from LiverLesionAI.worker.client import PendingRequest, WorkerClient, WorkerError
 from LiverLesionAI.worker.protocol import Done, Failed, ProgressMade, Ready, Request
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and /proc are POSIX")
@@ -83,7 +84,7 @@ def eventually(condition: Callable[[], bool], within_s: float) -> bool:
     return condition()
 
 
-def outcome(client: WorkerClient, job: Job) -> Done | Failed:
+def outcome(client: WorkerClient, job: PendingRequest) -> Done | Failed:
     assert eventually(lambda: client.poll() or job.is_done, 60)
     assert job.outcome is not None
     return job.outcome
@@ -232,7 +233,7 @@ def test_a_result_is_saved_as_classify_saves_it(
     arguments = {"study": str(study_folder), "out": str(tmp_path / "maps"), "results": results}
     results = worker.call("explain", **arguments)["results"]
     done = worker.call("save", study=str(study_folder), results=results, out=str(tmp_path / "out"))
-    classify_path(study_folder, tmp_path / "line", model=model, register=False)
+    classify_path(study_folder, tmp_path / "line", Options(model=model, register=False))
     expected = sorted(str(file.relative_to(tmp_path / "line")) for file in files_in(tmp_path / "line"))
     assert sorted(done["files"]) == expected
     assert not any("changed" in warning for warning in done["warnings"])

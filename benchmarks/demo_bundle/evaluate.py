@@ -29,11 +29,12 @@ from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.evaluation.intervals import wilson_interval
 from LiverLesionAI.evaluation.metrics import validation_metrics
 from LiverLesionAI.inputs.patches import LesionInput, extract_patches
-from LiverLesionAI.pipeline import DEFAULT_MODEL
+from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import RESERVED_SEEDS
 
 W7 = TAXONOMIES["W7"]
+TASKS = {"malignancy": TAXONOMIES["binary"], "type": W7}
 MISALIGN_MM = (2.0, 1.0)
 COHORT = "reserved phantoms (seeds 900000–900699, misaligned by up to 3 mm)"
 ATYPICAL_EVERY = 4
@@ -120,13 +121,13 @@ class Answers:
 
 def classify_cases(cases: list[Case], folder: Path, bundle: Bundle) -> Answers:
     """Classify every case."""
-    from LiverLesionAI.inference import predict
+    from LiverLesionAI.inference import UnitInputs, predict
 
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     console = Console(stderr=True)
     for lesions in cropped_chunks(cases, folder, bundle):
-        predictions = predict(bundle, lesions)
+        predictions = predict(bundle, [UnitInputs(each.lesion_id, (each,)) for each in lesions])
         for lesion, prediction in zip(lesions, predictions, strict=True):
             tasks = prediction.tasks
             rows.append((tasks["type"].mean, tasks["malignancy"].mean, simple_features(lesion)))
@@ -186,7 +187,7 @@ def measure(cases: list[Case], answers: Answers) -> list[Metric]:
     for group, members in {"all": atypical | ~atypical, "typical": ~atypical, "atypical": atypical}.items():
         labels = {"malignancy": malignant[members], "type": kinds[members]}
         probabilities = {"malignancy": answers.malignancy[members], "type": answers.type[members]}
-        metrics += validation_metrics(labels, probabilities, f"{COHORT}: {group}")
+        metrics += validation_metrics(TASKS, labels, probabilities, f"{COHORT}: {group}")
     return metrics + baselines(answers.features, kinds)
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from LiverLesionAI.analysis import analyse_with
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.inference import Classifier
+from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.phantom import generate_study
-from LiverLesionAI.pipeline import DEFAULT_MODEL
 from LiverLesionAI.registration import register_study
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import TAXONOMIES
@@ -39,7 +39,7 @@ DRAWS = 10_000
 
 def answers(classifier: Classifier, study: Study) -> dict[int, str]:
     """Predicted class of each lesion."""
-    result = analyse_with(classifier, study, saliency=False).result
+    result = analyse_with(classifier, study, explain=False).result
     return {lesion.id: lesion.tasks["type"].predicted for lesion in result.lesions}
 
 

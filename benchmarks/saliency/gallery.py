@@ -23,8 +23,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from LiverLesionAI.options import DEFAULT_MODEL, Options
 from LiverLesionAI.phantom import PhantomStudy, generate_lesion, write_phantom
-from LiverLesionAI.pipeline import DEFAULT_MODEL, classify_path
+from LiverLesionAI.pipeline import classify_path
 from LiverLesionAI.results import LesionResult
 from LiverLesionAI.saliency import Settings
 from LiverLesionAI.taxonomy import TAXONOMIES
@@ -60,7 +61,7 @@ def classify(phantom: PhantomStudy, out: Path, model: str, settings: Settings) -
     """Classify and explain a phantom into an output folder."""
     with tempfile.TemporaryDirectory() as folder:
         study = write_phantom(phantom, folder, with_truth=False)
-        result, _ = classify_path(study, out, model=model, settings=settings)
+        result, _ = classify_path(study, out, Options(model=model, explanation=settings))
     return result.lesions[0]
 
 

@@ -13,10 +13,9 @@ from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
-from LiverLesionAI.explanation.gradcam import without_lesion
+from LiverLesionAI.explanation.method import without_lesion
 from LiverLesionAI.explanation.weights import log_odds
 from LiverLesionAI.inference import Classifier
-from LiverLesionAI.networks.build import build_network
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
 from LiverLesionAI.saliency import LesionExplanation, SequenceWeights
 
@@ -114,8 +113,8 @@ def _curves(
     deleted = [np.full(total, False), np.full(total, True)]
     deleted += [rank < round(part * total) for rank in ranks for part in FRACTIONS[1:-1]]
     logits = [
-        _without(classifier, classifier.network(fold), explanation, deleted)
-        for fold in range(classifier.bundle.fold_count)
+        _without(classifier, classifier.network(member), explanation, deleted)
+        for member in range(classifier.bundle.member_count)
     ]
     first, last, *middle = log_odds(logits, index)
     rows = np.reshape(middle, (len(ranks), -1))
@@ -129,7 +128,7 @@ def _without(
     explanation: LesionExplanation,
     deleted: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.float64]:
-    """Logits ``[copies, classes]`` of one fold; blocks are numbered over all sequences."""
+    """Logits ``[copies, classes]`` of one member; blocks are numbered over all sequences."""
     patches = torch.from_numpy(explanation.lesion.patches)
     liver = without_lesion(patches)
     count = patches.shape[-1] // BLOCK
@@ -147,7 +146,7 @@ def _without(
 def _logits(
     classifier: Classifier, network: MultitaskResNet3D, explanation: LesionExplanation, changed: torch.Tensor
 ) -> NDArray[np.float64]:
-    """Logits ``[copies, classes]`` of one fold for changed copies ``[copies, S, 2, D, H, W]`` of a lesion."""
+    """Logits ``[copies, classes]`` of a member for changed copies ``[copies, S, 2, D, H, W]`` of a lesion."""
     changed = changed.to(classifier.execution.device)
     present = torch.tensor([explanation.lesion.present] * len(changed), device=changed.device)
     with torch.inference_mode():
@@ -255,8 +254,8 @@ def evidence(
                 shown[row] = torch.where(torch.from_numpy(region), liver, shown[row])
     index = classifier.bundle.taxonomies[explanation.task].index(explanation.target)
     logits = [
-        _logits(classifier, classifier.network(fold), explanation, copies)
-        for fold in range(classifier.bundle.fold_count)
+        _logits(classifier, classifier.network(member), explanation, copies)
+        for member in range(classifier.bundle.member_count)
     ]
     return shapley_values(log_odds(logits, index))
 
@@ -284,12 +283,12 @@ class Randomised(Classifier):
         )
         layers = LAYERS[: LAYERS.index(down_to) + 1]
         self._networks = [
-            _redrawn(classifier.network(fold), layers, seed) for fold in range(self.bundle.fold_count)
+            _redrawn(classifier.network(member), layers, seed) for member in range(self.bundle.member_count)
         ]
 
-    def network(self, fold: int) -> MultitaskResNet3D:
-        """Return the redrawn fold."""
-        return self._networks[fold]
+    def network(self, member: int) -> MultitaskResNet3D:
+        """Return the redrawn member."""
+        return self._networks[member]
 
 
 class Untrained(Classifier):
@@ -300,15 +299,14 @@ class Untrained(Classifier):
             classifier.bundle, device=classifier.execution.device, precision=classifier.execution.precision
         )
         torch.manual_seed(seed)
-        spec = self.bundle.spec
         self._networks = [
-            build_network(spec.sequences, spec.tasks, spec.network).eval().requires_grad_(False)
-            for _ in range(self.bundle.fold_count)
+            self.bundle.system.network(self.bundle.spec).eval().requires_grad_(False)
+            for _ in range(self.bundle.member_count)
         ]
 
-    def network(self, fold: int) -> MultitaskResNet3D:
-        """Return the untrained fold."""
-        return self._networks[fold].to(self.execution.device)
+    def network(self, member: int) -> MultitaskResNet3D:
+        """Return the untrained member."""
+        return self._networks[member].to(self.execution.device)
 
 
 def _redrawn(network: MultitaskResNet3D, layers: Sequence[str], seed: int) -> MultitaskResNet3D:

@@ -6,7 +6,7 @@
 Prints a table with what was found and what was asked for, also where it falls short, and writes it as
 ``proofs.json`` beside a figure of the mean weights per class. Every lesion is kept in ``records.jsonl`` as
 soon as it is measured: run again with the same folder, an interrupted run goes on, and larger numbers add
-lesions. The deletion of voxels is by far the slowest part (128 runs of the network a lesion and fold).
+lesions. The deletion of voxels is by far the slowest part (128 runs of the network per lesion and member).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from LiverLesionAI.bundles import load_bundle
-from LiverLesionAI.inference import Classifier
-from LiverLesionAI.pipeline import DEFAULT_MODEL
+from LiverLesionAI.explanation.settings import resolved
+from LiverLesionAI.inference import Classifier, Predictions, UnitInputs
+from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.saliency import (
     METHODS,
     LesionExplanation,
@@ -71,7 +72,7 @@ class Bench:
     def explained(self, case: Case) -> Explained:
         """Explain a lesion and judge the explanation."""
         start = time.perf_counter()
-        predictions = self.classifier.predict([case.lesion])
+        predictions = _predictions(self.classifier, case)
         classified = time.perf_counter()
         (explanation,) = explain(self.classifier, [case.lesion], predictions, self.settings)
         done = time.perf_counter()
@@ -105,7 +106,7 @@ class Bench:
         """Compare the maps with those of networks that lost what they learned."""
         true = self._explanation(case, self.classifier)
         settings = replace(self.settings, task=true.task, target=true.target)
-        predictions = self.classifier.predict([case.lesion])
+        predictions = _predictions(self.classifier, case)
         correlation = {}
         for layer, network in self._randomised.items():
             (other,) = explain(network, [case.lesion], predictions, settings)
@@ -121,8 +122,12 @@ class Bench:
     def _explanation(
         self, case: Case, classifier: Classifier, settings: Settings | None = None
     ) -> LesionExplanation:
-        predictions = classifier.predict([case.lesion])
+        predictions = _predictions(classifier, case)
         return explain(classifier, [case.lesion], predictions, settings or self.settings)[0]
+
+
+def _predictions(classifier: Classifier, case: Case) -> Predictions:
+    return classifier.predict([UnitInputs(case.lesion.lesion_id, (case.lesion,))])
 
 
 def _rng(case: Case, what: str) -> np.random.Generator:
@@ -244,8 +249,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lesions", type=int, default=140, help="how many reserved phantoms")
     parser.add_argument("--deletion", type=int, default=42, help="how many of them to delete voxels of")
     parser.add_argument("--sanity", type=int, default=14, help="how many of them to redraw weights for")
-    parser.add_argument("--method", choices=METHODS, default=METHODS[0])
-    parser.add_argument("--stage", default=Settings().stage)
+    parser.add_argument("--method", choices=METHODS, help="by default the model's first")
+    parser.add_argument("--stage", help="by default the model's first")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder for records, table and figure")
@@ -258,7 +263,7 @@ def main() -> None:
     bundle = load_bundle(arguments.model)
     arguments.out.mkdir(parents=True, exist_ok=True)
     classifier = Classifier(bundle, device=arguments.device, precision=arguments.precision, keep_loaded=True)
-    settings = Settings(method=arguments.method, stage=arguments.stage)
+    settings = resolved(Settings(method=arguments.method, stage=arguments.stage), bundle)
     about = {
         "model": bundle.sha256,
         "method": settings.method,
