@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from LiverLesionLib.dicom_files import first_file, instances_of
 if TYPE_CHECKING:
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.saliency import Method
+    from LiverLesionAI.scenes.changes import Basis
     from LiverLesionAI.scenes.logic import LesionRow
     from LiverLesionAI.scenes.naming import Naming
     from LiverLesionAI.scenes.nodes import ChosenNodes
@@ -116,6 +118,7 @@ class ClassificationLogic(StudyLogic):
     """
 
     _last: tuple[StudyResult, ChosenNodes] | None = None
+    _basis: Basis | None = None
 
     @cached_property
     def _workshop(self) -> Workshop:
@@ -163,6 +166,8 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.progress import silent
         from LiverLesionAI.results import with_registration
         from LiverLesionAI.scenes.alignment import registrations
+        from LiverLesionAI.scenes.changes import basis_of
+        from LiverLesionAI.scenes.logic import lesion_rows
         from LiverLesionAI.scenes.read import study_of
         from LiverLesionAI.scenes.show import show_result
         from LiverLesionAI.stopwatch import Stopwatch
@@ -172,7 +177,7 @@ class ClassificationLogic(StudyLogic):
         classifier = self._workshop.classifier(model, device, precision)
         result = self._workshop.classify(study, classifier, silent, Stopwatch())
         result = with_registration(result, registrations(nodes.volumes))
-        self._last = result, nodes
+        self._last, self._basis = (result, nodes), basis_of(scene, nodes, lesion_rows(nodes.segmentation))
         return result, show_result(scene, study, result, nodes)
 
     def explain(
@@ -264,13 +269,23 @@ class ClassificationLogic(StudyLogic):
                 self._workshop,
                 silent,
                 study=str(study),
-                results=given.to_dict(),
+                results=replace(given, warnings=(*given.warnings, *self._moved(nodes))).to_dict(),
                 out=str(folder),
                 scene=scene,
                 instances=instances_of(nodes.volumes),
             )
         notes = tuple(text for text in answer["warnings"] if text not in given.warnings)
         return tuple(Path(folder) / name for name in answer["files"]), notes
+
+    def _moved(self, nodes: ChosenNodes) -> tuple[str, ...]:
+        """A warning where sequences were moved since they were classified here."""
+        from LiverLesionAI.scenes.changes import alignment_warning, changes_since
+        from LiverLesionAI.scenes.logic import lesion_rows
+
+        if self._basis is None:
+            return ()
+        lesions = lesion_rows(nodes.segmentation)
+        return alignment_warning(changes_since(slicer.mrmlScene, self._basis, nodes, lesions))
 
     def _result_and_nodes(self, result: StudyResult | None) -> tuple[StudyResult, ChosenNodes]:
         """A result, by default the last one, and the nodes of its study."""

@@ -41,7 +41,7 @@ from LiverLesionAI.mrml.segments import (
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
-from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
+from LiverLesionAI.mrml.transforms import add_transform, carried_points, point_in_world, transform_between
 from LiverLesionAI.mrml.views import (
     file_under,
     folder_item,
@@ -50,7 +50,13 @@ from LiverLesionAI.mrml.views import (
     show_in_slice_views,
     subfolder_item,
 )
-from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window, slice_number
+from LiverLesionAI.mrml.volumes import (
+    add_volume,
+    image_from_volume,
+    set_window,
+    slice_number,
+    volume_fingerprint,
+)
 
 __all__ = [
     "LESION",
@@ -68,6 +74,7 @@ __all__ = [
     "add_transform",
     "add_volume",
     "application_scene",
+    "carried_points",
     "file_under",
     "folder_item",
     "folder_name",
@@ -99,6 +106,7 @@ __all__ = [
     "subfolder_item",
     "terminology_entry",
     "transform_between",
+    "volume_fingerprint",
     "vtk_messages_logged",
     "write_manual_offset",
 ]

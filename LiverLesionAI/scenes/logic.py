@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
@@ -14,7 +18,23 @@ from LiverLesionAI.study import labels_in
 
 @dataclass(frozen=True)
 class LesionRow:
-    """A segment as a lesion: label, name, colour (sRGB), size, centre in the node's frame (LPS mm)."""
+    """A segment as a lesion.
+
+    Attributes
+    ----------
+    id, segment_id
+        Label, identifier of the segment.
+    name, lesion
+        What the segment is called, and the lesion's own name in it, without its class.
+    colour
+        sRGB in [0, 255].
+    diameter_mm, volume_ml
+        Longest axial diameter, volume.
+    centroid_lps_mm
+        Centre in the node's own frame.
+    shape
+        Hash of its voxels, wherever they lie.
+    """
 
     id: int
     segment_id: str
@@ -23,6 +43,8 @@ class LesionRow:
     diameter_mm: float
     volume_ml: float
     centroid_lps_mm: tuple[float, float, float]
+    lesion: str
+    shape: str
 
 
 def sequence_candidates(scene: Node) -> list[Node]:
@@ -94,6 +116,15 @@ def lesion_rows(segmentation: Node) -> list[LesionRow]:
                 geometry.diameter_mm,
                 geometry.volume_ml,
                 geometry.centroid_lps_mm,
+                mrml.lesion_name(segment),
+                _shape(image == label),
             )
         )
     return rows
+
+
+def _shape(mask: sitk.Image) -> str:
+    voxels = sitk.GetArrayViewFromImage(mask)
+    corners = [(places.min(), places.max() + 1) for places in np.nonzero(voxels)]
+    cropped = voxels[tuple(slice(*ends) for ends in corners)]
+    return hashlib.sha256(repr(cropped.shape).encode() + cropped.tobytes()).hexdigest()
