@@ -37,11 +37,17 @@ from LiverLesionAI.mrml.segments import (
     reference_volume,
     segment_colour,
     segment_labels,
-    show_outlines,
+    show_contours,
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
-from LiverLesionAI.mrml.transforms import add_transform, carried_points, point_in_world, transform_between
+from LiverLesionAI.mrml.transforms import (
+    add_transform,
+    carried_points,
+    point_in_world,
+    point_of_view,
+    transform_between,
+)
 from LiverLesionAI.mrml.views import (
     file_under,
     folder_item,
@@ -89,6 +95,7 @@ __all__ = [
     "pack_scene",
     "parent_transforms",
     "point_in_world",
+    "point_of_view",
     "read_manual_offset",
     "reference_volume",
     "remove_nodes",
@@ -99,8 +106,8 @@ __all__ = [
     "set_offset_centre",
     "set_window",
     "show_as_overlay",
+    "show_contours",
     "show_in_slice_views",
-    "show_outlines",
     "slice_number",
     "style_segment",
     "subfolder_item",

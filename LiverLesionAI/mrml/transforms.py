@@ -116,6 +116,13 @@ def point_in_world(node: Node, point: Sequence[float]) -> tuple[float, float, fl
     return ras(in_world)
 
 
+def point_of_view(node: Node, point_ras_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Carry a point of the world as views and markups have it, RAS mm, to a node's own frame, LPS mm."""
+    local = [0.0, 0.0, 0.0]
+    node.TransformPointFromWorld(point_ras_mm, local)
+    return ras(local)
+
+
 def _deformation(general: Any, way: str) -> sitk.Transform:
     node = slicer_module().vtkMRMLTransformNode()
     node.SetAndObserveTransformFromParent(general)
