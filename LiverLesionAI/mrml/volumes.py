@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -58,12 +59,7 @@ def image_from_volume(node: Node) -> sitk.Image:
     """
     import vtk
 
-    data, name = node.GetImageData(), node.GetName()
-    if data is None or data.GetPointData().GetScalars() is None:
-        raise StudyError(f"Volume {name!r} of the scene has no voxels; load its file again.")
-    if data.GetNumberOfScalarComponents() != 1:
-        raise StudyError(f"Volume {name!r} of the scene holds vectors or colours, not one value a voxel.")
-    directions = vtk.vtkMatrix4x4()
+    data, directions = _scalar_data(node), vtk.vtkMatrix4x4()
     node.GetIJKToRASDirectionMatrix(directions)
     return image_at(voxels_of(data), node.GetOrigin(), node.GetSpacing(), numpy_matrix(directions)[:3, :3])
 
@@ -102,10 +98,12 @@ def volume_fingerprint(node: Node) -> str:
     StudyError
         As :func:`image_from_volume`.
     """
-    image = image_from_volume(node)
-    voxels = sitk.GetArrayViewFromImage(image).ravel()
-    place = (*image.GetSpacing(), *image.GetOrigin(), *image.GetDirection())
-    grid = (image.GetSize(), [round(value, 3) + 0.0 for value in place])
+    import vtk
+
+    data, matrix = _scalar_data(node), vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    grid = (data.GetDimensions(), (np.round(numpy_matrix(matrix), 3) + 0.0).tolist())
+    voxels = voxels_of(data).ravel()
     digest = hashlib.sha256(repr(grid).encode())
     digest.update(voxels[:: voxels.size // _SAMPLED_VOXELS | 1].tobytes())
     return digest.hexdigest()
@@ -116,3 +114,13 @@ def set_window(node: Node, lower: float, upper: float) -> None:
     display = node.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(lower, upper)
+
+
+def _scalar_data(node: Node) -> Any:
+    """The ``vtkImageData`` of a volume node, checked to hold one value per voxel."""
+    data, name = node.GetImageData(), node.GetName()
+    if data is None or data.GetPointData().GetScalars() is None:
+        raise StudyError(f"Volume {name!r} of the scene has no voxels; load its file again.")
+    if data.GetNumberOfScalarComponents() != 1:
+        raise StudyError(f"Volume {name!r} of the scene holds vectors or colours, not one value per voxel.")
+    return data

@@ -128,6 +128,38 @@ def test_two_readers_differ_agree_and_are_remembered(made_desktop: Any, widget: 
     assert ui.readerEdit.text == "Ben"
 
 
+def test_a_lesion_selected_in_one_table_is_selected_in_all(made_desktop: Any, widget: Any) -> None:
+    import numpy as np
+    import slicer
+
+    ui, panel = widget.ui, widget.panel
+    node, volume = panel.parameters.segmentation, panel.parameters.volumeT2WI
+    segment = node.GetSegmentation().AddEmptySegment("", "lesion 2")
+    voxels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    voxels[3:6, 20:30, 20:30] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, volume)
+    classify(made_desktop, widget)
+    assert ui.resultsTable.rowCount == ui.decisionsTable.rowCount == 2
+    assert ui.resultsTable.currentRow() == 0 and panel.selection.lesion.name == "lesion 1"
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    ui.layoutButton.click()
+    ui.decisionsTable.selectRow(1)
+    assert ui.resultsTable.currentRow() == 1 and "lesion 2" in ui.classesLabel.text
+    assert "lesion 2" in ui.decideLabel.text
+    view = slicer.mrmlScene.GetSingletonNode("LiverT2WI", "vtkMRMLSliceNode")
+    x, y, z = panel.lesions.rows[1].centroid_lps_mm
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(
+        [-x, -y, z], abs=0.5
+    )
+    ui.acceptButton.click()
+    assert [lesion.reader is not None for lesion in panel.result.lesions] == [False, True]
+    assert ui.decisionsTable.currentRow() == 1
+    ui.resultsTable.selectRow(0)
+    assert ui.decisionsTable.currentRow() == 0 and "lesion 1" in ui.decideLabel.text
+    classify(made_desktop, widget)
+    assert panel.selection.lesion.name == "lesion 1"
+
+
 def test_a_decision_on_another_outline_is_told_not_kept(made_desktop: Any, widget: Any) -> None:
     import slicer
 
