@@ -74,6 +74,7 @@ class SaveStep(WorkStep):
         }
 
         def finish(answer: Mapping[str, Any]) -> None:
+            self._saved = result
             notes = [warning for warning in answer["warnings"] if warning not in result.warnings]
             self._tell(out, answer["files"], notes)
 
@@ -94,7 +95,6 @@ class SaveStep(WorkStep):
 
     def _tell(self, folder: Path, files: Sequence[str], notes: Sequence[str]) -> None:
         """Say what was written, and what could not be."""
-        self._saved = self._selection.result
         self.ui.folderEdit.addCurrentPathToHistory()
         text = _("{count} files were written to {folder}.").format(count=len(files), folder=folder)
         lines = [text, *(_("Note: {text}.").format(text=note.rstrip(".")) for note in notes)]
