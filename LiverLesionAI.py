@@ -41,7 +41,7 @@ class LiverLesionAI(ScriptedLoadableModule):
         parent.contributors = ["LiverLesionAI developers"]
         parent.helpText = _(
             "Classifies focal liver lesions on multisequence MRI. Load the sequences, name each volume by "
-            "its sequence (T2WI, DWI, ADC, T1WI, LAP, PVP, DP), draw each lesion as one segment of a "
+            "its sequence (T2WI, DWI, ADC, T1WI, LAP, PVP, DP), make each lesion a segment of one "
             "segmentation and press Classify. Research software: not for clinical use."
         )
         parent.acknowledgementText = _(

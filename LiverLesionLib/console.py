@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from LiverLesionLib.dicom_files import first_file, instances_of
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.settings import Method
     from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.scenes.changes import Basis
     from LiverLesionAI.scenes.logic import LesionRow
     from LiverLesionAI.scenes.naming import Naming
     from LiverLesionAI.scenes.nodes import ChosenNodes
@@ -110,12 +112,12 @@ class ClassificationLogic(StudyLogic):
     >>> from LiverLesionAI import LiverLesionAILogic  # doctest: +SKIP
     >>> logic = LiverLesionAILogic()  # doctest: +SKIP
     >>> result, nodes = logic.classify()  # doctest: +SKIP
-    >>> logic.explain(target="ICC").lesions[0].sequence_weights["type"]["DP"]["shapley"]  # doctest: +SKIP
-    -1.7
+    >>> result = logic.explain(target="ICC")  # doctest: +SKIP
     >>> files, notes = logic.save("/data/out")  # doctest: +SKIP
     """
 
     _last: tuple[StudyResult, ChosenNodes] | None = None
+    _basis: Basis | None = None
 
     @cached_property
     def _state(self) -> WorkerState:
@@ -163,6 +165,8 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.progress import silent
         from LiverLesionAI.results import with_registration
         from LiverLesionAI.scenes.alignment import registrations
+        from LiverLesionAI.scenes.changes import basis_of
+        from LiverLesionAI.scenes.logic import lesion_rows
         from LiverLesionAI.scenes.read import study_of
         from LiverLesionAI.scenes.show import show_result
         from LiverLesionAI.stopwatch import Stopwatch
@@ -172,7 +176,7 @@ class ClassificationLogic(StudyLogic):
         classifier = self._state.classifier(model, device, precision)
         result = self._state.classify(study, classifier, silent, Stopwatch())
         result = with_registration(result, registrations(nodes.volumes))
-        self._last = result, nodes
+        self._last, self._basis = (result, nodes), basis_of(scene, nodes, lesion_rows(nodes.segmentation))
         return result, show_result(scene, study, result, nodes)
 
     def explain(
@@ -191,7 +195,8 @@ class ClassificationLogic(StudyLogic):
         target
             Class to be explained; by default each lesion's predicted one.
         method
-            How the maps are made (:data:`LiverLesionAI.saliency.METHODS`); by default the model's first.
+            How the maps are made (:data:`LiverLesionAI.explanation.settings.METHODS`); by default the
+            model's first.
 
         Returns
         -------
@@ -207,8 +212,8 @@ class ClassificationLogic(StudyLogic):
             If a Python package is missing and its installation is declined.
         """
         ensure_packages("classify")
+        from LiverLesionAI.explanation.settings import Settings
         from LiverLesionAI.progress import silent
-        from LiverLesionAI.saliency import Settings
         from LiverLesionAI.scenes.explanations import saliency_of
         from LiverLesionAI.scenes.saliency import show_saliency
 
@@ -264,13 +269,23 @@ class ClassificationLogic(StudyLogic):
                 self._state,
                 silent,
                 study=str(study),
-                results=given.to_dict(),
+                results=replace(given, warnings=(*given.warnings, *self._moved(nodes))).to_dict(),
                 out=str(folder),
                 scene=scene,
                 instances=instances_of(nodes.volumes),
             )
         notes = tuple(text for text in answer["warnings"] if text not in given.warnings)
         return tuple(Path(folder) / name for name in answer["files"]), notes
+
+    def _moved(self, nodes: ChosenNodes) -> tuple[str, ...]:
+        """A warning where sequences were moved since they were classified here."""
+        from LiverLesionAI.scenes.changes import alignment_warning, changes_since
+        from LiverLesionAI.scenes.logic import lesion_rows
+
+        if self._basis is None:
+            return ()
+        lesions = lesion_rows(nodes.segmentation)
+        return alignment_warning(changes_since(slicer.mrmlScene, self._basis, nodes, lesions))
 
     def _result_and_nodes(self, result: StudyResult | None) -> tuple[StudyResult, ChosenNodes]:
         """A result, by default the last one, and the nodes of its study."""

@@ -34,7 +34,7 @@ class PanelParameters(StudyParameters):
     """Everything that a reader chose in the main panel.
 
     `reader` is who decides; `result` is the content of ``results.json`` of the last classification with
-    the readers' decisions.
+    the readers' decisions; `basis` is what it rests on (:class:`LiverLesionAI.scenes.changes.Basis`).
     """
 
     transform: str = "bspline"
@@ -47,6 +47,7 @@ class PanelParameters(StudyParameters):
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     reader: str
     result: str
+    basis: str
 
 
 @parameterNodeWrapper

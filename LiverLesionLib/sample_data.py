@@ -29,8 +29,8 @@ def register_sample_data() -> None:
 
     icon = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / "LiverLesionPhantom.png"
     samples = {
-        _("Liver phantom, lesions outlined"): PhantomLoader(outlined=True),
-        _("Liver phantom, nothing outlined"): PhantomLoader(outlined=False),
+        _("Liver phantom, lesions segmented"): PhantomLoader(segmented=True),
+        _("Liver phantom, nothing segmented"): PhantomLoader(segmented=False),
     }
     for name, loader in samples.items():
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -44,19 +44,19 @@ def register_sample_data() -> None:
         )
 
 
-def load_phantom(outlined: bool = True) -> list[Any]:
+def load_phantom(segmented: bool = True) -> list[Any]:
     """Make a phantom study of three lesions, show it, and return its volume nodes; waits some seconds.
 
     It is a digital phantom, no patient; what is learned from it holds for phantoms.
 
     Parameters
     ----------
-    outlined
-        Whether the lesions come with their outlines.
+    segmented
+        Whether the lesions come as segments.
     """
     from LiverLesionAI.phantom import generate_study
 
-    return _show(generate_study(SEED, classes=CLASSES, misalign_mm=MISALIGNED_MM).study, outlined)
+    return _show(generate_study(SEED, classes=CLASSES, misalign_mm=MISALIGNED_MM).study, segmented)
 
 
 class PhantomLoader:
@@ -64,12 +64,12 @@ class PhantomLoader:
 
     Parameters
     ----------
-    outlined
-        Whether the lesions come with their outlines.
+    segmented
+        Whether the lesions come as segments.
     """
 
-    def __init__(self, outlined: bool) -> None:
-        self._outlined = outlined
+    def __init__(self, segmented: bool) -> None:
+        self._segmented = segmented
         self._process: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._timer = qt.QTimer()
@@ -102,16 +102,16 @@ class PhantomLoader:
             end_process_tree(process)
             if process.returncode != 0:
                 raise RuntimeError(process.stderr.read().strip().rpartition("\n")[2])
-            _show(receive_study(folder.name), self._outlined)
+            _show(receive_study(folder.name), self._segmented)
             slicer.util.showStatusMessage(_("A liver phantom was made."), 3000)
 
 
-def _show(study: Any, outlined: bool) -> list[Any]:
+def _show(study: Any, segmented: bool) -> list[Any]:
     from dataclasses import replace
 
     from LiverLesionAI.scenes.show import arrange_views, show_study
 
-    study = study if outlined else replace(study, lesions=None)
+    study = study if segmented else replace(study, lesions=None)
     nodes = show_study(slicer.mrmlScene, study)
     arrange_views(slicer.mrmlScene, study, nodes)
     return list(nodes.volumes.values())

@@ -38,11 +38,17 @@ from LiverLesionAI.mrml.segments import (
     reference_volume,
     segment_colour,
     segment_labels,
-    show_outlines,
+    show_contours,
     style_segment,
 )
 from LiverLesionAI.mrml.tables import add_table, add_text
-from LiverLesionAI.mrml.transforms import add_transform, point_in_world, transform_between
+from LiverLesionAI.mrml.transforms import (
+    add_transform,
+    carried_points,
+    point_in_world,
+    point_of_view,
+    transform_between,
+)
 from LiverLesionAI.mrml.views import (
     file_under,
     folder_item,
@@ -51,7 +57,13 @@ from LiverLesionAI.mrml.views import (
     show_in_slice_views,
     subfolder_item,
 )
-from LiverLesionAI.mrml.volumes import add_volume, image_from_volume, set_window, slice_number
+from LiverLesionAI.mrml.volumes import (
+    add_volume,
+    image_from_volume,
+    set_window,
+    slice_number,
+    volume_fingerprint,
+)
 
 __all__ = [
     "LESION",
@@ -69,6 +81,7 @@ __all__ = [
     "add_transform",
     "add_volume",
     "application_scene",
+    "carried_points",
     "file_under",
     "folder_item",
     "folder_name",
@@ -84,6 +97,7 @@ __all__ = [
     "pack_scene",
     "parent_transforms",
     "point_in_world",
+    "point_of_view",
     "read_manual_offset",
     "reference_volume",
     "remove_nodes",
@@ -94,13 +108,14 @@ __all__ = [
     "set_offset_centre",
     "set_window",
     "show_as_overlay",
+    "show_contours",
     "show_in_slice_views",
-    "show_outlines",
     "slice_number",
     "style_segment",
     "subfolder_item",
     "terminology_entry",
     "transform_between",
+    "volume_fingerprint",
     "vtk_messages_logged",
     "write_manual_offset",
 ]

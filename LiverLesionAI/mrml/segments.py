@@ -18,7 +18,7 @@ from LiverLesionAI.taxonomy import Code
 
 _BINARY_LABELMAP = "Binary labelmap"
 _LESION_TAG, _TITLE_TAG = "LiverLesionAI.lesion", "LiverLesionAI.title"
-_OUTLINE_PIXELS = 2
+_CONTOUR_PIXELS = 2
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def add_segmentation(
     Returns
     -------
     vtkMRMLSegmentationNode
-        Outlined, not filled, in the slice views.
+        As contours, not filled, in the slice views.
     """
     node = add_node(scene, "vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
@@ -105,16 +105,16 @@ def add_segmentation(
     segmentation.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
     )
-    show_outlines(node)
+    show_contours(node)
     return node
 
 
-def show_outlines(node: Node) -> None:
-    """Show a segmentation node as outlines in the slice views, so that what lies under it can be seen."""
+def show_contours(node: Node) -> None:
+    """Show a segmentation node as contours in the slice views, so that what lies under it can be seen."""
     display = node.GetDisplayNode()
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
-    display.SetSliceIntersectionThickness(_OUTLINE_PIXELS)
+    display.SetSliceIntersectionThickness(_CONTOUR_PIXELS)
 
 
 def segment_labels(node: Node) -> dict[str, int]:
@@ -149,7 +149,7 @@ def labels_from_segmentation(node: Node, labels: Mapping[str, int] | None = None
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments() or not node.CreateBinaryLabelmapRepresentation():
         name = node.GetName()
-        raise StudyError(f"Segmentation {name!r} of the scene has no segment; outline a lesion first.")
+        raise StudyError(f"Segmentation {name!r} of the scene has no segment; segment a lesion first.")
     labels = segment_labels(node) if labels is None else labels
     wanted = {
         label: segmentation.GetSegment(segment_id)
@@ -189,7 +189,7 @@ def segment_colour(segment: Any) -> tuple[int, int, int]:
 
 
 def reference_volume(node: Node) -> Node | None:
-    """Volume node that a segmentation was outlined on; None where unknown or `node` is no segmentation."""
+    """Volume node that a segmentation was drawn on; None where unknown or `node` is no segmentation."""
     if not node.IsA("vtkMRMLSegmentationNode"):
         return None
     return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())

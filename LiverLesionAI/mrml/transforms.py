@@ -83,11 +83,44 @@ def transform_between(source: Node, target: Node) -> sitk.Transform | None:
     return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
 
 
+def carried_points(
+    source: Node, target: Node, points: Sequence[Sequence[float]]
+) -> list[tuple[float, float, float]]:
+    """Carry points from the frame of one node to that of another, through all their parent transforms.
+
+    Parameters
+    ----------
+    source, target
+        Transformable nodes of one scene.
+    points
+        In `source`'s own frame, LPS mm.
+
+    Returns
+    -------
+    list of tuple
+        In `target`'s own frame, LPS mm.
+    """
+    import vtk
+
+    general = vtk.vtkGeneralTransform()
+    slicer_module().vtkMRMLTransformNode.GetTransformBetweenNodes(
+        source.GetParentTransformNode(), target.GetParentTransformNode(), general
+    )
+    return [ras(general.TransformPoint(ras(point))) for point in points]
+
+
 def point_in_world(node: Node, point: Sequence[float]) -> tuple[float, float, float]:
     """Carry a point from a node's own frame to the world, both LPS mm."""
     in_world = [0.0, 0.0, 0.0]
     node.TransformPointToWorld(ras(point), in_world)
     return ras(in_world)
+
+
+def point_of_view(node: Node, point_ras_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Carry a point of the world as views and markups have it, RAS mm, to a node's own frame, LPS mm."""
+    local = [0.0, 0.0, 0.0]
+    node.TransformPointFromWorld(point_ras_mm, local)
+    return ras(local)
 
 
 def _deformation(general: Any, way: str) -> sitk.Transform:

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
-from LiverLesionAI.study import labels_in
 
 
 @dataclass(frozen=True)
 class LesionRow:
-    """A segment as a lesion: label, name, colour (sRGB), size, centre in the node's frame (LPS mm)."""
+    """A segment as a lesion.
+
+    Attributes
+    ----------
+    id, segment_id
+        Label, identifier of the segment.
+    name, lesion
+        What the segment is called, and the lesion's own name in it, without its class.
+    colour
+        sRGB in [0, 255].
+    diameter_mm, volume_ml
+        Longest axial diameter, volume.
+    centroid_lps_mm
+        Centre in the node's own frame.
+    shape
+        Hash of its voxels, wherever they lie.
+    """
 
     id: int
     segment_id: str
@@ -23,6 +41,8 @@ class LesionRow:
     diameter_mm: float
     volume_ml: float
     centroid_lps_mm: tuple[float, float, float]
+    lesion: str
+    shape: str
 
 
 def sequence_candidates(scene: Node) -> list[Node]:
@@ -74,26 +94,46 @@ def only_segmentation(scene: Node) -> Node:
 
 
 def lesion_rows(segmentation: Node) -> list[LesionRow]:
-    """Measure the lesions of a segmentation node; empty segments are left out."""
+    """Measure the lesions of a segmentation node; empty segments are left out.
+
+    Raises
+    ------
+    StudyError
+        If its segments cannot be turned into label maps.
+    """
     node = segmentation.GetSegmentation()
     if not node.GetNumberOfSegments():
         return []
     image = mrml.labels_from_segmentation(segmentation).image
-    present = labels_in(image)
-    rows = []
-    for segment_id, label in mrml.segment_labels(segmentation).items():
-        if label not in present:
-            continue
-        segment, geometry = node.GetSegment(segment_id), lesion_geometry(image, label)
-        rows.append(
-            LesionRow(
-                label,
-                segment_id,
-                segment.GetName(),
-                mrml.segment_colour(segment),
-                geometry.diameter_mm,
-                geometry.volume_ml,
-                geometry.centroid_lps_mm,
-            )
-        )
-    return rows
+    boxes = _bounding_boxes(image)
+    return [
+        _lesion_row(segment_id, node.GetSegment(segment_id), label, image, boxes[label])
+        for segment_id, label in mrml.segment_labels(segmentation).items()
+        if label in boxes
+    ]
+
+
+def _bounding_boxes(image: sitk.Image) -> dict[int, tuple[int, ...]]:
+    """Label to its box of voxels: the corner ``x, y, z``, then the size."""
+    measured = sitk.LabelShapeStatisticsImageFilter()
+    measured.Execute(image)
+    return {label: measured.GetBoundingBox(label) for label in measured.GetLabels()}
+
+
+def _lesion_row(
+    segment_id: str, segment: Node, label: int, image: sitk.Image, box: tuple[int, ...]
+) -> LesionRow:
+    geometry = lesion_geometry(image, label)
+    x, y, z, width, height, depth = box
+    cropped = sitk.GetArrayViewFromImage(image)[z : z + depth, y : y + height, x : x + width] == label
+    return LesionRow(
+        id=label,
+        segment_id=segment_id,
+        name=segment.GetName(),
+        colour=mrml.segment_colour(segment),
+        diameter_mm=geometry.diameter_mm,
+        volume_ml=geometry.volume_ml,
+        centroid_lps_mm=geometry.centroid_lps_mm,
+        lesion=mrml.lesion_name(segment),
+        shape=hashlib.sha256(repr(cropped.shape).encode() + cropped.tobytes()).hexdigest(),
+    )

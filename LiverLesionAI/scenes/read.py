@@ -201,7 +201,7 @@ def _lesions_node(scene: Node) -> Node | None:
         candidates = ours or [node for node, role in zip(nodes, roles, strict=True) if role is None]
         if len(candidates) > 1:
             names = ", ".join(repr(node.GetName()) for node in candidates)
-            raise StudyError(f"The lesions could be any of {names}; keep the one that outlines them.")
+            raise StudyError(f"The lesions could be any of {names}; keep the one that holds them.")
         if candidates:
             return candidates[0]
     return None
@@ -277,7 +277,7 @@ def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dic
 
 def _check_lesions(study: Study, lesions: sitk.Image, name: str) -> None:
     if not study.lesion_ids:
-        raise StudyError(f"{name!r} of the scene is empty, no voxel is labelled; outline a lesion.")
+        raise StudyError(f"{name!r} of the scene is empty, no voxel is labelled; segment a lesion.")
     geometries = [lesion_geometry(lesions, lesion_id) for lesion_id in study.lesion_ids]
     images = study.images.values()
     if not any(covers_lesion(image, lesions, geometry) for geometry in geometries for image in images):

@@ -291,16 +291,16 @@ def _add_lesions(scene: Node, study: Study, result: StudyResult | None, referenc
         lesion_segment(lesion_id, study.lesion_name(lesion_id), answers.get(lesion_id), study_answer)
         for lesion_id in study.lesion_ids
     ]
-    node = mrml.add_segmentation(scene, study.lesions, f"{study.id} lesion outlines", segments, reference)
+    node = mrml.add_segmentation(scene, study.lesions, f"{study.id} lesion segments", segments, reference)
     node.SetAttribute(attributes.ROLE, attributes.LESIONS)
     return _mark(node, study)
 
 
 def _add_outlines(scene: Node, study: Study, volumes: Mapping[str, Node]) -> None:
-    """Outlines drawn on single sequences, kept but not shown."""
+    """Segments corrected on single sequences, kept but not shown."""
     for name, outline in study.outlines.items():
         segments = [lesion_segment(lesion_id, study.lesion_name(lesion_id)) for lesion_id in study.lesion_ids]
-        title = f"{study.id} outlines on {name}"
+        title = f"{study.id} segments on {name}"
         node = mrml.add_segmentation(scene, outline, title, segments, volumes[name])
         node.SetAttribute(attributes.ROLE, attributes.OUTLINE)
         node.SetAttribute(attributes.SEQUENCE, name)

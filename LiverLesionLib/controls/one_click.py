@@ -92,15 +92,13 @@ class OneClick:
         LiverLesionError
             If there is no lesion to be told from its surroundings.
         """
-        from LiverLesionAI.mrml.frames import ras
+        from LiverLesionAI import mrml
         from LiverLesionAI.one_click import find_lesion
         from LiverLesionAI.scenes.read import study_of
 
         nodes = self._step.chosen()
-        local = [0.0, 0.0, 0.0]
-        nodes.anchor.TransformPointFromWorld(position_ras, local)
         study = study_of(slicer.mrmlScene, replace(nodes, segmentation=None))
-        self._surface = find_lesion(study, ras(local))
+        self._surface = find_lesion(study, mrml.point_of_view(nodes.anchor, position_ras))
         segmentation = self._step.segmentation_to_edit()
         self._ui.segmentEditor.saveStateForUndo()
         name = _("lesion {number}").format(number=segmentation.GetSegmentation().GetNumberOfSegments() + 1)

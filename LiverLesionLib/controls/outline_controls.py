@@ -45,12 +45,12 @@ class OutlineControls:
     def segmentation(self) -> Any:
         """The segmentation to be edited; None where there is none yet."""
         nodes = self._step.chosen()
-        return self._corrected(nodes).get(self.sequence) if self.sequence else nodes.segmentation
+        return _corrected(nodes).get(self.sequence) if self.sequence else nodes.segmentation
 
     def refresh(self, has_lesions: bool) -> None:
         """Offer the sequences, corrected ones marked; without lesions there is nothing to correct."""
         nodes = self._step.chosen()
-        corrected, current, reference = self._corrected(nodes), self.sequence, nodes.reference
+        corrected, current, reference = _corrected(nodes), self.sequence, nodes.reference
         others = [name for name in nodes.volumes if name != reference]
         self._names = [reference, *others] if reference in nodes.volumes else []
         titles = [_("{sequence}, for all").format(sequence=reference)]
@@ -112,13 +112,13 @@ class OutlineControls:
         nodes, edited = self._step.chosen(), self.segmentation
         if edited is None:
             edited = nodes.segmentation
-        for node in (nodes.segmentation, *self._corrected(nodes).values()):
+        for node in (nodes.segmentation, *_corrected(nodes).values()):
             if node is not None:
                 node.SetDisplayVisibility(node is edited)
 
-    @staticmethod
-    def _corrected(nodes: ChosenNodes) -> dict[str, Any]:
-        """Sequence to the segmentation corrected on it."""
-        from LiverLesionAI.scenes.outlines import outline_nodes
 
-        return outline_nodes(slicer.mrmlScene, nodes.volumes)
+def _corrected(nodes: ChosenNodes) -> dict[str, Any]:
+    """Sequence to the segmentation corrected on it."""
+    from LiverLesionAI.scenes.outlines import outline_nodes
+
+    return outline_nodes(slicer.mrmlScene, nodes.volumes)

@@ -13,6 +13,7 @@ from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.job import Job, check_present, written_study
+from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -44,6 +45,7 @@ class ClassifyStep(WorkStep):
         super().__init__(host, ui.classifyStep, ui.classifyStatus, ui.classifyButton, bar, words)
         self._selection, self._classified = selection, classified
         self._models: tuple[Bundle, ...] = ()
+        self._said: object = None
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
@@ -88,6 +90,8 @@ class ClassifyStep(WorkStep):
         _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
         self._describe()
         self.ui.classifyButton.enabled = not self.is_busy or self.is_running
+        if not self.is_running:
+            self._tell()
 
     def _describe(self) -> None:
         bundle = next((each for each in self._models if each.name == self.parameters.model), None)
@@ -112,7 +116,7 @@ class ClassifyStep(WorkStep):
         if not self._models:
             self.refresh()
         scene, nodes, folder = slicer.mrmlScene, self.chosen(), self.host.folder("classified")
-        study = written_study(nodes, folder)
+        study, basis = written_study(nodes, folder), note_basis(self.host)
         arguments = {
             "study": str(folder),
             "model": self.parameters.model,
@@ -127,6 +131,7 @@ class ClassifyStep(WorkStep):
             if self._selection.result is not None:
                 result = carry_over(self._selection.result, result)
             show_result(scene, study, result, nodes)
+            self.parameters.basis = basis
             self._selection.show(result, folder)
             self._classified()
 
@@ -148,13 +153,31 @@ class ClassifyStep(WorkStep):
             bars.fill(self.ui.resultsTable, ())
             bars.fill(self.ui.classesTable, ())
             self.ui.classesLabel.visible = False
+            self._said = None
             self.say(TODO, "")
             return
         blocked = self.ui.resultsTable.blockSignals(True)
         bars.fill(self.ui.resultsTable, [self._row(lesion) for lesion in result.lesions])
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
-        self.say(DONE, "\n".join(_told(result)))
+        self._tell()
+
+    def fail(self, text: str) -> None:
+        """Show what went wrong with the reader's last action; the result is told again after it."""
+        self._said = None
+        super().fail(text)
+
+    def _tell(self) -> None:
+        """Say what came out, and whether it is out of date; once, so that later words stay."""
+        result = self._selection.result
+        if result is None or self._error_stands:
+            return
+        with self.errors_told():
+            changes = changes_after_classifying(self.host)
+            if (result, changes) != self._said:
+                self._said = result, changes
+                lines = [in_words(changes), *_told(result)] if changes else _told(result)
+                self.say(TODO if changes else DONE, "\n".join(lines))
 
     def _row(self, lesion: LesionResult) -> tuple[bars.Cell, ...]:
         kind = lesion.answer

@@ -185,7 +185,7 @@ class ExplainStep(WorkStep):
         from LiverLesionAI import mrml
 
         if self.parameters.segmentation is not None:
-            mrml.show_outlines(self.parameters.segmentation)
+            mrml.show_contours(self.parameters.segmentation)
 
     def _kind_chosen(self, index: int) -> None:
         self.refresh()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dicom_files import instances_of
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.job import Job, written_study
+from LiverLesionLib.steps.out_of_date import changes_after_classifying
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -52,6 +54,7 @@ class SaveStep(WorkStep):
         """Write study and scene for the worker, which writes the output folder."""
         from LiverLesionAI import mrml
         from LiverLesionAI.errors import StudyError
+        from LiverLesionAI.scenes.changes import alignment_warning
 
         result, nodes, out = self._selection.result, self.chosen(), self.folder
         if result is None:
@@ -60,15 +63,18 @@ class SaveStep(WorkStep):
         written_study(nodes, study)
         with known_layout():
             mrml.save_scene_folder(slicer.mrmlScene, scene)
+        moved = alignment_warning(changes_after_classifying(self.host))
+        saved = replace(result, warnings=(*result.warnings, *moved))
         arguments = {
             "study": str(study),
-            "results": result.to_dict(),
+            "results": saved.to_dict(),
             "out": str(out),
             "scene": str(scene),
             "instances": instances_of(nodes.volumes),
         }
 
         def finish(answer: Mapping[str, Any]) -> None:
+            self._saved = result
             notes = [warning for warning in answer["warnings"] if warning not in result.warnings]
             self._tell(out, answer["files"], notes)
 
@@ -89,7 +95,6 @@ class SaveStep(WorkStep):
 
     def _tell(self, folder: Path, files: Sequence[str], notes: Sequence[str]) -> None:
         """Say what was written, and what could not be."""
-        self._saved = self._selection.result
         self.ui.folderEdit.addCurrentPathToHistory()
         text = _("{count} files were written to {folder}.").format(count=len(files), folder=folder)
         lines = [text, *(_("Note: {text}.").format(text=note.rstrip(".")) for note in notes)]

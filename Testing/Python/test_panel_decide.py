@@ -37,7 +37,7 @@ def widget(made_desktop: Any, ball_study: Callable[..., Study]) -> Iterator[Any]
 
 def _others(widget: Any) -> list[str]:
     """Classes that the model did not name."""
-    kind = widget.panel.result.lesions[0].kind
+    kind = widget.panel.result.lesions[0].answer
     return [name for name in taxonomy_named(kind.taxonomy).names if name != kind.predicted]
 
 
@@ -59,7 +59,7 @@ def _table_node() -> Any:
 
 
 def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None:
-    ui, kind = widget.ui, widget.panel.result.lesions[0].kind
+    ui, kind = widget.ui, widget.panel.result.lesions[0].answer
     assert kind.predicted in ui.decideLabel.text and "0 of 1" in ui.decideStatus.text
     assert ui.diagnosisCombo.currentText == kind.predicted
     assert not ui.consensusButton.enabled and not ui.takeBackButton.enabled
@@ -67,7 +67,7 @@ def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None
     ui.readerEdit.text = "Ada"
     ui.acceptButton.click()
     assert "✓" in ui.decideStep.text, ui.decideStatus.text
-    (decision,) = widget.panel.result.lesions[0].reader.decisions
+    (decision,) = widget.panel.result.lesions[0].reading.decisions
     assert (decision.reader, decision.diagnosis) == ("Ada", kind.predicted)
     assert _segment(widget).GetName() == f"lesion 1: {kind.predicted} (reader)"
     assert ui.decisionsTable.item(0, 2).text() == kind.predicted
@@ -75,7 +75,7 @@ def test_a_reader_accepts_and_takes_back(made_desktop: Any, widget: Any) -> None
     assert ui.resultsTable.currentRow() == 0 and our_nodes() == nodes
     assert "Ada" in _table_node().GetCellText(0, _table_node().GetColumnIndex("readers"))
     ui.takeBackButton.click()
-    assert widget.panel.result.lesions[0].reader is None
+    assert widget.panel.result.lesions[0].reading is None
     assert _segment(widget).GetName() == f"lesion 1: {kind.predicted}"
     assert "0 of 1" in ui.decideStatus.text and not ui.takeBackButton.enabled
 
@@ -104,11 +104,11 @@ def test_two_readers_differ_agree_and_are_remembered(made_desktop: Any, widget: 
     _choose(widget, second, "Ben", _WORDS)
     ui.consensusButton.click()
     assert "✓" in ui.decideStep.text, ui.decideStatus.text
-    decided = panel.result.lesions[0].reader
-    assert decided.settled.diagnosis == second and decided.settled.reader == "Ada and Ben"
+    decided = panel.result.lesions[0].reading
+    assert decided.consensus.diagnosis == second and decided.consensus.reader == "Ada and Ben"
 
     classify(made_desktop, widget)
-    assert panel.result.lesions[0].reader == decided
+    assert panel.result.lesions[0].reading == decided
     assert _segment(widget).GetName() == f"lesion 1: {second} (reader)"
 
     ui.folderEdit.currentPath = str(tmp_path / "out")
@@ -122,10 +122,42 @@ def test_two_readers_differ_agree_and_are_remembered(made_desktop: Any, widget: 
     assert ui.decisionsTable.rowCount == 0 and not ui.acceptButton.enabled
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
     made_desktop.settle(300)
-    assert panel.result.lesions[0].reader == decided
-    assert decided.settled.reason == _WORDS
+    assert panel.result.lesions[0].reading == decided
+    assert decided.consensus.reason == _WORDS
     assert ui.decisionsTable.item(0, 4).text() == second
     assert ui.readerEdit.text == "Ben"
+
+
+def test_a_lesion_selected_in_one_table_is_selected_in_all(made_desktop: Any, widget: Any) -> None:
+    import numpy as np
+    import slicer
+
+    ui, panel = widget.ui, widget.panel
+    node, volume = panel.parameters.segmentation, panel.parameters.volumeT2WI
+    segment = node.GetSegmentation().AddEmptySegment("", "lesion 2")
+    voxels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    voxels[3:6, 20:30, 20:30] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, volume)
+    classify(made_desktop, widget)
+    assert ui.resultsTable.rowCount == ui.decisionsTable.rowCount == 2
+    assert ui.resultsTable.currentRow() == 0 and panel.selection.lesion.name == "lesion 1"
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    ui.layoutButton.click()
+    ui.decisionsTable.selectRow(1)
+    assert ui.resultsTable.currentRow() == 1 and "lesion 2" in ui.classesLabel.text
+    assert "lesion 2" in ui.decideLabel.text
+    view = slicer.mrmlScene.GetSingletonNode("LiverT2WI", "vtkMRMLSliceNode")
+    x, y, z = panel.lesions.rows[1].centroid_lps_mm
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(
+        [-x, -y, z], abs=0.5
+    )
+    ui.acceptButton.click()
+    assert [lesion.reading is not None for lesion in panel.result.lesions] == [False, True]
+    assert ui.decisionsTable.currentRow() == 1
+    ui.resultsTable.selectRow(0)
+    assert ui.decisionsTable.currentRow() == 0 and "lesion 1" in ui.decideLabel.text
+    classify(made_desktop, widget)
+    assert panel.selection.lesion.name == "lesion 1"
 
 
 def test_a_decision_on_another_outline_is_told_not_kept(made_desktop: Any, widget: Any) -> None:
@@ -140,7 +172,7 @@ def test_a_decision_on_another_outline_is_told_not_kept(made_desktop: Any, widge
     voxels[:, :, : voxels.nonzero()[2].min() + 3] = 0
     slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, segment, volume)
     classify(made_desktop, widget)
-    assert panel.result.lesions[0].reader is None
+    assert panel.result.lesions[0].reading is None
     assert "Ada" in ui.classifyStatus.text and "outline has changed" in ui.classifyStatus.text
 
 
@@ -156,7 +188,7 @@ def test_classes_are_shown_before_they_are_explained(made_desktop: Any, widget: 
     finish(made_desktop, widget)
     assert "✓" in ui.explainStep.text, ui.explainStatus.text
     lesion = panel.result.lesions[0]
-    assert lesion.reader is not None and lesion.sequence_weights
+    assert lesion.reading is not None and lesion.sequence_weights
     assert json.loads(panel.parameters.result)["lesions"][0]["reader"]
 
 
@@ -181,7 +213,7 @@ def test_cancelling_the_explanation_keeps_the_classes(made_desktop: Any, widget:
 
 def test_another_class_is_explained_on_request(made_desktop: Any, widget: Any, tmp_path: Path) -> None:
     ui, panel = widget.ui, widget.panel
-    other, predicted = _others(widget)[0], panel.result.lesions[0].kind.predicted
+    other, predicted = _others(widget)[0], panel.result.lesions[0].answer.predicted
     assert ui.targetCombo.currentIndex == 0 and ui.targetCombo.count == 1 + 2 + 7
     ui.explainButton.click()
     finish(made_desktop, widget)
@@ -191,7 +223,7 @@ def test_another_class_is_explained_on_request(made_desktop: Any, widget: Any, t
     ui.explainButton.click()
     finish(made_desktop, widget)
     lesion = panel.result.lesions[0]
-    assert lesion.kind.predicted == predicted and lesion.explained["type"] == other
+    assert lesion.answer.predicted == predicted and lesion.explained["type"] == other
     assert lesion.sequence_weights["type"] != before["type"]
     assert lesion.sequence_weights["malignancy"] == before["malignancy"]
     assert our_nodes() == [name.replace(f"type: {predicted}", f"type: {other}") for name in nodes]

@@ -175,7 +175,7 @@ def test_outlines_stay_when_the_result_comes_and_take_its_colours(made_desktop: 
         classify(made_desktop, widget)
         assert "✓" in widget.ui.classifyStep.text, widget.ui.classifyStatus.text
         segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        assert sorted(each.GetName() for each in segmentations) == ["Lesions on LAP", "ball lesion outlines"]
+        assert sorted(each.GetName() for each in segmentations) == ["Lesions on LAP", "ball lesion segments"]
     lesions = widget.panel.parameters.segmentation.GetSegmentation()
     colour = lesions.GetNthSegment(0).GetColor()
     assert node.GetSegmentation().GetNthSegment(0).GetColor() == colour

@@ -29,7 +29,7 @@ def test_samples_are_offered_when_slicer_has_started(made_desktop: Any) -> None:
 
     assert slicer.modules.sampleDataSources == {}
     slicer.app.start_up_completed()
-    assert list(_sources()) == ["Liver phantom, lesions outlined", "Liver phantom, nothing outlined"]
+    assert list(_sources()) == ["Liver phantom, lesions segmented", "Liver phantom, nothing segmented"]
     for source in _sources().values():
         assert source.thumbnailFileName == (ROOT / "Resources/Icons/LiverLesionPhantom.png").as_posix()
 
@@ -39,7 +39,7 @@ def test_the_phantom_is_made_beside_the_window(made_desktop: Any) -> None:
     import slicer
 
     slicer.app.start_up_completed()
-    press = _sources()["Liver phantom, nothing outlined"]
+    press = _sources()["Liver phantom, nothing segmented"]
     press.customDownloader(press)
     press.customDownloader(press)
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
@@ -63,7 +63,7 @@ def test_what_goes_wrong_is_told(made_desktop: Any, monkeypatch: pytest.MonkeyPa
     sample_data = sys.modules["LiverLesionLib.sample_data"]
     monkeypatch.setattr(sample_data, "SEED", -1)
     slicer.app.start_up_completed()
-    press = _sources()["Liver phantom, lesions outlined"]
+    press = _sources()["Liver phantom, lesions segmented"]
     press.customDownloader(press)
     assert made_desktop.wait(lambda: bool(made_desktop.messages), 60)
     assert "could not be made" in made_desktop.messages[0]

@@ -60,7 +60,7 @@ def test_other_programs_find_the_files_of_a_scene_in_place(tmp_path_factory, dir
     with zipfile.ZipFile(folder / "scene.mrb") as bundle:
         bundle.extractall(folder)
     data = folder / "scene" / "Data"
-    assert same_image(study.lesions, sitk.ReadImage(data / "S1 lesion outlines.seg.nrrd"))
+    assert same_image(study.lesions, sitk.ReadImage(data / "S1 lesion segments.seg.nrrd"))
     assert same_image(study.images["LAP"].image, sitk.ReadImage(data / "LAP.nrrd"))
     classes = sitk.ReadImage(data / "S1 lesion classes.nrrd")
     assert misplacement(classes, study.lesions) <= 1e-9

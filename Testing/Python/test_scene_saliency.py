@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,18 @@ from made_explanations import made_explanation
 from made_studies import made_result, made_study, misplacement, rigid, same_study
 
 from LiverLesionAI import mrml
+from LiverLesionAI.analysis import with_explanations
+from LiverLesionAI.explanation.lesion import LesionExplanation
 from LiverLesionAI.explanation.palette import THRESHOLD
+from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.mrml import attributes
+from LiverLesionAI.results import StudyResult
+from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files
+from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import read_scene, study_from_scene
+from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_saliency
 from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
+from LiverLesionAI.writers.saliency import SaliencyFile, write_saliency
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
@@ -159,3 +169,71 @@ def test_a_saved_scene_brings_everything_back(tmp_path: Path) -> None:
     composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
     assert composite.GetForegroundVolumeID() == node.GetID()
     same_study(study, read_scene(path))
+
+
+def with_sequence(explanation: LesionExplanation, old: str, new: str) -> LesionExplanation:
+    """The same explanation, one of its sequences by another name."""
+
+    def renamed(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new if name == old else name for name in names)
+
+    lesion = replace(explanation.lesion, sequences=renamed(explanation.lesion.sequences))
+    weights = {
+        task: replace(each, sequences=renamed(each.sequences)) for task, each in explanation.weights.items()
+    }
+    return replace(explanation, lesion=lesion, weights=weights)
+
+
+def contents(scene) -> list[object]:
+    """Names, tables, colours and legends of all that explains."""
+    nodes = [node for node in mrml.nodes_of(scene, "vtkMRMLNode") if node.GetAttribute(attributes.LESION)]
+    tables = [table_of(node) for node in nodes if node.IsA("vtkMRMLTableNode")]
+    series = mrml.nodes_of(scene, "vtkMRMLPlotSeriesNode")
+    legends = mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode")
+    return [
+        sorted((node.GetName(), node.GetAttribute(attributes.MAP)) for node in nodes),
+        tables,
+        [(node.GetName(), node.GetColor()) for node in series],
+        [node.GetTitleText() for node in legends],
+        [node.GetYAxisTitle() for node in mrml.nodes_of(scene, "vtkMRMLPlotChartNode")],
+    ]
+
+
+def test_a_sequence_with_an_underscore_keeps_its_name_on_the_way_from_the_worker(tmp_path: Path) -> None:
+    """What another process wrote shows as what is at hand, node by node; CT_ART is not "CT", weighted."""
+    study = made_study()
+    explanation = with_sequence(made_explanation(study, linear=True), "LAP", "CT_ART")
+    scene, result = mrml.new_scene(), with_explanations(made_result(study), [explanation], Settings())
+    shown = show_study(scene, study, result, explanations=[explanation])
+    at_hand = contents(scene)
+
+    records = [each.to_dict() for each in write_saliency([explanation], tmp_path)]
+    file = str(tmp_path / "1_CT_ART.nii.gz")
+    assert {"lesion": 1, "sequence": "CT_ART", "weighted": False, "file": file} in records
+    files = [SaliencyFile.from_dict(each) for each in json.loads(json.dumps(records))]
+    places = {1: explanation.slice_centre_lps_mm(explanation.largest_slice)}
+    read = StudyResult.from_dict(json.loads(result.to_json()))
+    lesions = saliency_from_files(read, files, places)
+    nodes = ChosenNodes(shown.volumes, shown.segmentation, study.reference)
+    made = show_saliency(scene, study.id, lesions, nodes)
+    assert contents(scene) == at_hand
+
+    maps = maps_of(scene, study.id)
+    assert {(key.sequence, key.weighted) for key in maps} == {
+        (name, weighted) for name in ("T2WI", "T1WI", "CT_ART") for weighted in (False, True)
+    }
+    assert maps[MapKey(1, "CT_ART", True)] is made[1].weighted["CT_ART"]
+    assert list(lesion_maps(scene, study.id, 1, weighted=False)) == ["T2WI", "T1WI", "CT_ART"]
+    voxels = sitk.GetArrayFromImage(mrml.image_from_volume(maps[MapKey(1, "CT_ART", False)]))
+    np.testing.assert_allclose(voxels, explanation.feature_map("CT_ART"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings, task", [({}, "type"), ({"target": "HCC"}, "type"), ({"task": "malignancy"}, "malignancy")]
+)
+def test_the_bars_of_the_task_of_the_maps_have_the_colour_of_its_class(
+    settings: dict[str, str], task: str
+) -> None:
+    study = made_study()
+    result = with_explanations(made_result(study), [made_explanation(study)], Settings(**settings))
+    assert mapped_task(result, result.lesions[0]) == task
