@@ -18,7 +18,7 @@ from LiverLesionLib.dicom_files import first_file, instances_of
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.settings import Method
-    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.results import StudyResult, Unit
     from LiverLesionAI.scenes.changes import Basis
     from LiverLesionAI.scenes.logic import LesionRow
     from LiverLesionAI.scenes.naming import Naming
@@ -84,6 +84,7 @@ class StudyLogic:
         volumes: Mapping[str, Any] | None = None,
         segmentation: Any = None,
         reference: str | None = None,
+        unit: Unit = "lesion",
     ) -> ChosenNodes:
         """Choose the nodes of a study with lesions.
 
@@ -93,15 +94,19 @@ class StudyLogic:
             See :meth:`chosen`.
         segmentation
             By default the scene's.
+        unit
+            What gets an answer; where that is not the lesion, there may be no segmentation.
 
         Raises
         ------
         LiverLesionAI.errors.StudyError
-            If no segmentation is given and the scene has none, or several that could be meant.
+            If no segmentation is given and the scene has none that is needed, or several that could be meant.
         """
         from LiverLesionAI.scenes.logic import only_segmentation
 
-        return self.chosen(volumes, segmentation or only_segmentation(slicer.mrmlScene), reference)
+        if segmentation is None:
+            segmentation = only_segmentation(slicer.mrmlScene, is_needed=unit == "lesion")
+        return self.chosen(volumes, segmentation, reference)
 
 
 class ClassificationLogic(StudyLogic):
@@ -166,17 +171,17 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.results import with_registration
         from LiverLesionAI.scenes.alignment import registrations
         from LiverLesionAI.scenes.changes import basis_of
-        from LiverLesionAI.scenes.logic import lesion_rows
         from LiverLesionAI.scenes.read import study_of
         from LiverLesionAI.scenes.show import show_result
         from LiverLesionAI.stopwatch import Stopwatch
 
-        scene, nodes = slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference)
-        study = study_of(scene, nodes)
         classifier = self._state.classifier(model, device, precision)
+        unit = classifier.bundle.system.unit
+        scene, nodes = slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference, unit)
+        study = study_of(scene, nodes)
         result = self._state.classify(study, classifier, silent, Stopwatch())
         result = with_registration(result, registrations(nodes.volumes))
-        self._last, self._basis = (result, nodes), basis_of(scene, nodes, lesion_rows(nodes.segmentation))
+        self._last, self._basis = (result, nodes), basis_of(scene, nodes, _lesions_of(nodes))
         return result, show_result(scene, study, result, nodes)
 
     def explain(
@@ -280,12 +285,10 @@ class ClassificationLogic(StudyLogic):
     def _moved(self, nodes: ChosenNodes) -> tuple[str, ...]:
         """A warning where sequences were moved since they were classified here."""
         from LiverLesionAI.scenes.changes import alignment_warning, changes_since
-        from LiverLesionAI.scenes.logic import lesion_rows
 
         if self._basis is None:
             return ()
-        lesions = lesion_rows(nodes.segmentation)
-        return alignment_warning(changes_since(slicer.mrmlScene, self._basis, nodes, lesions))
+        return alignment_warning(changes_since(slicer.mrmlScene, self._basis, nodes, _lesions_of(nodes)))
 
     def _result_and_nodes(self, result: StudyResult | None) -> tuple[StudyResult, ChosenNodes]:
         """A result, by default the last one, and the nodes of its study."""
@@ -295,7 +298,14 @@ class ClassificationLogic(StudyLogic):
         given = result or last
         if given is None:
             raise StudyError("Nothing has been classified; call classify() first, or give a result.")
-        return given, nodes or self.chosen_lesions()
+        return given, nodes or self.chosen_lesions(unit=given.unit)
+
+
+def _lesions_of(nodes: ChosenNodes) -> list[LesionRow]:
+    """Measured lesions of a study; none where nothing is segmented."""
+    from LiverLesionAI.scenes.logic import lesion_rows
+
+    return [] if nodes.segmentation is None else lesion_rows(nodes.segmentation)
 
 
 @contextmanager

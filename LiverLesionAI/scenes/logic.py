@@ -74,17 +74,19 @@ def default_reference(volumes: Mapping[str, Node], segmentation: Node | None = N
     return "T2WI" if "T2WI" in volumes else next(iter(volumes))
 
 
-def only_segmentation(scene: Node) -> Node:
-    """Return the segmentation of the scene that holds lesions.
+def only_segmentation(scene: Node, *, is_needed: bool = True) -> Node | None:
+    """Return the segmentation of the scene that holds lesions; None where there is none and none is needed.
 
     Raises
     ------
     StudyError
-        If there is none, or several could be meant.
+        If there is none but one is needed, or several could be meant.
     """
     nodes = mrml.nodes_of(scene, "vtkMRMLSegmentationNode")
     ours = [node for node in nodes if node.GetAttribute(attributes.ROLE) == attributes.LESIONS]
     candidates = ours or [node for node in nodes if node.GetAttribute(attributes.ROLE) is None]
+    if not candidates and not is_needed:
+        return None
     if len(candidates) != 1:
         raise StudyError(
             f"The scene has {len(candidates)} segmentations that could be the lesions; "

@@ -137,7 +137,8 @@ def explain(
     target
         Class to be explained; by default each lesion's predicted one.
     method
-        How the maps are made (:data:`LiverLesionAI.saliency.METHODS`); by default the model's first.
+        How the maps are made (:data:`LiverLesionAI.explanation.settings.METHODS`); by default the
+        model's first.
 
     Returns
     -------
@@ -146,8 +147,8 @@ def explain(
         (:class:`LiverLesionAI.writers.saliency.SaliencyFile`); ``places``, lesion to the middle of its slice
         of largest area (LPS mm, reference frame).
     """
+    from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.results import StudyResult
-    from LiverLesionAI.saliency import Settings
     from LiverLesionAI.writers.saliency import write_saliency
 
     settings = Settings(method=method, target=target)

@@ -114,7 +114,7 @@ def cohort_figure(means: Mapping[str, Mapping[str, float]], sequences: Sequence[
     Parameters
     ----------
     means
-        Class to sequence to mean weight (:func:`LiverLesionAI.saliency.mean_weights`).
+        Class to sequence to mean weight (:func:`LiverLesionAI.explanation.lesion.mean_weights`).
     sequences
         Columns, in order.
     title

@@ -58,8 +58,8 @@ class MainPanel(BasePanel):
             self.parameters.result = json.dumps(result.to_dict(), ensure_ascii=False)
 
     def _classified(self) -> None:
-        """Explain a new result at once, where the reader wants that."""
-        if self.parameters.explain:
+        """Explain a new result at once, where the reader wants that and the model can."""
+        if self.parameters.explain and self.explain.methods:
             self.explain.begin()
 
 

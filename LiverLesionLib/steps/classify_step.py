@@ -12,6 +12,7 @@ from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.answers import answered, answered_with
 from LiverLesionLib.steps.job import Job, check_present, written_study
 from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
 from LiverLesionLib.steps.step import Host
@@ -19,7 +20,7 @@ from LiverLesionLib.steps.work_step import Words, WorkStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+    from LiverLesionAI.results import StudyResult
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -93,8 +94,11 @@ class ClassifyStep(WorkStep):
         if not self.is_running:
             self._tell()
 
+    def _chosen_model(self) -> Bundle | None:
+        return next((each for each in self._models if each.name == self.parameters.model), None)
+
     def _describe(self) -> None:
-        bundle = next((each for each in self._models if each.name == self.parameters.model), None)
+        bundle = self._chosen_model()
         self.ui.bannerLabel.visible = bundle is not None and bundle.intended_use == "phantom"
         self.ui.bannerLabel.text = _("This model is trained on digital phantoms: not for clinical use.")
         if bundle is None:
@@ -116,7 +120,9 @@ class ClassifyStep(WorkStep):
         if not self._models:
             self.refresh()
         scene, nodes, folder = slicer.mrmlScene, self.chosen(), self.host.folder("classified")
-        study, basis = written_study(nodes, folder), note_basis(self.host)
+        chosen = self._chosen_model()
+        unit = "lesion" if chosen is None else chosen.system.unit
+        study, basis = written_study(nodes, folder, unit), note_basis(self.host)
         arguments = {
             "study": str(folder),
             "model": self.parameters.model,
@@ -157,7 +163,7 @@ class ClassifyStep(WorkStep):
             self.say(TODO, "")
             return
         blocked = self.ui.resultsTable.blockSignals(True)
-        bars.fill(self.ui.resultsTable, [self._row(lesion) for lesion in result.lesions])
+        bars.fill(self.ui.resultsTable, [each.row() for each in answered(result)])
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
         self._tell()
@@ -179,56 +185,24 @@ class ClassifyStep(WorkStep):
                 lines = [in_words(changes), *_told(result)] if changes else _told(result)
                 self.say(TODO if changes else DONE, "\n".join(lines))
 
-    def _row(self, lesion: LesionResult) -> tuple[bars.Cell, ...]:
-        kind = lesion.answer
-        if kind is None:
-            return (lesion.name, _("not classified"))
-        colour = bars.class_colours(kind.taxonomy)[kind.predicted]
-        top = kind.probabilities[kind.predicted]
-        malignancy = lesion.tasks.get("malignancy")
-        malignant: bars.Cell = ""
-        if malignancy is not None:
-            p = malignancy.probabilities["malignant"]
-            malignant = bars.Bar(p, bars.class_colours("binary")["malignant" if p >= 0.5 else "benign"])
-        return (
-            lesion.name,
-            bars.Chip(kind.predicted, colour),
-            bars.Bar(top, colour),
-            malignant,
-            self._sd(kind, kind.predicted),
-        )
-
-    def _sd(self, task: TaskResult, name: str) -> str:
-        """Standard deviation over the folds; one fold has none."""
-        result = self._selection.result
-        has_folds = result is not None and result.models[0].members > 1 and name in task.std
-        return f"± {100 * task.std[name]:.0f} %" if has_folds else "–"
-
     def _row_chosen(self) -> None:
         result, row = self._selection.result, self.ui.resultsTable.currentRow()
-        if result is not None and 0 <= row < len(result.lesions):
-            self._selection.select(result.lesions[row].id)
+        if result is None or result.unit != "lesion" or not 0 <= row < len(result.lesions):
+            return
+        self._selection.select(result.lesions[row].id)
 
     def _show_lesion(self) -> None:
-        """Mark the selected lesion's row and show all its probabilities."""
+        """Mark the selected lesion's row and show all its probabilities, or those of the study."""
         result, lesion = self._selection.result, self._selection.lesion
-        self.ui.classesLabel.visible = lesion is not None
-        if result is None or lesion is None:
+        shown = None if result is None else answered_with(result, lesion)
+        self.ui.classesLabel.visible = shown is not None
+        if result is None or shown is None:
             return
         blocked = self.ui.resultsTable.blockSignals(True)
-        self.ui.resultsTable.selectRow(result.lesions.index(lesion))
+        self.ui.resultsTable.selectRow(answered(result).index(shown))
         self.ui.resultsTable.blockSignals(blocked)
-        self.ui.classesLabel.text = _("All probabilities of {name}").format(name=lesion.name)
-        rows: list[tuple[bars.Cell, ...]] = []
-        for task in lesion.tasks.values():
-            if task.taxonomy == "binary" and len(lesion.tasks) > 1:
-                continue
-            colours = bars.class_colours(task.taxonomy)
-            ordered = sorted(task.probabilities.items(), key=lambda item: -item[1])
-            rows += [
-                (bars.Chip(n, colours[n]), bars.Bar(p, colours[n]), self._sd(task, n)) for n, p in ordered
-            ]
-        bars.fill(self.ui.classesTable, rows)
+        self.ui.classesLabel.text = _("All probabilities of {name}").format(name=shown.name)
+        bars.fill(self.ui.classesTable, shown.classes())
 
     def _model_chosen(self, index: int) -> None:
         if 0 <= index < len(self._models):

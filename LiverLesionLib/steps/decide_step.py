@@ -142,6 +142,9 @@ class DecideStep(PanelStep):
         self.ui.diagnosisCombo.enabled = self.ui.reasonEdit.enabled = can_choose
 
     def _tell(self, result: StudyResult) -> None:
+        if result.unit != "lesion":
+            self.say(TODO, _("The model answers for the study as a whole; decisions are made per lesion."))
+            return
         lesions = _classified(result)
         differing = [each for each in lesions if each.reading is not None and each.reading.final is None]
         if differing:

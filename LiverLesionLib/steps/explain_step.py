@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _LARGEST_SHARE = 1.0
 _FIELD_MM, _FIELD_DIAMETERS = 100.0, 2.5
 """What small views show around a lesion: so many mm, or so many diameters where that is more."""
-_METHODS = ("integrated-grad-cam", "lesion-parts", "integrated-gradients")
+_PREFERRED = ("integrated-grad-cam", "lesion-parts", "integrated-gradients")
+"""Methods whose maps differ in kind; a system that offers none of them shows all that it has."""
 
 
 class ExplainStep(WorkStep):
@@ -41,7 +42,7 @@ class ExplainStep(WorkStep):
         super().__init__(host, ui.explainStep, ui.explainStatus, ui.explainButton, ui.explainProgress, words)
         self._selection = selection
         self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
-        self.ui.methodCombo.addItems([_("at once"), _("part by part"), _("voxel by voxel")])
+        self.methods: tuple[str, ...] = ()
         self._offered: Any = None
         self.ui.overlayButton.connect("clicked(bool)", self.show)
         self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
@@ -60,7 +61,7 @@ class ExplainStep(WorkStep):
     @property
     def method(self) -> str:
         """How Explain makes maps."""
-        return _METHODS[max(self.ui.methodCombo.currentIndex, 0)]
+        return self.methods[max(self.ui.methodCombo.currentIndex, 0)]
 
     def job(self) -> Job:
         """Ask for the explanation of the result; it becomes maps, tables and charts."""
@@ -73,9 +74,11 @@ class ExplainStep(WorkStep):
         result, nodes, folder = self._selection.result, self.chosen(), self._selection.classified
         if result is None:
             raise StudyError(_("Nothing to explain yet; classify first."))
+        if not self.methods:
+            raise StudyError(_without_explanation(result))
         if folder is None:
             folder = self.host.folder("classified")
-            written_study(nodes, folder)
+            written_study(nodes, folder, result.unit)
         arguments = {
             "study": str(folder),
             "results": result.to_dict(),
@@ -100,7 +103,8 @@ class ExplainStep(WorkStep):
         """Offer the sequences that have a map of the selected lesion."""
         result, lesion, volumes = self._selection.result, self._selection.lesion, self.chosen().volumes
         self._offer_classes(result)
-        self.ui.explainButton.enabled = self.is_running or (result is not None and not self.is_busy)
+        can_start = result is not None and bool(self.methods) and not self.is_busy
+        self.ui.explainButton.enabled = self.is_running or can_start
         maps = self._maps()
         names = [name for name in volumes if name in maps]
         current = self.ui.overlayCombo.currentText
@@ -113,7 +117,9 @@ class ExplainStep(WorkStep):
         self.ui.layoutButton.enabled = bool(volumes)
         if self.is_running:
             return
-        if result is None or lesion is None:
+        if result is not None and not self.methods:
+            self.say(TODO, _without_explanation(result))
+        elif result is None or lesion is None:
             self.say(TODO, _("Nothing to explain yet; classify first."))
         elif not names:
             self.say(TODO, _("The answer has not been explained; press Explain."))
@@ -121,7 +127,7 @@ class ExplainStep(WorkStep):
             self.say(DONE, _explained(result, lesion, len(names)))
 
     def _offer_classes(self, result: StudyResult | None) -> None:
-        """Offer the classes of a new result; what it was explained with is chosen."""
+        """Offer the classes and methods of a new result; what it was explained with is chosen."""
         from LiverLesionAI.scenes.explanations import explanation_settings
 
         tasks = [] if result is None else [lesion.tasks for lesion in result.lesions if lesion.tasks]
@@ -135,8 +141,15 @@ class ExplainStep(WorkStep):
         self.ui.targetCombo.addItems([_("the predicted class"), *names])
         if settings.get("target") in names:
             self.ui.targetCombo.setCurrentIndex(1 + names.index(settings["target"]))
-        method = settings.get("method")
-        self.ui.methodCombo.setCurrentIndex(_METHODS.index(method) if method in _METHODS else 0)
+        self._offer_methods(result, settings.get("method"))
+
+    def _offer_methods(self, result: StudyResult | None, chosen: str | None) -> None:
+        """Offer what the result's system can explain with."""
+        self.methods = () if result is None else _methods_of(result)
+        self.ui.methodCombo.clear()
+        self.ui.methodCombo.addItems([_title(method) for method in self.methods])
+        if chosen in self.methods:
+            self.ui.methodCombo.setCurrentIndex(self.methods.index(chosen))
 
     def show(self) -> None:
         """Show the sequence with its map, at the lesion."""
@@ -227,3 +240,29 @@ def _explained(result: StudyResult, lesion: LesionResult, count: int) -> str:
     task = mapped_task(result, lesion)
     diagnosis = lesion.explained.get(task) or lesion.tasks[task].predicted
     return text.format(count=count, name=lesion.name, diagnosis=diagnosis)
+
+
+def _methods_of(result: StudyResult) -> tuple[str, ...]:
+    """Methods that the panel offers for a result; empty where its system has none or is not installed."""
+    from LiverLesionAI.errors import ConfigError
+    from LiverLesionAI.systems import system_named
+
+    try:
+        offered = system_named(result.models[0].system).explanations
+    except ConfigError:
+        return ()
+    return tuple(method for method in _PREFERRED if method in offered) or offered
+
+
+def _without_explanation(result: StudyResult) -> str:
+    """Say why a result cannot be explained."""
+    return _("Models of the system {name} are not explained here.").format(name=result.models[0].system)
+
+
+def _title(method: str) -> str:
+    titles = {
+        "integrated-grad-cam": _("at once"),
+        "lesion-parts": _("part by part"),
+        "integrated-gradients": _("voxel by voxel"),
+    }
+    return titles.get(method, method)

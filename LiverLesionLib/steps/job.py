@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 if TYPE_CHECKING:
+    from LiverLesionAI.results import Unit
     from LiverLesionAI.scenes.nodes import ChosenNodes
     from LiverLesionAI.study import Study
 
@@ -31,8 +32,17 @@ class Job:
     finish: Callable[[Mapping[str, Any]], None]
 
 
-def written_study(nodes: ChosenNodes, folder: Path) -> Study:
+def written_study(nodes: ChosenNodes, folder: Path, unit: Unit) -> Study:
     """Write a study with its lesions into an empty folder, for the worker.
+
+    Parameters
+    ----------
+    nodes
+        The study.
+    folder
+        Empty.
+    unit
+        What gets an answer; lesions must be segmented where it is the lesion.
 
     Raises
     ------
@@ -43,7 +53,7 @@ def written_study(nodes: ChosenNodes, folder: Path) -> Study:
     from LiverLesionAI.scenes.read import study_of
     from LiverLesionAI.worker.exchange import send_study
 
-    if nodes.segmentation is None:
+    if unit == "lesion" and nodes.segmentation is None:
         raise StudyError("No segmentation is chosen; segment a lesion in step 3.")
     study = study_of(slicer.mrmlScene, nodes)
     send_study(study, folder)

@@ -60,7 +60,7 @@ class SaveStep(WorkStep):
         if result is None:
             raise StudyError(_("Nothing to save yet; classify first."))
         scene, study = self.host.folder("scene"), self.host.folder("saved")
-        written_study(nodes, study)
+        written_study(nodes, study, result.unit)
         with known_layout():
             mrml.save_scene_folder(slicer.mrmlScene, scene)
         moved = alignment_warning(changes_after_classifying(self.host))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from LiverLesionAI.explanation.coalitions import coalitions
+from LiverLesionAI.explanation.lesion import LesionExplanation
+from LiverLesionAI.explanation.weights import LinearShares, SequenceWeights
 from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.inputs.patches import extract_patches
-from LiverLesionAI.saliency import LesionExplanation, LinearShares, SequenceWeights, coalitions
 from LiverLesionAI.study import Study
 
 SEQUENCES = ("T2WI", "DWI", "T1WI", "LAP")

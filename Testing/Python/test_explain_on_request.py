@@ -19,9 +19,9 @@ from test_cli import refused, run
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.cli.commands import classify
+from LiverLesionAI.explanation.settings import METHODS
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.results import PHANTOM_NOTICE
-from LiverLesionAI.saliency import METHODS
 from LiverLesionAI.sequences import W_SEQUENCES
 
 

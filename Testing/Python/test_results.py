@@ -15,10 +15,10 @@ from test_decisions import TIME
 from LiverLesionAI import decisions, results_v1
 from LiverLesionAI.analysis import settings_of
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.reading import Decision
 from LiverLesionAI.results import SCHEMA, StudyResult
 from LiverLesionAI.results_schema import json_schema
-from LiverLesionAI.saliency import Settings
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "results.schema.json"
 

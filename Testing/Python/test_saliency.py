@@ -19,16 +19,18 @@ from tiny_bundles import tiny_bundle
 from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.explanation.cells import on_voxels
+from LiverLesionAI.explanation.explain import explain, unit_maps
 from LiverLesionAI.explanation.gradcam import GradCam, spread
 from LiverLesionAI.explanation.gradients import IntegratedGradients
+from LiverLesionAI.explanation.lesion import LesionExplanation
 from LiverLesionAI.explanation.method import Question, without_lesion
 from LiverLesionAI.explanation.methods import TABLE
+from LiverLesionAI.explanation.settings import METHODS, Settings
 from LiverLesionAI.inference import Classifier, Predictions, UnitInputs
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.networks.resnet3d import cells, features_of, resnet18_branch
 from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import analyse_study
-from LiverLesionAI.saliency import METHODS, LesionExplanation, Settings, explain, unit_maps
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 from LiverLesionAI.systems import system_named

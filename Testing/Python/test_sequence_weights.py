@@ -10,15 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from LiverLesionAI.explanation.weights import MemberGame, log_odds, member_game, sequence_weights
-from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
-from LiverLesionAI.saliency import (
+from LiverLesionAI.explanation.coalitions import coalitions, shapley_interactions, shapley_values
+from LiverLesionAI.explanation.lesion import mean_weights
+from LiverLesionAI.explanation.weights import (
+    MemberGame,
     SequenceWeights,
-    coalitions,
-    mean_weights,
-    shapley_interactions,
-    shapley_values,
+    log_odds,
+    member_game,
+    sequence_weights,
 )
+from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
 
 SEQUENCES = ("T2WI", "DWI", "LAP", "DP")
 HEADS = {"malignancy": Head(2, ("T2WI", "DWI")), "type": Head(7, ("LAP", "DP"))}

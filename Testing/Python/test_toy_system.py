@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,16 @@ def test_a_study_without_lesions_has_an_answer_too(bundle: Path, study: Path, tm
     assert (out / "scene.mrb").exists() and (out / "report.html").exists()
 
 
+def test_its_scene_is_a_study_again(bundle: Path, study: Path, tmp_path: Path) -> None:
+    asked = ("--model", bundle, "--no-register", "--json", "--clinical", study / "clinical.json")
+    first = json.loads(liverlesionai("classify", study, "--out", tmp_path / "first", *asked))
+    scene = tmp_path / "first" / "scene.mrb"
+    second = json.loads(liverlesionai("classify", scene, "--out", tmp_path / "second", *asked))
+    assert second["study"]["source"].startswith("scene")
+    here, there = (each["study_tasks"]["malignancy"]["probabilities"] for each in (first, second))
+    assert here == pytest.approx(there, abs=1e-6)
+
+
 def test_what_the_system_does_not_offer_is_refused(bundle: Path, study: Path, tmp_path: Path) -> None:
     asked = ("--model", bundle, "--explain-class", "malignant")
     assert "offers no explanations" in refused("classify", study, "--out", tmp_path / "out", *asked)
@@ -193,7 +204,7 @@ def test_a_dicom_study_gets_segmentation_and_report(bundle: Path, tmp_path: Path
     (segment,) = segmentation.SegmentSequence
     assert segment.SegmentDescription.startswith(f"the study as a whole: {answer.capitalize()}")
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
-    report = str(pydicom.dcmread(out / "dicom" / "sr.dcm"))
+    report = pydicom.dcmread(out / "dicom" / "sr.dcm").to_json()
     assert f"the study as a whole: {answer.capitalize()}" in report and "not classified" not in report
 
 
@@ -206,3 +217,47 @@ def test_the_worker_serves_it(
     with WorkerClient() as worker:
         answer = worker.call("classify", study=str(study), model=str(bundle))["results"]
     assert answer["study_tasks"]["malignancy"]["predicted"] == "malignant"
+
+
+@pytest.mark.parametrize("is_segmented", [True, False])
+def test_the_panel_shows_it(
+    bundle: Path,
+    study: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_segmented: bool,
+) -> None:
+    pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    from panel_desktop import ROOT, classify, finish, quiet_desktop
+
+    from LiverLesionAI.readers.folder import read_study_folder
+    from LiverLesionAI.scenes.show import show_study
+
+    monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
+    monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(bundle.parent))
+    with quiet_desktop() as made:
+        import slicer
+
+        read = read_study_folder(study)
+        show_study(slicer.mrmlScene, read if is_segmented else replace(read, lesions=None))
+        made.load(ROOT / "LiverLesionAI.py")
+        made.enter("LiverLesionAI")
+        widget = slicer.modules.LiverLesionAIWidget
+        ui = widget.ui
+        ui.assignButton.click()
+        ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("toy"))
+        classify(made, widget)
+        result = widget.panel.result
+        assert result.answer.predicted == "malignant" and len(result.lesions) == is_segmented
+        (shown,) = [[ui.resultsTable.item(0, column).text() for column in (0, 1)]]
+        assert shown == ["the study", "malignant"] and ui.resultsTable.rowCount == 1
+        assert ui.classesTable.rowCount == 2 and "the study" in ui.classesLabel.text
+        assert not ui.explainButton.enabled and "toy2027 are not explained" in ui.explainStatus.text
+        assert "as a whole" in ui.decideStatus.text and not ui.acceptButton.enabled
+        ui.folderEdit.currentPath = str(tmp_path / "saved")
+        ui.saveButton.click()
+        finish(made, widget)
+        assert "files were written" in ui.saveStatus.text
+        saved = StudyResult.from_dict(json.loads((tmp_path / "saved" / "results.json").read_text()))
+        assert saved.study_tasks == result.study_tasks

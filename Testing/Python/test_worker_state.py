@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tiny_bundles import tiny_bundle
 
+from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.progress import silent
-from LiverLesionAI.saliency import Settings
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.worker.state import WorkerState
 

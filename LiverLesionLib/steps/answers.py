@@ -1,0 +1,91 @@
+"""What got answers in a result, as rows of the panel's tables: each lesion, or the study as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls import bars
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+
+_LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model answered for.
+
+    Attributes
+    ----------
+    name
+        Of the lesion; the study as a whole is called that.
+    answer
+        That of the model's primary task; None where there is none.
+    tasks
+        Task to answer.
+    members
+        Networks that answered.
+    """
+
+    name: str
+    answer: TaskResult | None
+    tasks: Mapping[str, TaskResult]
+    members: int
+
+    def row(self) -> tuple[bars.Cell, ...]:
+        """Name, class, probability, probability of malignancy, standard deviation over the members."""
+        if self.answer is None:
+            return (self.name, _("not classified"))
+        colour = self.answer.predicted_class.colour
+        return (
+            self.name,
+            bars.Chip(self.answer.predicted, colour),
+            bars.Bar(self.answer.probability, colour),
+            self._malignancy(),
+            self._sd(self.answer, self.answer.predicted),
+        )
+
+    def classes(self) -> list[tuple[bars.Cell, ...]]:
+        """Class, probability and standard deviation of every task's classes, the most probable first."""
+        rows: list[tuple[bars.Cell, ...]] = []
+        for task in self.tasks.values():
+            if task.is_binary and len(self.tasks) > 1:
+                continue
+            for name, p in sorted(task.probabilities.items(), key=lambda item: -item[1]):
+                colour = task.class_named(name).colour
+                rows.append((bars.Chip(name, colour), bars.Bar(p, colour), self._sd(task, name)))
+        return rows
+
+    def _malignancy(self) -> bars.Cell:
+        task = next((each for each in self.tasks.values() if each.is_binary), None)
+        if task is None:
+            return ""
+        p = task.probabilities["malignant"]
+        return bars.Bar(p, task.class_named("malignant" if p >= _LIKELY else "benign").colour)
+
+    def _sd(self, task: TaskResult, name: str) -> str:
+        """Standard deviation over the members; one alone has none."""
+        return f"± {100 * task.std[name]:.0f} %" if self.members > 1 and name in task.std else "–"
+
+
+def answered(result: StudyResult) -> list[Answered]:
+    """Return what a result has answers for: its lesions in order, or the study as a whole."""
+    if result.unit == "lesion":
+        return [_lesion(result, lesion) for lesion in result.lesions]
+    return [Answered(_("the study"), result.answer, result.study_tasks, result.models[0].members)]
+
+
+def answered_with(result: StudyResult, lesion: LesionResult | None) -> Answered | None:
+    """Return what was answered for a selected lesion, or for the study as a whole; None without either."""
+    if result.unit != "lesion":
+        return answered(result)[0]
+    return None if lesion is None else _lesion(result, lesion)
+
+
+def _lesion(result: StudyResult, lesion: LesionResult) -> Answered:
+    return Answered(lesion.name, lesion.answer, lesion.tasks, result.models[0].members)
