@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -234,6 +235,7 @@ class TrainingConfig(Part):
         package = Path(__file__).resolve().parents[1]
         sources = [
             package / "geometry.py",
+            Path(inspect.getfile(type(self.answers))),
             *sorted((package / "inputs").glob("*.py")),
             *sorted((package / "phantom").glob("*.py")),
         ]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_phantoms import phantom, study_from_dicom
+from highdicom.color import CIELabColor
 from made_studies import answer, made_result, made_study
 from pydicom.sr.codedict import codes
 
@@ -86,8 +87,10 @@ def test_dicom_objects_tell_it(tmp_path: Path) -> None:
     study = study_from_dicom(tmp_path / "in", "siemens", "separate")
     files = write_dicom(study, binary_result(study), tmp_path)
     segment = hd.seg.segread(files[0]).get_segment_description(1)
-    assert segment.segmented_property_type.value == MALIGNANT.code.value
-    assert "Malignant, p = 0.90" in segment.SegmentDescription
+    assert segment.segmented_property_type == codes.SCT.Lesion, "of which kind is not known"
+    assert segment.SegmentDescription.startswith("Malignant, p = 0.90")
+    colour = CIELabColor.from_rgb(*MALIGNANT.colour).value
+    assert tuple(segment.RecommendedDisplayCIELabValue) == colour
     report = hd.sr.srread(files[1])
     (group,) = report.content.get_volumetric_roi_measurement_groups()
     (evaluation,) = group.get_qualitative_evaluations()

@@ -133,5 +133,5 @@ def test_transforms_are_only_taken_for_sequences_at_hand(ball_study) -> None:
 def test_results_of_another_schema_are_refused() -> None:
     with pytest.raises(StudyError, match="schema"):
         StudyResult.from_dict({"schema": "something.else"})
-    with pytest.raises(StudyError, match="study"):
-        StudyResult.from_dict({"schema": "liverlesionai.results.v1"})
+    with pytest.raises(StudyError, match="v2: study: Field required"):
+        StudyResult.from_dict({"schema": "liverlesionai.results.v2"})
