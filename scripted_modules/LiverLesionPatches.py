@@ -93,6 +93,8 @@ class LiverLesionPatchesLogic(ScriptedLoadableModuleLogic, StudyLogic):
     ):
         """Add the study to a data set for ``liverlesionai train``; waits until it is done.
 
+        More than six parameters: what is exported, and the study's nodes where they are not the scene's own.
+
         Parameters
         ----------
         folder

@@ -68,6 +68,8 @@ class LiverSequenceRegistrationLogic(ScriptedLoadableModuleLogic, StudyLogic):
     ):
         """Register sequences and put them under the transforms found; waits until it is done.
 
+        More than six parameters: the study's nodes, and what the panel asks for.
+
         Parameters
         ----------
         volumes

@@ -207,7 +207,9 @@ def draw_patient(
     field_tesla: float | None,
     vendor: str | None,
 ) -> Patient:
-    """Draw everything random about a study; its seven parameters are those of :func:`generate_study`.
+    """Draw everything random about a study.
+
+    More than six parameters: those of :func:`generate_study`, which make the patient.
 
     Raises
     ------
