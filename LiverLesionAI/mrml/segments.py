@@ -1,4 +1,4 @@
-"""Lesions as one segmentation node, a segment a lesion."""
+"""Lesions as one segmentation node, a segment per lesion."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SegmentedLabels:
 def add_segmentation(
     scene: Node, labels: sitk.Image, name: str, segments: Sequence[Segment], reference: Node
 ) -> Node:
-    """Add a label image as one segmentation node, a segment a label, on the label image's own grid.
+    """Add a label image as one segmentation node, a segment per label, on the label image's own grid.
 
     Parameters
     ----------
