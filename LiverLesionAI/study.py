@@ -121,7 +121,7 @@ class Study:
             If nothing has been outlined.
         """
         if self.lesions is None:
-            raise StudyError(f"Study {self.id} has no outlined lesions; add lesions.nii.gz or give --mask.")
+            raise StudyError(f"Study {self.id} has no segmented lesions; add lesions.nii.gz or give --mask.")
         return self.lesions
 
     def lesion_name(self, lesion_id: int) -> str:

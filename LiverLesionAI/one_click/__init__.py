@@ -102,7 +102,7 @@ class LesionSurface:
     def loosened(self, looseness: float) -> Floats:
         """Steps along each ray of a tighter or looser surface; see :func:`outline_lesion`."""
         if not -1 <= looseness <= 1:
-            raise ConfigError(f"The looseness of an outline is a number from -1 to 1, not {looseness:g}.")
+            raise ConfigError(f"The looseness of a segment is a number from -1 to 1, not {looseness:g}.")
         if looseness == 0:
             return self.steps
         reach = looseness * np.log(SLIDER_FACTOR) / STEP
@@ -193,7 +193,7 @@ def find_lesion(
     unknown = [name for name in names if name not in study.images]
     if unknown or not names:
         raise StudyError(
-            f"Study {study.id} has no {', '.join(unknown) or 'sequence'} to outline a lesion on."
+            f"Study {study.id} has no {', '.join(unknown) or 'sequence'} to segment a lesion on."
         )
     point = np.asarray(point_lps_mm, np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():

@@ -244,7 +244,7 @@ def _check(
     if unknown := [s for s in sequences if s not in MR_SEQUENCES]:
         raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
     if REFERENCE not in sequences:
-        raise ConfigError(f"The phantom needs {REFERENCE}, the sequence that its lesions are outlined on.")
+        raise ConfigError(f"The phantom needs {REFERENCE}, the sequence that its lesions are segmented on.")
     if len(misalign_mm) != 2 or min(misalign_mm) < 0 or max(misalign_mm) > 30:
         raise ConfigError("The phantom's displacement bounds are two numbers from 0 to 30 mm: rigid, smooth.")
     if field_tesla not in (None, 1.5, 3, 3.0):

@@ -207,7 +207,7 @@ def _check_outlines_are_complete(study: Study, outline_files: dict[str, Path]) -
         if missing:
             lacking = ", ".join(map(str, missing))
             raise StudyError(
-                f"{outline_files[name]} lacks lesion {lacking}; outline it there or remove the file."
+                f"{outline_files[name]} lacks lesion {lacking}; segment it there or remove the file."
             )
 
 

@@ -75,7 +75,7 @@ def read_label_image(path: Path) -> sitk.Image:
     if voxels.min() < 0 or voxels.max() > np.iinfo(np.uint16).max:
         raise StudyError(f"{path} is no lesion mask: its labels must lie between 0 and 65535.")
     if not voxels.any():
-        raise StudyError(f"{path} is an empty lesion mask, no voxel is labelled; outline a lesion.")
+        raise StudyError(f"{path} is an empty lesion mask, no voxel is labelled; segment a lesion.")
     return sitk.Cast(image, sitk.sitkUInt16)
 
 

@@ -33,7 +33,7 @@ LIMITS = (
     "artefact, and a convincing map does not make the answer right.",
     "A map is as coarse as the network's cells and can miss thin structures; the weights of the sequences "
     "are exact for this model, relative to the average lesion of its training.",
-    "The outline decides the crop and the measurements; another outline can give another answer.",
+    "The segmentation decides the crop and the measurements; another one can give another answer.",
 )
 
 

@@ -117,7 +117,7 @@ def registered(study: Study, name: str) -> sitk.Image:
 
 
 def smallest_labels(labels: sitk.Image) -> sitk.Image:
-    """A label image in the fewest bytes a voxel that hold its labels: 8 bits up to 255, else 16."""
+    """A label image in the fewest bytes per voxel that hold its labels: 8 bits up to 255, else 16."""
     highest = sitk.GetArrayViewFromImage(labels).max(initial=0)
     return sitk.Cast(labels, sitk.sitkUInt8 if highest < 256 else sitk.sitkUInt16)
 

@@ -257,7 +257,7 @@ def test_bad_inputs_are_refused_and_leave_nothing(study_folder: Path, model: Pat
     refused(["classify", study_folder, "--out", out, "--model", study_folder], "not a model bundle")
     refused(["classify", study_folder, "--out", out, "--model", "no-such-model"], "no-such-model")
     (study_folder / "lesions.nii.gz").unlink()
-    refused(["classify", study_folder, *base], "no outlined lesions")
+    refused(["classify", study_folder, *base], "no segmented lesions")
     _nothing_left(out)
 
 

@@ -145,7 +145,7 @@ def test_a_segmentation_of_organs_gives_no_lesion(tmp_path: Path) -> None:
     organ = _segmentation(tmp_path, ["Liver"], codes.SCT.AnatomicalStructure, codes.SCT.Liver)
     organ.save_as(tmp_path / "seg")
     study = read_dicom_study(tmp_path)
-    assert study.lesions is None and any("outlines organs" in warning for warning in study.warnings)
+    assert study.lesions is None and any("holds organs" in warning for warning in study.warnings)
     mask = sitk.Cast(image() * 0, sitk.sitkUInt8)
     mask[5, 5, 2] = 1
     sitk.WriteImage(mask, tmp_path / "lesion.nii.gz")
@@ -156,7 +156,7 @@ def test_real_segmentations_are_read_where_they_lie(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = shared_data / "dcmqi" / "liver.dcm"
-    with pytest.raises(DicomError, match="outlines organs"):
+    with pytest.raises(DicomError, match="holds organs"):
         read_segmentation(file)
     module = "LiverLesionAI.readers.dicom.segmentations"
     monkeypatch.setattr(f"{module}._lesion_segments", lambda sequence: [(1, "Liver")])

@@ -167,7 +167,7 @@ def test_absent_and_uncovered_sequences_are_told_apart_from_present_ones(ball_st
 def test_no_sequence_over_the_lesion_is_an_error(ball_study) -> None:
     with pytest.raises(PatchError, match="HBP"):
         extract_patches(ball_study(), 1, ("HBP",), W)
-    with pytest.raises(StudyError, match="no outlined lesions"):
+    with pytest.raises(StudyError, match="no segmented lesions"):
         extract_patches(replace(ball_study(), lesions=None), 1, ("T2WI",), W)
 
 

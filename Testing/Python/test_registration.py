@@ -139,7 +139,7 @@ def test_volume_scope_needs_no_outline(study: Study) -> None:
     few = {name: study.images[name] for name in ("T2WI", "LAP")}
     done = register_study(replace(study, images=few, lesions=None), scope="volume", transform="rigid")
     assert np.linalg.norm(displacement(done.study, "LAP") + SHIFT) < 2
-    with pytest.raises(StudyError, match="no outlined lesions"):
+    with pytest.raises(StudyError, match="no segmented lesions"):
         register_study(replace(study, images=few, lesions=None))
 
 

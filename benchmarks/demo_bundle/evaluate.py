@@ -2,7 +2,7 @@
 
     python benchmarks/demo_bundle/evaluate.py --phantoms runs/evaluation [--model NAME|DIR] [--record]
 
-The phantoms (100 a class, seeds 900000 to 900699, every fourth atypical, misaligned by up to 3 mm) are
+The phantoms (100 per class, seeds 900000 to 900699, every fourth atypical, misaligned by up to 3 mm) are
 written as study folders, then read, cropped and classified as `liverlesionai classify` does. The written
 phantoms are reused by the next run. The baselines are cross-validated on the same phantoms: a logistic
 regression on the diameter and the in-mask mean and standard deviation of each sequence, and the best of three

@@ -55,7 +55,7 @@ def summary(rows: list[dict[str, str]]) -> str:
         f"before: median {np.median(before):.2f}, 95th percentile {np.percentile(before, 95):.2f} mm",
         f"after:  median {np.median(after):.2f}, 95th percentile {np.percentile(after, 95):.2f}, "
         f"largest {after.max():.2f} mm; above max(before + 1, 3 mm): {worse}",
-        f"CPU seconds a study: median {np.median(seconds):.1f}, largest {seconds.max():.1f}",
+        f"CPU seconds per study: median {np.median(seconds):.1f}, largest {seconds.max():.1f}",
     ]
     for name in dict.fromkeys(row["sequence"] for row in rows):
         errors = after[[row["sequence"] == name for row in rows]]

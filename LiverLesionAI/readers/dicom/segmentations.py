@@ -104,7 +104,7 @@ def read_segmentation(file: Path) -> Segmentation:
         except Exception as error:
             raise _unreadable(file, error) from None
         if not segments:
-            raise NoLesionError(f"{file} outlines organs, no lesion; outline the lesions or give --mask.")
+            raise NoLesionError(f"{file} holds organs, no lesion; segment the lesions or give --mask.")
         try:
             volume = dataset.get_volume(
                 segment_numbers=[number for number, _ in segments],
@@ -116,7 +116,7 @@ def read_segmentation(file: Path) -> Segmentation:
             raise _unreadable(file, error) from None
     labels, overlap = _combined(volume.array)
     if not labels.any():
-        raise DicomError(f"{file} is an empty segmentation, no voxel is labelled; outline a lesion.")
+        raise DicomError(f"{file} is an empty segmentation, no voxel is labelled; segment a lesion.")
     said = (f"Segments of {file.name} overlap: common voxels went to the later one.",) if overlap else ()
     return Segmentation(
         file=file,

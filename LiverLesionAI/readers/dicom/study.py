@@ -169,7 +169,7 @@ def _inside(
         try:
             lesions.append(read_segmentation(file))
         except NoLesionError:
-            warnings.append(f"The segmentation {file.name} outlines organs, no lesion, and was left out.")
+            warnings.append(f"The segmentation {file.name} holds organs, no lesion, and was left out.")
     if len(lesions) > 1:
         chosen = {choice.best.stack.first.series_uid for choice in choices}
         lesions = [s for s in lesions if chosen & set(s.source_series)] or lesions
