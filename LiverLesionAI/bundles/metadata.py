@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from LiverLesionAI.sequences import SEQUENCES
-from LiverLesionAI.systems import DEFAULT, System, known_system, system_named
+from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
 from LiverLesionAI.systems.base import Part, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
@@ -96,7 +96,7 @@ class LiverLesion(Part):
     """
 
     schema_version: Literal[1] = 1
-    system: str = DEFAULT
+    system: SystemName = DEFAULT
     tasks: Mapping[str, Task] = Field(min_length=1)
     primary_task: str = Field(default=None, validate_default=True)
     sequences: tuple[str, ...] = Field(min_length=1)
@@ -111,11 +111,6 @@ class LiverLesion(Part):
     metrics: tuple[Metric, ...] = ()
     choices: Mapping[str, str] = {}
     seed: NonNegativeInt
-
-    @field_validator("system")
-    @classmethod
-    def _system_exists(cls, name: str) -> str:
-        return known_system(name).name
 
     @field_validator("primary_task", mode="before")
     @classmethod

@@ -12,6 +12,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.systems.base import System
@@ -21,7 +24,7 @@ OWN = ("wang2021",)
 ENTRY_POINTS = "liverlesionai.systems"
 DEFAULT = "wang2021"
 
-__all__ = ["DEFAULT", "System", "known_system", "system_named", "system_names"]
+__all__ = ["DEFAULT", "System", "SystemName", "known_system", "system_named", "system_names"]
 
 
 def system_names() -> tuple[str, ...]:
@@ -60,3 +63,7 @@ def known_system(name: str) -> System:
         return system_named(name)
     except ConfigError as error:
         raise ValueError(str(error).rstrip(".")) from None
+
+
+SystemName = Annotated[str, AfterValidator(lambda name: known_system(name).name)]
+"""Name of a system that there is, for checked values."""

@@ -23,7 +23,7 @@ from pydantic import (
 from LiverLesionAI.bundles.metadata import BUNDLE_NAME
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.sequences import SEQUENCES
-from LiverLesionAI.systems import DEFAULT, System, known_system, system_named
+from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
 from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
@@ -141,7 +141,7 @@ class TrainingConfig(Part):
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
     version: str = "0.1.0"
     seed: NonNegativeInt = 0
-    system: str = DEFAULT
+    system: SystemName = DEFAULT
     sequences: tuple[str, ...] = Field(default=None, validate_default=True)
     required_sequences: tuple[str, ...] = ()
     network: Any = Field(default_factory=dict, validate_default=True)
@@ -155,11 +155,6 @@ class TrainingConfig(Part):
     fold_count: Annotated[int, Field(ge=2)] = 5
     folds: tuple[NonNegativeInt, ...] | None = None
     parallel_folds: PositiveInt | None = None
-
-    @field_validator("system")
-    @classmethod
-    def _system_exists(cls, name: str) -> str:
-        return known_system(name).name
 
     @field_validator("sequences", mode="before")
     @classmethod
