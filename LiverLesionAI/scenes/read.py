@@ -128,8 +128,8 @@ def study_from_nodes(
     volumes
         Sequence to volume node.
     lesions
-        Segmentation node (a segment per lesion) or label map node. One that is displaced against the reference
-        is resampled on the reference image's grid (nearest neighbour), else its grid is kept.
+        Segmentation node (a segment per lesion) or label map node. One that is displaced against the
+        reference is resampled on the reference image's grid (nearest neighbour), else its grid is kept.
     reference
         The reference sequence.
     outlines
