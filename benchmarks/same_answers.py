@@ -144,7 +144,7 @@ def _without_times(item: Any) -> Any:
 
 def compare(before: Path, after: Path) -> int:
     """Print what differs; returns the number of things that do."""
-    names = sorted({path.name for folder in (before, after) for path in folder.iterdir()})
+    names = sorted({path.name for folder in (before, after) for path in folder.glob("[!.]*")})
     counts = {"studies": len(names), "lesions": 0, "explained": 0, "maps": 0, "transforms": 0, "dicom": 0}
     differing = 0
     for name in names:
