@@ -1,1 +1,1 @@
-"""Ways in: from files on disk, or a Slicer scene, to a :class:`LiverLesionAI.study.Study`."""
+"""Ways in: from files on disk to a :class:`LiverLesionAI.study.Study`."""
