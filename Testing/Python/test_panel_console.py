@@ -113,7 +113,7 @@ def test_decisions_are_saved_and_a_moved_sequence_is_told(logic: Any, shown: Any
     _, notes = logic.save(tmp_path / "out", decided)
     assert len(notes) == 1 and notes[0].startswith("LAP moved after the study was classified")
     saved = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert saved["lesions"][0]["reader"]["decisions"][0]["reader"] == "Ada"
+    assert saved["lesions"][0]["reading"]["decisions"][0]["reader"] == "Ada"
 
 
 def test_a_result_of_another_logic_is_explained_where_it_still_holds(

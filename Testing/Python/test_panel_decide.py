@@ -189,7 +189,7 @@ def test_classes_are_shown_before_they_are_explained(made_desktop: Any, widget: 
     assert "✓" in ui.explainStep.text, ui.explainStatus.text
     lesion = panel.result.lesions[0]
     assert lesion.reading is not None and lesion.sequence_weights
-    assert json.loads(panel.parameters.result)["lesions"][0]["reader"]
+    assert json.loads(panel.parameters.result)["lesions"][0]["reading"]
 
 
 def test_cancelling_the_explanation_keeps_the_classes(made_desktop: Any, widget: Any) -> None:
