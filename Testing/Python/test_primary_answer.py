@@ -93,8 +93,9 @@ def test_dicom_objects_tell_it(tmp_path: Path) -> None:
     assert tuple(segment.RecommendedDisplayCIELabValue) == colour
     report = hd.sr.srread(files[1])
     (group,) = report.content.get_volumetric_roi_measurement_groups()
-    (evaluation,) = group.get_qualitative_evaluations()
-    assert evaluation.value.value == MALIGNANT.code.value
+    answers = {each.name.meaning: each.value.value for each in group.get_qualitative_evaluations()}
+    assert answers["Predicted to be benign or malignant"] == MALIGNANT.code.value
+    assert "Predicted type of lesion" not in answers
     (probability,) = group.get_measurements(name=codes.DCM.Probability)
     assert probability.value == pytest.approx(0.9)
     assert "not classified" not in str(report).lower()

@@ -205,7 +205,7 @@ def epoch_batches(
 def test_batches_hold_every_lesion_once(config: TrainingConfig, cache: CaseCache) -> None:
     batches = epoch_batches(cache, config, 0, 1, Augmentation())
     assert [len(batch.labels) for batch in batches] == [7, 7, 7]
-    assert batches[0].patches.shape == (7, 3, 2, 32, 32, 32)
+    assert batches[0].inputs[0].shape == (7, 3, 2, 32, 32, 32)
     counts = Counter(batch.labels[i, 1].item() for batch in batches for i in range(len(batch.labels)))
     assert counts == dict.fromkeys(range(7), 3)
     seen = Epoch(cache.cases, config.recipe)
@@ -227,7 +227,7 @@ def test_augmentation_follows_seed_and_epoch(config: TrainingConfig, cache: Case
     assert first.min() >= 0 and first.max() <= 1
     none = Augmentation(flip=0, gain=1, gamma=1, offset=0, noise=0, sequence_dropout=0)
     order = np.random.default_rng([1, 1]).permutation(21)
-    expected = cache.cases[order[0]].patches[2, :3] / 255
+    expected = cache.cases[order[0]].packed[2, :3] / 255
     np.testing.assert_allclose(patches(1, 1, none)[0, :, 0], expected, atol=1e-6)
     flipped = patches(1, 1, none.model_copy(update={"flip": 1.0}))[0, :, 0]
     np.testing.assert_allclose(flipped, expected[:, ::-1, ::-1, ::-1], atol=1e-6)
