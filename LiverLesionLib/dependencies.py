@@ -27,9 +27,9 @@ REQUIREMENTS: Mapping[str, str] = {
 """Package to what pip is asked for."""
 
 PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
-    "register": ("nibabel", "typer"),
+    "register": ("typer",),
     "classify": tuple(REQUIREMENTS),
-    "export": ("nibabel", "filelock"),
+    "export": ("filelock",),
 }
 """What each action imports, here or in the worker; what these packages need themselves comes with them."""
 

@@ -90,7 +90,7 @@ def _read_3d(path: Path) -> sitk.Image:
         found = image.GetDimension()
         raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value a voxel.")
+        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
     if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
         raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
     if not np.isfinite(_stored_voxels(path, image)).all():

@@ -78,7 +78,7 @@ def test_registering_needs_no_more_than_it_lists(dependencies: Any, tmp_path: Pa
     assert "torch" in blocked
     answer = _registered(study, tmp_path / "out", blocked)
     assert answer["event"] == "result" and set(answer["result"]["transforms"]) == {"LAP"}
-    assert _registered(study, tmp_path / "out", {*blocked, "nibabel"})["event"] == "error"
+    assert _registered(study, tmp_path / "out", {*blocked, "SimpleITK"})["event"] == "error"
 
 
 @pytest.mark.parametrize("action", ["register", "classify", "export"])
