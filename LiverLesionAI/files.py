@@ -96,14 +96,15 @@ def folder_aside(parent: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If there can be no folder in `parent`.
+        If there can be no folder in `parent`, or it cannot be written to.
     """
     with _errors_of(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
         folder.chmod(0o755)
     try:
-        yield folder
+        with _errors_of(parent, folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

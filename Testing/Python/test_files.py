@@ -80,6 +80,14 @@ def test_a_folder_that_is_not_put_in_place_leaves_nothing(tmp_path: Path) -> Non
     assert names_in(tmp_path) == []
 
 
+def test_a_full_disk_below_a_folder_aside_is_told_and_other_errors_are_not(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written: No space left"), folder_aside(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileNotFoundError), folder_aside(tmp_path):
+        (tmp_path / "weights").read_bytes()
+    assert names_in(tmp_path) == []
+
+
 def test_somebody_s_file_is_not_replaced_by_a_folder(earlier: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"table\.csv cannot be written"),
