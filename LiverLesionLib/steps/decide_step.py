@@ -180,10 +180,9 @@ def _model_says(lesion: LesionResult | None) -> str:
 
 
 def _row(lesion: LesionResult) -> tuple[bars.Cell, ...]:
-    reading, kind = lesion.reading, lesion.answer
-    if kind is None:
+    reading, answer = lesion.reading, lesion.answer
+    if answer is None:
         return (lesion.name,)
-    colour = bars.class_colours(kind.taxonomy)[kind.predicted]
     said: list[bars.Cell] = []
     if reading is not None:
         said = [_chip(decision) for decision in reading.decisions]
@@ -193,7 +192,7 @@ def _row(lesion: LesionResult) -> tuple[bars.Cell, ...]:
         consensus = _chip(reading.consensus)
     elif reading is not None and reading.readers_differ:
         consensus = _("open")
-    return (lesion.name, bars.Chip(kind.predicted, colour), *said, consensus)
+    return (lesion.name, bars.Chip(answer.predicted, answer.predicted_class.colour), *said, consensus)
 
 
 def _chip(decision: Decision) -> bars.Chip:
