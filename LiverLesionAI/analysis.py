@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import LiverLesionAI
+from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
@@ -111,7 +112,7 @@ def classify_with(
     else:
         lesions = tuple(_measured_lesion(study, lesion_id) for lesion_id in study.lesion_ids)
         tasks = {name: task.result() for name, task in predictions[0].tasks.items()}
-        noticed = _unit_warnings(units[0], predictions[0])
+        noticed = _unit_warnings(units[0], replace(predictions[0], warnings=()))
     missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
     result = StudyResult(
         study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
@@ -154,11 +155,22 @@ def explain_with(
 
     settings = resolved(settings or Settings(), classifier.bundle)
     stopwatch = stopwatch or Stopwatch(dict(classified.result.provenance.seconds))
-    inputs = [given for unit in classified.units for given in unit.groups if isinstance(given, LesionInput)]
+    inputs = [_explained_input(unit, classifier.bundle) for unit in classified.units]
     with stopwatch.time("explain"):
         explanations = explain(classifier, inputs, classified.predictions, settings, progress)
     result = with_explanations(classified.result, explanations, settings)
     return Analysis(with_seconds(result, stopwatch.seconds), explanations)
+
+
+def _explained_input(unit: UnitInputs, bundle: Bundle) -> LesionInput:
+    """The patches of a lesion, the only input that there are explanations of."""
+    first = unit.groups[0]
+    if len(unit.groups) > 1 or not isinstance(first, LesionInput):
+        raise ConfigError(
+            f"Model {bundle.name} does not read one set of patches per lesion, so that its answers cannot be "
+            "explained; classify without explanations."
+        )
+    return first
 
 
 def with_explanations(

@@ -10,6 +10,7 @@ folder.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth")
 CLINICAL_PREFIX = "clinical_"
 """Begins the names of columns that give a field of clinical data."""
 
+_LABEL_DIGITS = 9
+_SHOWN = 20
 _REQUIRED = ("study_id", "path")
 _TEXTS = ("study_id", "path", "patient_id", "mask", "truth", "split")
 _ORDER = ("study_id", "path", "patient_id", "mask", "lesion", "truth", "split")
@@ -51,7 +54,7 @@ class CohortRow:
     split
         Name of the part of the cohort; empty where it is not divided.
     free
-        Further columns, name to value.
+        Further columns, name to value; not shown where the row is printed.
     line
         Line of the table that the row was read from; 0 where it was not read. It does not count in
         comparisons.
@@ -64,7 +67,7 @@ class CohortRow:
     lesion: int | None = None
     truth: str = ""
     split: str = ""
-    free: Mapping[str, str] = field(default_factory=dict)
+    free: Mapping[str, str] = field(default_factory=dict, repr=False)
     line: int = field(default=0, compare=False)
 
     @property
@@ -96,9 +99,11 @@ def read_rows(
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
             _check_columns(table, reader.fieldnames or (), required)
-            return tuple(_row(table, reader.line_num, values, taxonomy) for values in reader)
+            rows = tuple(_row(table, reader.line_num, values, taxonomy) for values in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
+    _check_lesions_differ(table, rows)
+    return rows
 
 
 def write_rows(table: Path, rows: Iterable[CohortRow]) -> None:
@@ -161,6 +166,32 @@ def _row(table: Path, line: int, values: dict[str, str], taxonomy: Taxonomy | No
     if taxonomy is not None and known["truth"] not in taxonomy.names:
         names = ", ".join(taxonomy.names)
         raise row_error(table, line, f"truth {known['truth']!r} is not one of {names}.")
-    if lesion and (not lesion.isdecimal() or int(lesion) == 0):
-        raise row_error(table, line, f"lesion {lesion!r} is not a label (1, 2, …).")
-    return CohortRow(**known, lesion=int(lesion) if lesion else None, free=values, line=line)
+    return CohortRow(**known, lesion=_label(table, line, lesion), free=values, line=line)
+
+
+def _label(table: Path, line: int, text: str) -> int | None:
+    if not text:
+        return None
+    digits = text.lstrip("0")
+    if not text.isdecimal() or not digits or len(digits) > _LABEL_DIGITS or int(digits) == 0:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise row_error(table, line, f"lesion {shown!r} is not a label (1, 2, …).")
+    return int(digits)
+
+
+def _check_lesions_differ(table: Path, rows: Iterable[CohortRow]) -> None:
+    """Refuse a lesion that a second row stands for; labels are of a mask, so that each mask counts apart."""
+    seen: set[tuple[str, str, int]] = set()
+    for row in rows:
+        if row.lesion is None:
+            continue
+        lesion = (_normal(table, row.path), row.mask and _normal(table, row.mask), row.lesion)
+        if lesion in seen:
+            raise row_error(
+                table, row.line, f"lesion {row.lesion} of {row.path} stands above already; remove a row."
+            )
+        seen.add(lesion)
+
+
+def _normal(table: Path, path: str) -> str:
+    return os.path.normpath(table.parent / path)

@@ -126,22 +126,30 @@ def carry_over(earlier: StudyResult, result: StudyResult) -> StudyResult:
     """Return a new result of the same study with the decisions taken on an earlier one.
 
     A decision stays with its outline: where the lesion's outline measures as before it is kept, with a
-    warning if the model now answers otherwise. Where the outline was changed or removed it is left out, and
-    a warning tells what it was.
+    warning if the model now answers otherwise. Where the outline was changed or removed, or the model that
+    answers now has other classes, it is left out, and a warning tells what it was.
     """
     lost = []
     for before in earlier.lesions:
         if before.reading is None:
             continue
         now = next((lesion for lesion in result.lesions if _same_outline(lesion, before)), None)
-        if now is None:
-            lost.append(
-                f"what was decided about {before.name} ({in_words(before.reading)}) was left out, because "
-                "its outline has changed: decide again"
-            )
+        why = "" if now is not None else "its outline has changed: decide again"
+        if now is not None and not _is_asked_the_same(now, before.reading, result):
+            why = "the model that answers now has other classes"
+        if now is None or why:
+            said = in_words(before.reading)
+            lost.append(f"what was decided about {before.name} ({said}) was left out, because {why}")
         else:
             result = with_lesion(result, _with_reading(now, before))
     return replace(result, warnings=(*result.warnings, *lost))
+
+
+def _is_asked_the_same(lesion: LesionResult, reading: Reading, result: StudyResult) -> bool:
+    """Whether a lesion's answer has the classes that a reading was made of; so it has where it lacks one."""
+    if lesion.answer is None:
+        return result.unit == "lesion"
+    return lesion.answer.taxonomy == reading.decisions[0].taxonomy
 
 
 def in_words(reading: Reading) -> str:

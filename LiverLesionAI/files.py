@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA
+from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
 
 OUTPUT_NAMES: frozenset[str] = frozenset(
     {
@@ -35,7 +37,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 """What `classify` writes at the top of its output folder."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_REPORT_SCHEMAS = {"results.json": SCHEMA, "registration.json": REGISTRATION_SCHEMA}
+_REPORT_SCHEMAS = {"results.json": (SCHEMA, FIRST_SCHEMA), "registration.json": (REGISTRATION_SCHEMA,)}
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -45,7 +47,8 @@ def whole_file(target: str | Path) -> Iterator[Path]:
 
     The path lies beside the target, hidden, and ends on the target's name, so that writers which go by a
     file's suffix take the right one. The file is on the disk before it takes the target's place. After an
-    error or Ctrl-C it is removed and the target is as it was.
+    error or Ctrl-C it is removed and the target is as it was. Of a link, the file that it points to is the
+    target.
 
     Parameters
     ----------
@@ -63,13 +66,14 @@ def whole_file(target: str | Path) -> Iterator[Path]:
         If the file cannot be written.
     """
     target = Path(target)
-    partial = target.with_name(f".{os.getpid()}.{target.name}")
+    file_itself = Path(os.path.realpath(target))
+    partial = file_itself.with_name(f".{secrets.token_hex(8)}.{file_itself.name}")
     try:
         with _errors_of(target):
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-            partial.replace(target)
+            partial.replace(file_itself)
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -117,6 +121,7 @@ def put_in_place(folder: Path, target: Path) -> None:
     OutputError
         If the target cannot be replaced; it is as it was then.
     """
+    _refuse_mount_point(target)
     old = _old(target)
     with _errors_of(target):
         try:
@@ -155,11 +160,13 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     Raises
     ------
     OutputError
-        If the target is in use, holds anything that is not an earlier output, or cannot be written.
+        If the target is in use, is a mount point, holds anything that is not an earlier output, or cannot be
+        written.
     """
     target = Path(target).resolve()
     if not target.name:
         raise OutputError(f"{target} cannot be an output folder; name a folder inside it.")
+    _refuse_mount_point(target)
     partial = target.with_name(f".{target.name}.partial")
     with _locked(target):
         _recover(target)
@@ -178,7 +185,7 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
 def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bool:
     """True if a folder has a report of our schema and nothing beside what we write."""
     ours = any(
-        name in names and _schema_of(folder / name) == schema for name, schema in _REPORT_SCHEMAS.items()
+        name in names and _schema_of(folder / name) in schemas for name, schemas in _REPORT_SCHEMAS.items()
     )
     return ours and {entry.name for entry in folder.iterdir()} <= {*names, *_CLUTTER}
 
@@ -186,7 +193,7 @@ def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bo
 def _schema_of(report: Path) -> object:
     try:
         content = json.loads(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content.get("schema") if isinstance(content, dict) else None
 
@@ -235,6 +242,11 @@ def _recover(target: Path) -> None:
     if old.exists() and not target.exists():
         old.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_mount_point(target: Path) -> None:
+    if os.path.ismount(target):
+        raise OutputError(f"{target} is a mount point, which cannot be replaced; give a folder inside it.")
 
 
 def _check_replaceable(target: Path, names: Collection[str]) -> None:

@@ -60,6 +60,10 @@ class Reading:
     decisions: tuple[Decision, ...]
     consensus: Decision | None = None
 
+    def __post_init__(self) -> None:
+        if not self.decisions:
+            raise ValueError("a reading has at least one decision")
+
     @property
     def readers_differ(self) -> bool:
         """Whether two readers named different classes, whatever they agreed on since."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from LiverLesionAI import results_v1
-from LiverLesionAI.errors import StudyError
+from LiverLesionAI.errors import ConfigError, StudyError
 from LiverLesionAI.reading import Reading
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
@@ -115,6 +115,11 @@ class TaskResult:
     prediction_set: tuple[str, ...] | None = None
     groups: tuple[GroupResult, ...] = ()
 
+    def __post_init__(self) -> None:
+        known = taxonomy_named(self.taxonomy).names
+        if self.predicted not in self.probabilities or not set(self.probabilities) <= set(known):
+            raise ValueError(f"{self.predicted!r} and the probabilities are not of taxonomy {self.taxonomy}")
+
     @property
     def classes(self) -> tuple[LesionClass, ...]:
         """The classes that it chose among, in the taxonomy's order."""
@@ -176,7 +181,7 @@ class LesionResult:
         Task to the class that was explained, which is the predicted one unless another was asked for.
     sequence_weights
         Task to each sequence's ``shapley`` value and, with linear heads, its ``share``
-        (:mod:`LiverLesionAI.saliency`).
+        (:mod:`LiverLesionAI.explanation`).
     sequence_interactions
         Task to the interaction of each pair of sequences.
     warnings
@@ -355,6 +360,8 @@ class StudyResult:
         """
         from pydantic import TypeAdapter, ValidationError
 
+        if not isinstance(content, Mapping):
+            raise StudyError("The results are no JSON object; classify the study again.")
         found = content.get("schema")
         if found not in (SCHEMA, results_v1.SCHEMA):
             raise StudyError(
@@ -363,13 +370,16 @@ class StudyResult:
         rest = {key: value for key, value in content.items() if key != "schema"}
         try:
             rest = results_v1.from_first(rest) if found == results_v1.SCHEMA else rest
-            return TypeAdapter(cls).validate_python(rest)
+            read = TypeAdapter(cls).validate_python(rest)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise StudyError(f"The results do not fit {found}: {where}: {first['msg']}.") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
             raise StudyError(f"The results do not fit {found} ({error}); classify the study again.") from None
+        if not read.models:
+            raise StudyError(f"The results do not fit {found} (no model); classify the study again.")
+        return read
 
 
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:

@@ -6,6 +6,7 @@ space of the reference sequence, where the lesions are outlined.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,6 +145,14 @@ class Study:
             for name, image in self.images.items()
         }
         return replace(self, images=images)
+
+
+def is_finite(number: float) -> bool:
+    """Whether a number, also a whole one of any size, is finite as a float."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def labels_in(lesions: sitk.Image) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from LiverLesionAI.bundles.metadata import BundleMetadata
 from LiverLesionAI.results import PHANTOM_NOTICE
+from LiverLesionAI.systems import known_system
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 
@@ -53,8 +54,9 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
         else "The answer is that of one network; there is no standard deviation to report."
     )
     yield "## Training"
-    yield f"{cohort.lesions} lesions of {cohort.patients} patients: {cohort.description}. Seed {spec.seed}."
-    yield _table(("class", "lesions"), [(name, str(count)) for name, count in cohort.classes.items()])
+    units = "lesions" if known_system(spec.system).unit == "lesion" else "studies"
+    yield f"{cohort.lesions} {units} of {cohort.patients} patients: {cohort.description}. Seed {spec.seed}."
+    yield _table(("class", units), [(name, str(count)) for name, count in cohort.classes.items()])
     yield "What the paper leaves open was chosen so:"
     yield _table(("what", "choice"), list(spec.choices.items()))
     yield "The whole configuration is `configs/training.yaml`; `liverlesionai train` repeats the run with it."
@@ -62,7 +64,7 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
     for cohort_name in dict.fromkeys(metric.cohort for metric in spec.metrics):
         yield f"Measured in {cohort_name}:"
         yield _table(
-            ("figure", "value", "95% interval", "lesions"),
+            ("figure", "value", "95% interval", units),
             [
                 (
                     m.name.replace("_", " "),

@@ -140,10 +140,12 @@ def find_bundle(name: str) -> Path:
 
 
 def list_bundles() -> tuple[Bundle, ...]:
-    """List the usable bundles of all folders of bundles; folders that are no bundle are passed over."""
+    """List the usable bundles of all folders of bundles; others and hidden folders are passed over."""
     found: dict[str, Bundle] = {}
     for folder in bundle_folders():
         for candidate in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if candidate.name.startswith("."):
+                continue
             try:
                 bundle = _open(candidate)
             except BundleError:

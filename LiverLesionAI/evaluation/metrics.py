@@ -17,13 +17,13 @@ def validation_metrics(
     probabilities: Mapping[str, np.ndarray],
     cohort: str,
 ) -> tuple[Metric, ...]:
-    """Accuracy of every task, sensitivity for each class, area under the ROC curve of malignancy.
+    """Accuracy of every task, sensitivity for each class, area under the ROC curve of tasks of two classes.
 
     Parameters
     ----------
     tasks
-        Task to its classes. Sensitivities are those of tasks of more than two classes, areas those of binary
-        ones.
+        Task to its classes. Sensitivities are those of tasks of more than two classes, named after their task
+        where there are several such; areas are those of tasks of two.
     labels
         Task to class indices ``[N]``.
     probabilities
@@ -43,12 +43,14 @@ def _metrics(
     correct = {task: probabilities[task].argmax(axis=1) == labels[task] for task in tasks}
     for task, hits in correct.items():
         yield _proportion(f"{task}_accuracy", hits, cohort)
+    several = sum(len(taxonomy) > 2 for taxonomy in tasks.values()) > 1
     for task, taxonomy in tasks.items():
         if len(taxonomy) > 2:
             for index, name in enumerate(taxonomy.names):
                 hits = correct[task][labels[task] == index]
                 if len(hits):
-                    yield _proportion(f"sensitivity_{name}", hits, cohort)
+                    figure = f"{task}_sensitivity_{name}" if several else f"sensitivity_{name}"
+                    yield _proportion(figure, hits, cohort)
     for task, taxonomy in tasks.items():
         positive = labels[task] == 1
         if len(taxonomy) == 2 and min(positive.sum(), (~positive).sum()) > 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.errors import BundleError
+from LiverLesionAI.errors import BundleError, StudyError
 from LiverLesionAI.inference.engine import autocast_of, load_fold, run_batches
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
@@ -179,7 +179,13 @@ class Classifier:
         self, name: str, taxonomy: Taxonomy, unit: UnitInputs, probabilities: np.ndarray
     ) -> TaskPrediction:
         """Join the groups of a unit, ``[members, groups, classes]``, into its answer."""
-        groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if len(unit.groups) > 1 else ()
+        if not np.isfinite(probabilities).all():
+            raise StudyError(
+                f"Model {self.bundle.name} came to no probabilities for {unit.groups[0].name}; its images, "
+                "clinical data or the model's weights hold values that cannot be."
+            )
+        has_groups = len(unit.groups) > 1 or self.bundle.system.unit == "slice"
+        groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if has_groups else ()
         primary = name == self.bundle.spec.primary_task
         return TaskPrediction(taxonomy, self.bundle.system.joined(probabilities), primary, groups)
 

@@ -13,7 +13,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import ClinicalValue, SequenceImage, Study
+from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite
 
 MASK_STEM = "lesions"
 OUTLINE_PREFIX = f"{MASK_STEM}_"
@@ -84,7 +84,7 @@ def read_study_folder(
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalValue]:
-    """Read clinical data: a JSON object of numbers, texts, ``true``, ``false`` and ``null`` by field.
+    """Read clinical data: a JSON object of finite numbers, texts, ``true``, ``false`` and ``null`` by field.
 
     Raises
     ------
@@ -92,10 +92,10 @@ def read_clinical(file: Path) -> dict[str, ClinicalValue]:
         If the file cannot be read or is none.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StudyError(f"{file} cannot be read ({error.strerror}); give a file of clinical data.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not all(
         value is None or isinstance(value, str | float | int) for value in content.values()
@@ -103,6 +103,9 @@ def read_clinical(file: Path) -> dict[str, ClinicalValue]:
         raise StudyError(
             f'{file} is no JSON object of clinical data by field, such as {{"age": 63}}; mend it.'
         )
+    for name, value in content.items():
+        if isinstance(value, float | int) and not is_finite(value):
+            raise StudyError(f"{file} gives {name!r} no finite number; give a number or null.")
     return content
 
 

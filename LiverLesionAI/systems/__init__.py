@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -39,16 +39,28 @@ def system_named(name: str) -> System:
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is none of that name, or the package that brings it is broken.
     """
     if name in OWN:
         system: System = import_module(f"{__name__}.{name}").SYSTEM
         return system
     for point in entry_points(group=ENTRY_POINTS, name=name):
-        found = point.load()
-        if isinstance(found, System):
-            return found
+        return _brought(point)
     raise ConfigError(f"There is no system {name!r}; there are {', '.join(system_names())}.")
+
+
+def _brought(point: EntryPoint) -> System:
+    """The system of an installed package, whatever may be wrong with that package."""
+    try:
+        found = point.load()
+    except Exception as error:
+        raise ConfigError(
+            f"System {point.name!r} cannot be loaded from {point.value} ({type(error).__name__}: {error}); "
+            "install its package again."
+        ) from error
+    if not isinstance(found, System) or found.name != point.name:
+        raise ConfigError(f"{point.value} is no system of the name {point.name!r}; ask its authors.")
+    return found
 
 
 def known_system(name: str) -> System:

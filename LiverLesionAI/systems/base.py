@@ -169,7 +169,8 @@ class System(ABC):
         Types of the settings of inputs and network; unknown keys and wrong values raise ValueError.
     explanations
         Methods of :data:`LiverLesionAI.explanation.settings.METHODS` that it offers, the default first; its
-        networks are then :class:`BranchNetwork`.
+        networks are then :class:`BranchNetwork`, and :meth:`inputs` gives one
+        :class:`~LiverLesionAI.inputs.patches.LesionInput` per lesion.
     stages
         Stages of its branches that maps can be taken at, to the voxels of the patch per cell, the default
         first.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from LiverLesionAI.cohort import CLINICAL_PREFIX, CohortRow, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.study import Study
+from LiverLesionAI.study import ClinicalValue, Study, is_finite
 from LiverLesionAI.systems.base import label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import PhantomSource, TrainingConfig
+
+_TRUTH_VALUES = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class TrainingCase:
     mask
         Lesion mask to use instead of the study's own.
     clinical
-        Clinical data beside the study's own, field and value.
+        Clinical data beside the study's own, field and value; not shown where the case is printed.
     labels
         Class index for each task, in the order of the network's heads.
     """
@@ -47,7 +49,7 @@ class TrainingCase:
     source: int | Path
     lesion: int | None = 1
     mask: Path | None = None
-    clinical: tuple[tuple[str, str | float], ...] = ()
+    clinical: tuple[tuple[str, ClinicalValue], ...] = field(default=(), repr=False)
     labels: tuple[int, ...] = ()
 
 
@@ -60,7 +62,7 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
         If the cohort's CSV cannot be read or one of its rows cannot be used.
     """
     if config.phantom is not None:
-        cases = _phantom_lesions(config.phantom)
+        cases = _phantom_cases(config.phantom, config)
     else:
         assert config.cohort is not None
         cases = _cohort_cases(config.cohort, config)
@@ -73,16 +75,23 @@ def _labels(truth: str, config: TrainingConfig) -> tuple[int, ...]:
     return tuple(label_of(truths, truth, TAXONOMIES[task.taxonomy]) for task in config.tasks.values())
 
 
-def _phantom_lesions(source: PhantomSource) -> Iterator[TrainingCase]:
+def _phantom_cases(source: PhantomSource, config: TrainingConfig) -> Iterator[TrainingCase]:
+    lesion = 1 if config.answers.unit == "lesion" else None
     for i in range(source.lesions):
         seed = source.first_seed + i
         truth = source.classes[i % len(source.classes)]
-        yield TrainingCase(f"phantom_{seed}", f"phantom_{seed}", truth, seed)
+        yield TrainingCase(f"phantom_{seed}", f"phantom_{seed}", truth, seed, lesion)
 
 
 def _cohort_cases(table: Path, config: TrainingConfig) -> Iterator[TrainingCase]:
     required = ("study_id", "path", "lesion", "truth")
     rows = read_rows(table, TAXONOMIES[config.recipe.truths], required)
+    clinical = _clinical_data(table, rows)
+    for case in _rows_cases(table, rows, config):
+        yield replace(case, clinical=tuple(clinical[case.source].items()))
+
+
+def _rows_cases(table: Path, rows: Sequence[CohortRow], config: TrainingConfig) -> Iterator[TrainingCase]:
     if config.answers.unit == "lesion":
         for number, row in enumerate(rows):
             yield _lesion_case(table, number, row)
@@ -120,23 +129,40 @@ def _case(table: Path, key: str, row: CohortRow, lesion: int | None) -> Training
     mask = path_in(table, row.mask) if row.mask else None
     if mask is not None and not mask.exists():
         raise row_error(table, row.line, f"there is no mask {mask}.")
-    return TrainingCase(key, row.patient, row.truth, study, lesion, mask, _clinical(row))
+    return TrainingCase(key, row.patient, row.truth, study, lesion, mask)
 
 
-def _clinical(row: CohortRow) -> tuple[tuple[str, str | float], ...]:
-    """Fields of the columns ``clinical_<field>`` that are filled."""
-    return tuple(
-        (name.removeprefix(CLINICAL_PREFIX), _number_or_text(value))
-        for name, value in row.free.items()
-        if name.startswith(CLINICAL_PREFIX) and value
-    )
+def _clinical_data(table: Path, rows: Sequence[CohortRow]) -> dict[int | Path, Mapping[str, ClinicalValue]]:
+    """Clinical data of each study, from those of its rows that fill the columns ``clinical_<field>``."""
+    studies: dict[int | Path, dict[str, ClinicalValue]] = defaultdict(dict)
+    for row in rows:
+        known = studies[path_in(table, row.path)]
+        for name, value in _filled(table, row):
+            if known.setdefault(name, value) != value:
+                column = f"{CLINICAL_PREFIX}{name}"
+                raise row_error(
+                    table, row.line, f"{column} differs from that of the same study above; give it one value."
+                )
+    return dict(studies)
 
 
-def _number_or_text(value: str) -> str | float:
+def _filled(table: Path, row: CohortRow) -> Iterator[tuple[str, ClinicalValue]]:
+    for column, text in row.free.items():
+        if column.startswith(CLINICAL_PREFIX) and text:
+            value = _clinical_value(text)
+            if isinstance(value, float) and not is_finite(value):
+                raise row_error(table, row.line, f"{column} is no finite number; give one or leave it empty.")
+            yield column.removeprefix(CLINICAL_PREFIX), value
+
+
+def _clinical_value(text: str) -> ClinicalValue:
+    """A truth value or a number where the text is one, as in ``clinical.json``, else the text."""
+    if text in _TRUTH_VALUES:
+        return _TRUTH_VALUES[text]
     try:
-        return float(value)
+        return text if "_" in text else float(text)
     except ValueError:
-        return value
+        return text
 
 
 def open_study(case: TrainingCase, config: TrainingConfig) -> Study:

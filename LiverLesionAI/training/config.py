@@ -223,7 +223,13 @@ class TrainingConfig(Part):
     def patches_digest(self) -> str:
         """SHA-256 of what shapes a lesion's cached patches, the code that makes them included.
 
-        How many lesions there are does not count: a larger run finds those of a smaller one.
+        How many phantoms there are does not count: a larger run finds those of a smaller one. A cohort's
+        table counts with all that it says, since its rows name and describe the cases.
+
+        Raises
+        ------
+        ConfigError
+            If the cohort's table cannot be read.
         """
         parts = {"system", "seed", "sequences", "patches", "phantom", "cohort", "variants"}
         content = self.model_dump(mode="json", include=parts, exclude={"phantom": {"lesions"}})
@@ -235,12 +241,22 @@ class TrainingConfig(Part):
             *sorted((package / "phantom").glob("*.py")),
         ]
         code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
-        return _digest({"content": content, "code": code})
+        table = _table_hash(self.cohort) if self.cohort else ""
+        return _digest({"content": content, "code": code, "table": table})
 
 
 def _system_of(info: ValidationInfo) -> System:
     """The system of the configuration that a field belongs to; Wang's where the system itself was refused."""
     return known_system(info.data.get("system", DEFAULT))
+
+
+def _table_hash(table: Path) -> str:
+    try:
+        return hashlib.sha256(table.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"{table} cannot be read as a cohort ({error.strerror}); give a CSV file."
+        ) from None
 
 
 def _digest(content: dict[str, Any]) -> str:

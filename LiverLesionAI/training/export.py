@@ -168,8 +168,9 @@ def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tup
     tasks = {name: TAXONOMIES[task.taxonomy] for name, task in config.tasks.items()}
     labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
     probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
+    word = "lesion" if config.answers.unit == "lesion" else "study"
     return validation_metrics(
-        tasks, labels, probabilities, "cross-validation, each lesion by the fold that held it out"
+        tasks, labels, probabilities, f"cross-validation, each {word} by the fold that held it out"
     )
 
 

@@ -127,7 +127,7 @@ class WorkerState:
 
         self.classify(receive_study(folder), classifier, progress, Stopwatch())
         assert self._classified is not None
-        if not _same_answers(self._classified.result, result):
+        if not same_answers(self._classified.result, result):
             raise StudyError("The study has changed since it was classified; classify it again.")
         self._classified = replace(self._classified, result=result)
         return self._classified
@@ -138,21 +138,19 @@ def _run_of(result: StudyResult) -> tuple[Any, ...]:
     return (result.study.id, result.models, result.provenance.started, result.provenance.inputs)
 
 
-def _same_answers(first: StudyResult, second: StudyResult) -> bool:
-    """Whether two results say the same of the same lesions."""
-    if _answered(first) != _answered(second):
-        return False
-    return all(
-        abs(probability - two.tasks[task].probabilities[name]) <= SAME_PROBABILITY
-        for one, two in zip(first.lesions, second.lesions, strict=True)
-        for task in one.tasks
-        for name, probability in one.tasks[task].probabilities.items()
-    )
+def same_answers(first: StudyResult, second: StudyResult) -> bool:
+    """Whether two results say the same of the same study and lesions."""
+    one, two = _probabilities(first), _probabilities(second)
+    return one.keys() == two.keys() and all(abs(one[key] - two[key]) <= SAME_PROBABILITY for key in one)
 
 
-def _answered(result: StudyResult) -> list[tuple[int, dict[str, list[str]]]]:
-    """Lesions, their tasks and the classes of each."""
-    return [
-        (lesion.id, {name: list(task.probabilities) for name, task in lesion.tasks.items()})
-        for lesion in result.lesions
-    ]
+def _probabilities(result: StudyResult) -> dict[tuple[int | None, str, str], float]:
+    """Lesion (None: the study), task and class to probability; a lesion without answers stands for itself."""
+    found: dict[tuple[int | None, str, str], float] = {(each.id, "", ""): 0.0 for each in result.lesions}
+    for unit, tasks in (
+        (None, result.study_tasks),
+        *((lesion.id, lesion.tasks) for lesion in result.lesions),
+    ):
+        for task, answer in tasks.items():
+            found.update({(unit, task, name): p for name, p in answer.probabilities.items()})
+    return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.results import LesionResult, StudyResult
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 from LiverLesionAI.writers.report import html_notice, html_style, template, write_html
 from LiverLesionAI.writers.tables import task_classes
 
@@ -69,7 +69,8 @@ def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str =
     """
     results = [entry.result for entry in entries]
     known = dict.fromkeys(task for result in results for task in task_classes(result))
-    primary = {_primary_task(lesion) for result in results for lesion in result.lesions}
+    answers: list[StudyResult | LesionResult] = [*results, *(each for one in results for each in one.lesions)]
+    primary = {_primary_task(_tasks(each)) for each in answers}
     tasks = sorted(known, key=lambda task: task not in primary)
     text = template("cohort.html").render(
         title=title,
@@ -106,7 +107,7 @@ def mean_sequence_weights(
     collected: dict[str, dict[str, list[float]]] = {}
     order: tuple[str, ...] = ()
     for lesion in (lesion for result in results for lesion in result.lesions):
-        asked = task or _primary_task(lesion)
+        asked = task or _primary_task(lesion.tasks)
         if asked is None or asked not in lesion.explained:
             continue
         order = tuple(lesion.tasks[asked].probabilities)
@@ -120,25 +121,31 @@ def mean_sequence_weights(
     }
 
 
-def _primary_task(lesion: LesionResult) -> str | None:
-    return next((name for name, answer in lesion.tasks.items() if answer.primary), None)
+def _tasks(answered: StudyResult | LesionResult) -> Mapping[str, TaskResult]:
+    return answered.study_tasks if isinstance(answered, StudyResult) else answered.tasks
+
+
+def _primary_task(tasks: Mapping[str, TaskResult]) -> str | None:
+    return next((name for name, answer in tasks.items() if answer.primary), None)
 
 
 def _cohort_rows(entry: CohortEntry, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for the study where it is answered for as a whole, then one per lesion."""
     rows = []
-    for lesion in entry.result.lesions:
-        answers = [
-            {"predicted": task.predicted, "probability": task.probabilities[task.predicted]} if task else None
-            for task in (lesion.tasks.get(name) for name in tasks)
-        ]
+    for answered in ([entry.result] if entry.result.study_tasks else []) + list(entry.result.lesions):
+        lesion = answered if isinstance(answered, LesionResult) else None
+        given = (_tasks(answered).get(name) for name in tasks)
         rows.append(
             {
                 "study": entry.result.study.id,
-                "link": f"{entry.link}#lesion-{lesion.id}" if entry.link else "",
-                "lesion": lesion.name,
-                "diameter_mm": lesion.diameter_mm,
-                "answers": answers,
-                "notes": "; ".join(lesion.warnings),
+                "link": f"{entry.link}#lesion-{lesion.id}" if entry.link and lesion else entry.link,
+                "lesion": lesion.name if lesion else "the study",
+                "diameter_mm": lesion.diameter_mm if lesion else None,
+                "answers": [
+                    {"predicted": task.predicted, "probability": task.probability} if task else None
+                    for task in given
+                ],
+                "notes": "; ".join(answered.warnings),
             }
         )
     return rows

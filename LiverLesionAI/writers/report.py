@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.decisions import decided_class
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.reading import Decision
 from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult
 from LiverLesionAI.taxonomy import LesionClass
@@ -249,15 +249,12 @@ def _base64(path: Path) -> str:
 
 
 def write_html(text: str, path: Path) -> Path:
-    """Write a page.
+    """Write a page, whole or not at all.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    write_text_whole(path, text)
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverLesionAI.decisions import in_words
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import GroupResult, LesionResult, StudyResult, TaskResult
 
 Cell = str | int | float | None
 
@@ -70,9 +70,11 @@ def prediction_table(
         columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
     rows: list[tuple[Cell, ...]] = []
     if result.study_tasks:
+        unread: list[Cell] = [None] * (readers and readers + 1)
         head = (result.study.id, patient_id, None, *((None,) if of_slices else ()), _one_truth(truth))
-        rows.append((*head, *_answers(result.study_tasks, tasks), *[None] * (readers and readers + 1)))
-        rows += _slice_rows(result, patient_id, tasks) if of_slices else []
+        rows.append((*head, *_answers(result.study_tasks, tasks), *unread))
+        if of_slices:
+            rows += [(*row, *unread) for row in _slice_rows(result, patient_id, tasks)]
         return Table(tuple(columns), tuple(rows))
     for lesion in result.lesions:
         head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id))
@@ -90,14 +92,22 @@ def _one_truth(truth: Mapping[int, str]) -> str | None:
 def _slice_rows(
     result: StudyResult, patient_id: str, tasks: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[Cell, ...]]:
-    """A row per slice of the groups behind the study's answers."""
-    by_slice: dict[int | None, list[Cell]] = {}
-    for name, classes in tasks.items():
-        for group in result.study_tasks[name].groups:
-            best = max(group.probabilities, key=lambda each: group.probabilities[each])
-            cells = by_slice.setdefault(group.slice, [])
-            cells += [best, *(group.probabilities[each] for each in classes)]
-    return [(result.study.id, patient_id, None, number, None, *cells) for number, cells in by_slice.items()]
+    """A row per group behind the study's answers; the groups of all tasks are the same."""
+    answered = {name: result.study_tasks[name].groups for name in tasks if name in result.study_tasks}
+    rows: list[tuple[Cell, ...]] = []
+    for position, group in enumerate(next(iter(answered.values()), ())):
+        cells: list[Cell] = []
+        for name, classes in tasks.items():
+            cells += _group_cells(answered[name][position] if name in answered else None, classes)
+        rows.append((result.study.id, patient_id, None, group.slice, None, *cells))
+    return rows
+
+
+def _group_cells(group: GroupResult | None, classes: Sequence[str]) -> list[Cell]:
+    if group is None:
+        return [None] * (1 + len(classes))
+    best = max(classes, key=lambda name: group.probabilities[name])
+    return [best, *(group.probabilities[name] for name in classes)]
 
 
 def lesion_table(result: StudyResult) -> Table:

@@ -108,6 +108,13 @@ def test_found_by_name_and_listed(bundle: Path, shelf: Path) -> None:
     assert "tiny" in [b.name for b in list_bundles()]
 
 
+def test_hidden_folders_are_not_listed(bundle: Path, shelf: Path) -> None:
+    """Such as one that a killed run left half made."""
+    shutil.copytree(bundle, shelf / ".partial-tiny")
+    edit_metadata(shelf / ".partial-tiny", lambda content: content.update(name="half-made"))
+    assert {b.path.parent for b in list_bundles()}.isdisjoint({shelf})
+
+
 @pytest.mark.parametrize("name", ["nothing-of-the-kind", "../tiny", ""])
 def test_unknown_names_say_what_is_at_hand(name: str, bundle: Path, shelf: Path) -> None:
     add_bundle(bundle)

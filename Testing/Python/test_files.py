@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import errno
+import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.files import folder_aside, put_in_place, whole_file, write_text_whole
+from LiverLesionAI.files import (
+    folder_aside,
+    is_earlier_output,
+    output_folder,
+    put_in_place,
+    whole_file,
+    write_text_whole,
+)
+from LiverLesionAI.results import SCHEMA
+from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
+from LiverLesionAI.writers.report import write_html
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +109,69 @@ def test_somebody_s_file_is_not_replaced_by_a_folder(earlier: Path) -> None:
     with pytest.raises(OutputError, match=r"table\.csv cannot be written"), folder_aside(earlier):
         pytest.fail("the block must not run")
     assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+
+
+def test_a_link_stays_and_the_file_behind_it_is_written(earlier: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "table.txt"
+    try:
+        link.symlink_to(earlier)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    write_text_whole(link, "new")
+    assert link.is_symlink() and earlier.read_text() == "new"
+    assert names_in(link.parent) == ["table.txt"] and names_in(tmp_path) == ["links", "table.csv"]
+
+
+def test_two_writers_of_one_file_do_not_meet(earlier: Path) -> None:
+    """Not even where both have the same process id, as in two containers."""
+    with whole_file(earlier) as first, whole_file(earlier) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert earlier.read_text() == "first" and names_in(earlier.parent) == ["table.csv"]
+
+
+def test_a_page_is_written_whole(tmp_path: Path) -> None:
+    page = write_html("<p>Häm\n</p>", tmp_path / "report.html")
+    assert page.read_bytes() == "<p>Häm\n</p>".encode() and names_in(tmp_path) == ["report.html"]
+    with pytest.raises(OutputError, match=r"report\.html cannot be written"):
+        write_html("", tmp_path / "none" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("content", "ours"),
+    [
+        (json.dumps({"schema": SCHEMA}), True),
+        (json.dumps({"schema": FIRST_SCHEMA}), True),
+        (json.dumps({"schema": "somebody's"}), False),
+        (json.dumps({"schema": [SCHEMA]}), False),
+        ("[" * 100_000, False),
+    ],
+)
+def test_an_output_of_either_schema_may_be_replaced(tmp_path: Path, content: str, ours: bool) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.json").write_text(content)
+    assert is_earlier_output(out) is ours
+    if ours:
+        with output_folder(out) as folder:
+            (folder / "results.csv").touch()
+        assert names_in(out) == ["results.csv"]
+
+
+def test_a_mount_point_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "mounted"
+    target.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == target)
+    said = r"mounted is a mount point.*give a folder inside it\."
+    with pytest.raises(OutputError, match=said), output_folder(target):
+        pytest.fail("the block must not run")
+    with pytest.raises(OutputError, match="mount point"), folder_aside(tmp_path) as folder:
+        put_in_place(folder, target)
+    with output_folder(target / "out") as folder:
+        (folder / "file").touch()
+    assert names_in(tmp_path) == ["mounted"] and names_in(target) == ["out"]
 
 
 def renames(file: Path) -> Iterator[ast.Call]:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.readers.folder import is_study_folder, read_study_folder
+from LiverLesionAI.readers.folder import is_study_folder, read_clinical, read_study_folder
 from LiverLesionAI.readers.images import read_label_image, read_sequence_image
 
 
@@ -73,6 +73,30 @@ def test_bad_intensity_limits_are_refused(study_folder: Path, content: str) -> N
     (study_folder / "acquisition.json").write_text(content)
     with pytest.raises(StudyError, match=r"acquisition\.json"):
         read_study_folder(study_folder)
+
+
+def test_clinical_data_are_read_with_and_without_a_byte_order_mark(study_folder: Path) -> None:
+    given = {"age": 63, "afp": 1.5e3, "sex": "F", "cirrhosis": True, "hbv": None}
+    for encoding in ("utf-8", "utf-8-sig"):
+        (study_folder / "clinical.json").write_text(json.dumps(given), encoding=encoding)
+        assert read_study_folder(study_folder).clinical == given
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 400])
+def test_clinical_numbers_are_finite(tmp_path: Path, number: str) -> None:
+    (tmp_path / "clinical.json").write_text(f'{{"age": {number}}}')
+    with pytest.raises(StudyError, match=r"clinical\.json gives 'age' no finite number; .*\.$"):
+        read_clinical(tmp_path / "clinical.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1]", '{"age": [63]}', f'{{"age": {"9" * 5000}}}', '{"a":' * 100_000, "\x00"]
+)
+def test_what_is_no_clinical_data_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "clinical.json").write_text(content)
+    with pytest.raises(StudyError, match=r"clinical\.json is no JSON object of clinical data") as refusal:
+        read_clinical(tmp_path / "clinical.json")
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_folder_without_sequences_or_no_folder_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.bundles import Bundle, load_bundle
-from LiverLesionAI.errors import BundleError, ConfigError
+from LiverLesionAI.errors import BundleError, ConfigError, StudyError
 from LiverLesionAI.geometry import LesionGeometry
 from LiverLesionAI.inference import (
     CPU_BATCH,
@@ -103,6 +103,12 @@ def test_missing_sequence_is_told_and_its_patch_never_read(bundle: Bundle) -> No
     assert not np.array_equal(probabilities[0], probabilities[1])
     assert predictions[0].warnings == ()
     assert predictions[1].warnings == ("classified without DWI",)
+
+
+def test_no_class_is_made_of_what_is_no_number(bundle: Bundle) -> None:
+    broken = unit(1, patches=np.full_like(lesion(1).patches, np.nan))
+    with pytest.raises(StudyError, match="came to no probabilities for lesion 1"):
+        predict(bundle, [broken])
 
 
 def test_required_sequence_is_demanded(tmp_path: Path) -> None:

@@ -177,6 +177,10 @@ def test_files_from_before_there_were_readers_are_read() -> None:
         lambda content: content.pop("schema"),
         lambda content: content.pop("models"),
         lambda content: content.update(models=["one"]),
+        lambda content: content.update(models=[]),
+        lambda content: content["lesions"][0]["tasks"]["type"].update(predicted="lipoma"),
+        lambda content: content["lesions"][0]["tasks"]["type"].update(taxonomy="X9"),
+        lambda content: content["lesions"][0]["reader"].update(decisions=[]),
         lambda content: content.update(provenance="unknown"),
         lambda content: content["provenance"]["parameters"].update(saliency="on"),
         lambda content: content["provenance"]["parameters"].update(saliency={}),
@@ -192,6 +196,12 @@ def test_what_fits_no_schema_is_refused_in_one_sentence(spoil: Callable[[dict[st
         StudyResult.from_dict(content)
     assert "\n" not in str(refusal.value)
     assert results_v1.SCHEMA in str(refusal.value) or SCHEMA in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [[], None, "results"])
+def test_what_is_no_object_is_refused(content: Any) -> None:
+    with pytest.raises(StudyError, match="no JSON object"):
+        StudyResult.from_dict(content)
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:

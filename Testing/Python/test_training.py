@@ -18,8 +18,8 @@ from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.systems.wang2021 import Augmentation
 from LiverLesionAI.training.batches import Batch, Epoch, training_batches, validation_batches
-from LiverLesionAI.training.cache import CaseCache, build_cache, random_poses
-from LiverLesionAI.training.cases import by_study, open_study, training_cases, validation_fold
+from LiverLesionAI.training.cache import CaseCache, build_cache, cache_name, random_poses
+from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases, validation_fold
 from LiverLesionAI.training.config import Optimisation, TrainingConfig, read_config
 from LiverLesionAI.training.module import balanced_weights, learning_rate_factor, validation_score
 
@@ -104,6 +104,75 @@ def test_cohort_rows_are_checked(
     bad.write_text(f"study_id,path,patient_id,lesion,truth,mask\n{row}\n")
     with pytest.raises(ConfigError, match=f"line 2.*{said}"):
         training_cases(config.model_copy(update={"cohort": bad}))
+
+
+def clinical_cases(
+    config: TrainingConfig, cohort: Path, columns: str, *rows: str
+) -> tuple[TrainingCase, ...]:
+    table = cohort.parent / "clinical.csv"
+    table.write_text("\n".join((f"study_id,path,lesion,truth,{columns}", *rows)), encoding="utf-8")
+    return training_cases(config.model_copy(update={"cohort": table}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("63", 63.0), ("1e3", 1000.0), ("F", "F"), ("1_000", "1_000"), ("true", True), ("false", False)],
+)
+def test_clinical_columns_are_read_as_in_json(
+    config: TrainingConfig, cohort: Path, text: str, value: object
+) -> None:
+    (case,) = clinical_cases(config, cohort, "clinical_field", f"S0,S0,1,HCC,{text}")
+    assert case.clinical == (("field", value),) and type(case.clinical[0][1]) is type(value)
+    assert "clinical" not in repr(case)
+    assert open_study(case, config).clinical == {"field": value}
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-Infinity", "1e999", "9" * 400])
+def test_clinical_numbers_of_a_table_are_finite(config: TrainingConfig, cohort: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="line 3: clinical_age is no finite number"):
+        clinical_cases(config, cohort, "clinical_age", "S0,S0,1,HCC,63", f"S1,S1,1,HCC,{text}")
+
+
+@pytest.mark.parametrize("unit", ["lesion", "study"])
+def test_clinical_data_belong_to_the_study(
+    config: TrainingConfig, cohort: Path, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(config.answers), "unit", unit)
+    columns = "clinical_age,clinical_sex"
+    rows = ("S0,S0,1,HCC,,", "S0,S0,2,HCC,63,", "S0,./S0,3,HCC,63.0,F", "S1,S1,1,HCC,,")
+    cases = clinical_cases(config, cohort, columns, *rows)
+    known = {case.source: dict(case.clinical) for case in cases}
+    assert known == {cohort.parent / "S0": {"age": 63, "sex": "F"}, cohort.parent / "S1": {}}
+    assert all(case.clinical for case in cases if case.source == cohort.parent / "S0")
+    with pytest.raises(ConfigError, match="line 6: clinical_age differs from that of the same study"):
+        clinical_cases(config, cohort, columns, *rows, "S0,S0,4,HCC,64,")
+
+
+def test_an_edited_table_is_not_answered_from_the_cache(config: TrainingConfig, cohort: Path) -> None:
+    table = cohort.parent / "edited.csv"
+    edited = config.model_copy(update={"cohort": table})
+    names = set()
+    for age in (63, 64):
+        table.write_text(f"study_id,path,lesion,truth,clinical_age\nS0,S0,1,HCC,{age}\n")
+        names.add(cache_name(edited))
+        assert cache_name(edited) in names
+    assert len(names) == 2
+    table.unlink()
+    with pytest.raises(ConfigError, match=r"edited\.csv cannot be read as a cohort"):
+        cache_name(edited)
+
+
+def test_a_larger_run_finds_the_phantoms_of_a_smaller_one() -> None:
+    few = TrainingConfig.model_validate(PHANTOM)
+    more = TrainingConfig.model_validate({**PHANTOM, "phantom": {"first_seed": 1, "lesions": 14}})
+    assert cache_name(few) == cache_name(more)
+
+
+def test_phantoms_are_studies_where_the_system_answers_for_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig.model_validate(PHANTOM)
+    assert {case.lesion for case in training_cases(config)} == {1}
+    monkeypatch.setattr(type(config.answers), "unit", "study")
+    assert {case.lesion for case in training_cases(config)} == {None}
 
 
 def test_folds_keep_patients_together_and_classes_apart(config: TrainingConfig) -> None:
