@@ -95,18 +95,19 @@ class StudyLogic:
         segmentation
             By default the scene's.
         unit
-            What gets an answer; where that is not the lesion, there may be no segmentation.
+            What gets an answer; where that is not the lesion, there may be no segmentation: an empty one, or
+            several that could be meant, count as none.
 
         Raises
         ------
         LiverLesionAI.errors.StudyError
-            If no segmentation is given and the scene has none that is needed, or several that could be meant.
+            If a segmentation is needed but not given, and the scene has none or several that could be meant.
         """
-        from LiverLesionAI.scenes.logic import only_segmentation
+        from LiverLesionAI.scenes.logic import nodes_for, only_segmentation
 
         if segmentation is None:
             segmentation = only_segmentation(slicer.mrmlScene, is_needed=unit == "lesion")
-        return self.chosen(volumes, segmentation, reference)
+        return nodes_for(unit, self.chosen(volumes, segmentation, reference))
 
 
 class ClassificationLogic(StudyLogic):

@@ -34,7 +34,8 @@ class Change:
     kind
         ``"reference"``: another sequence is the reference now. ``"added"``, ``"removed"``: a sequence or a
         lesion. ``"replaced"``: another volume is the sequence. ``"moved"``: a sequence lies elsewhere at the
-        lesions. ``"corrected"``: a lesion's segment. ``"corrected-on"``: segments on a single sequence.
+        lesions, or on the reference volume where there are none. ``"corrected"``: a lesion's segment.
+        ``"corrected-on"``: segments on a single sequence.
     name
         Of the sequence or the lesion; of the reference, the one that it was.
     """
@@ -54,7 +55,8 @@ class Basis:
     images
         Sequence to fingerprint of its volume.
     points
-        Around every lesion, LPS mm, reference frame.
+        Around every lesion, LPS mm, reference frame; without lesions the centre and corners of the reference
+        volume.
     places
         Sequence to where these points lie in its own frame, LPS mm.
     segments
@@ -98,7 +100,7 @@ def basis_of(scene: Node, nodes: ChosenNodes, lesions: Sequence[LesionRow]) -> B
     centres = [lesion.centroid_lps_mm for lesion in lesions]
     if nodes.segmentation is not None:
         centres = mrml.carried_points(nodes.segmentation, nodes.anchor, centres)
-    points = [point for centre in centres for point in _around(centre)]
+    points = [point for centre in centres for point in _around(centre)] or _middle_and_corners(nodes.anchor)
     corrected = outline_nodes(scene, nodes.volumes).items()
     return Basis(
         reference=nodes.reference,
@@ -137,6 +139,15 @@ def _around(centre: Point) -> list[Point]:
     """A point and six around it: together they tell shifts, turns and bends."""
     steps = _REACH_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     return [(float(x), float(y), float(z)) for x, y, z in centre + steps]
+
+
+def _middle_and_corners(volume: Node) -> list[Point]:
+    """The centre and the eight corners of a volume, in its own frame."""
+    image = mrml.image_from_volume(volume)
+    ends = np.array(image.GetSize()) - 1.0
+    indices = [ends / 2, *(ends * corner for corner in np.ndindex(2, 2, 2))]
+    places = [image.TransformContinuousIndexToPhysicalPoint(index.tolist()) for index in indices]
+    return [(float(x), float(y), float(z)) for x, y, z in places]
 
 
 def _places(nodes: ChosenNodes, points: Sequence[Point]) -> dict[str, list[Point]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
@@ -12,6 +13,10 @@ from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.scenes.nodes import ChosenNodes
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import Unit
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,24 @@ def default_reference(volumes: Mapping[str, Node], segmentation: Node | None = N
 
 
 def only_segmentation(scene: Node, *, is_needed: bool = True) -> Node | None:
-    """Return the segmentation of the scene that holds lesions; None where there is none and none is needed.
+    """Return the segmentation of the scene that holds lesions.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    is_needed
+        Without need, there is None where the scene has none or several that could be meant.
 
     Raises
     ------
     StudyError
-        If there is none but one is needed, or several could be meant.
+        If one is needed, but there is none or several could be meant.
     """
     nodes = mrml.nodes_of(scene, "vtkMRMLSegmentationNode")
     ours = [node for node in nodes if node.GetAttribute(attributes.ROLE) == attributes.LESIONS]
     candidates = ours or [node for node in nodes if node.GetAttribute(attributes.ROLE) is None]
-    if not candidates and not is_needed:
+    if len(candidates) != 1 and not is_needed:
         return None
     if len(candidates) != 1:
         raise StudyError(
@@ -93,6 +105,26 @@ def only_segmentation(scene: Node, *, is_needed: bool = True) -> Node | None:
             "choose the one that holds them."
         )
     return candidates[0]
+
+
+def nodes_for(unit: Unit, nodes: ChosenNodes) -> ChosenNodes:
+    """Return the nodes that a model gets: without an empty segmentation, unless it answers for lesions.
+
+    Parameters
+    ----------
+    unit
+        What gets an answer.
+    nodes
+        What was chosen.
+
+    Raises
+    ------
+    StudyError
+        If the segments cannot be turned into label maps.
+    """
+    if unit == "lesion" or nodes.segmentation is None or lesion_rows(nodes.segmentation):
+        return nodes
+    return replace(nodes, segmentation=None)
 
 
 def lesion_rows(segmentation: Node) -> list[LesionRow]:

@@ -225,7 +225,7 @@ def _changes(study: Study, result: StudyResult) -> list[str]:
     from LiverLesionAI.fingerprint import input_fingerprints
 
     before, now = result.provenance.inputs, input_fingerprints(study)
-    names = [name for name in before if before[name] != now.get(name)]
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [CHANGED.format(names=", ".join(names))] if names else []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from slicer.i18n import tr as _
+
 from LiverLesionLib.panels.base_panel import BasePanel
 from LiverLesionLib.parameters import PanelParameters
 from LiverLesionLib.selection import Selection
@@ -48,8 +50,11 @@ class MainPanel(BasePanel):
         return self.selection.result
 
     def parameters_connected(self) -> None:
-        """Show the result that the scene remembers."""
-        self.selection.show(_result_from_text(self.parameters.result))
+        """Show the result that the scene remembers; where it cannot be read, step 4 says why."""
+        result, failure = _result_from_text(self.parameters.result)
+        self.selection.show(result)
+        if failure:
+            self.classify.fail(failure)
 
     def _remember(self) -> None:
         """Keep the result in the scene."""
@@ -63,8 +68,22 @@ class MainPanel(BasePanel):
             self.explain.begin()
 
 
-def _result_from_text(text: str) -> StudyResult | None:
-    """Read the result that a scene remembers; None where there is none."""
-    from LiverLesionAI.results import StudyResult
+def _result_from_text(text: str) -> tuple[StudyResult | None, str]:
+    """Read the result that a scene remembers, if any; where it cannot be read, say why in one sentence."""
+    from LiverLesionAI.errors import LiverLesionError
 
-    return StudyResult.from_dict(json.loads(text)) if text else None
+    if not text:
+        return None, ""
+    try:
+        from LiverLesionAI.results import StudyResult
+
+        return StudyResult.from_dict(json.loads(text)), ""
+    except LiverLesionError as error:
+        return None, str(error)
+    except ImportError as error:
+        words = _(
+            "The scene's result needs the Python package {name}; install it, then open the scene again."
+        )
+        return None, words.format(name=error.name)
+    except ValueError:
+        return None, _("The scene's result is damaged and cannot be read; classify the study again.")

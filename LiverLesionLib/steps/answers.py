@@ -51,10 +51,13 @@ class Answered:
         )
 
     def classes(self) -> list[tuple[bars.Cell, ...]]:
-        """Class, probability and standard deviation of every task's classes, the most probable first."""
+        """Class, probability and standard deviation of the tasks' classes, the most probable first.
+
+        Beside other tasks a binary one is left out unless it is the primary one.
+        """
         rows: list[tuple[bars.Cell, ...]] = []
         for task in self.tasks.values():
-            if task.is_binary and len(self.tasks) > 1:
+            if task.is_binary and len(self.tasks) > 1 and task is not self.answer:
                 continue
             for name, p in sorted(task.probabilities.items(), key=lambda item: -item[1]):
                 colour = task.class_named(name).colour

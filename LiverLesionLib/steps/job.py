@@ -42,7 +42,8 @@ def written_study(nodes: ChosenNodes, folder: Path, unit: Unit) -> Study:
     folder
         Empty.
     unit
-        What gets an answer; lesions must be segmented where it is the lesion.
+        What gets an answer; lesions must be segmented where it is the lesion, else an empty segmentation is
+        passed over.
 
     Raises
     ------
@@ -50,12 +51,13 @@ def written_study(nodes: ChosenNodes, folder: Path, unit: Unit) -> Study:
         If nothing is segmented, or the nodes cannot be used.
     """
     from LiverLesionAI.errors import StudyError
+    from LiverLesionAI.scenes.logic import nodes_for
     from LiverLesionAI.scenes.read import study_of
     from LiverLesionAI.worker.exchange import send_study
 
     if unit == "lesion" and nodes.segmentation is None:
         raise StudyError("No segmentation is chosen; segment a lesion in step 3.")
-    study = study_of(slicer.mrmlScene, nodes)
+    study = study_of(slicer.mrmlScene, nodes_for(unit, nodes))
     send_study(study, folder)
     return study
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,58 @@ def test_sequences_are_assigned_with_reasons(made_desktop: Any, widget: Any, pha
     assert widget.ui.selectorHBP.currentNode() is None
     assert "gray" in widget.ui.labelHBP.styleSheet
     assert "✓" in widget.ui.studyStep.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"schema": "liverlesionai.results.v9"}', "of schema 'liverlesionai.results.v9'"),
+        ("no json", "damaged"),
+        ("[]", "no JSON object"),
+    ],
+)
+def test_a_result_that_cannot_be_read_is_told(
+    made_desktop: Any, widget: Any, ball_study: Callable[..., Study], tmp_path: Path, text: str, told: str
+) -> None:
+    import slicer
+
+    from LiverLesionAI import mrml
+
+    _show(ball_study())
+    widget.panel.parameters.result = text
+    mrml.save_scene(slicer.mrmlScene, tmp_path / "scene.mrb")
+    made_desktop.close_scene()
+    made_desktop.open_scene(tmp_path / "scene.mrb")
+    made_desktop.settle(300)
+    ui, panel = widget.ui, widget.panel
+    assert told in ui.classifyStatus.text and "classify" in ui.classifyStatus.text
+    assert panel.result is None and panel.parameters.result == text
+    _assign(made_desktop, widget)
+    assert "✓" in ui.studyStep.text and ui.classifyButton.enabled
+    assert panel.parameters.result == text
+
+
+def test_a_panel_is_made_on_a_result_that_needs_a_missing_package(
+    made_desktop: Any, widget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from LiverLesionLib.panels.main_panel import MainPanel
+
+    widget.panel.parameters.result = '{"schema": "liverlesionai.results.v2"}'
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    panel = MainPanel(widget, widget.ui, widget.logic)
+    assert panel.result is None and "package pydantic" in widget.ui.classifyStatus.text
+    panel.close()
+
+
+def test_a_binary_answer_is_left_out_beside_others_unless_it_is_the_primary_one(made_desktop: Any) -> None:
+    from made_studies import answer
+
+    from LiverLesionLib.steps.answers import Answered
+
+    malignancy, kind = answer("binary", "malignant"), answer("W7", "HCC", primary=True)
+    tasks = {"malignancy": malignancy, "type": kind}
+    assert len(Answered("lesion 1", kind, tasks, 1).classes()) == len(kind.probabilities)
+    assert len(Answered("lesion 1", malignancy, tasks, 1).classes()) == 2 + len(kind.probabilities)
 
 
 def test_names_of_scanners_are_understood(

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from made_studies import made_study, rigid
+from made_studies import made_result, made_study, rigid
 
 from LiverLesionAI import mrml
+from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.mrml.frames import voxels_of
 from LiverLesionAI.scenes.changes import Basis, Change, alignment_warning, basis_of, changes_since
 from LiverLesionAI.scenes.logic import lesion_rows
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.show import show_study
+from LiverLesionAI.worker.commands import _changes
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
@@ -76,6 +78,17 @@ def test_a_sequence_that_lies_elsewhere_is_told(kind: str) -> None:
     assert alignment_warning(found)[0].startswith("LAP moved after")
 
 
+def test_without_lesions_a_sequence_that_lies_elsewhere_is_told_too() -> None:
+    scene, nodes = shown()
+    nodes = replace(nodes, segmentation=None)
+    before = Basis.from_json(basis_of(scene, nodes, []).to_json())
+    assert len(before.points) == 9 and changes_since(scene, before, nodes, []) == ()
+    node = mrml.add_transform(scene, sitk.TranslationTransform(3, (0.0, 0.1, 0.0)), "moved")
+    node.SetAndObserveTransformNodeID(nodes.volumes["LAP"].GetTransformNodeID())
+    nodes.volumes["LAP"].SetAndObserveTransformNodeID(node.GetID())
+    assert changes_since(scene, before, nodes, []) == (Change("moved", "LAP"),)
+
+
 def test_other_voxels_and_another_grid_are_another_volume() -> None:
     scene, nodes = shown()
     before, volume = noted(scene, nodes), nodes.volumes["LAP"]
@@ -104,3 +117,14 @@ def test_another_reference_is_told_alone() -> None:
     assert changes(scene, before, replace(nodes, reference="LAP")) == (Change("reference", nodes.reference),)
     volumes = {name: node for name, node in nodes.volumes.items() if name != "LAP"}
     assert changes(scene, before, replace(nodes, volumes=volumes)) == (Change("removed", "LAP"),)
+
+
+def test_what_was_added_after_the_answer_is_told_when_it_is_saved() -> None:
+    study = made_study()
+    images = {name: image for name, image in study.images.items() if name != "LAP"}
+    result = made_result(study)
+    inputs = input_fingerprints(replace(study, images=images, lesions=None))
+    result = replace(result, provenance=replace(result.provenance, inputs=inputs))
+    (told,) = _changes(study, result)
+    assert told.startswith("LAP, lesions changed after")
+    assert _changes(replace(study, images=images, lesions=None), result) == []

@@ -29,6 +29,8 @@ from made_studies import (
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import LiverLesionError, StudyError
+from LiverLesionAI.scenes.logic import nodes_for, only_segmentation
+from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import read_scene, study_from_nodes, study_from_scene
 from LiverLesionAI.scenes.show import write_scene
 from LiverLesionAI.study import SequenceImage, Study
@@ -162,6 +164,28 @@ def test_scenes_that_are_no_study_are_refused():
         study_from_scene(scene, "S1", "test")
     with pytest.raises(StudyError, match="no volume named after a sequence"):
         study_from_scene(mrml.new_scene(), "S1", "test")
+
+
+@pytest.mark.parametrize("segments", [0, 1])
+def test_an_empty_segmentation_counts_only_where_lesions_are_answered(segments):
+    scene, volumes, segmentation = foreign_scene(made_study())
+    empty = mrml.add_node(scene, "vtkMRMLSegmentationNode", "empty")
+    for _ in range(segments):
+        empty.GetSegmentation().AddEmptySegment("", "lesion 1")
+    chosen = ChosenNodes(volumes, empty, "T2WI")
+    assert nodes_for("study", chosen).segmentation is None
+    assert nodes_for("lesion", chosen) is chosen
+    filled_in = replace(chosen, segmentation=segmentation)
+    assert nodes_for("study", filled_in) is filled_in
+
+
+def test_one_of_several_segmentations_is_asked_for_only_where_it_is_needed():
+    scene, _, segmentation = foreign_scene(made_study())
+    assert only_segmentation(scene, is_needed=False) is segmentation
+    mrml.add_node(scene, "vtkMRMLSegmentationNode", "second")
+    assert only_segmentation(scene, is_needed=False) is None
+    with pytest.raises(StudyError, match="2 segmentations"):
+        only_segmentation(scene)
 
 
 @pytest.mark.parametrize(("value", "reason"), [(np.nan, "not numbers"), (None, "same value everywhere")])

@@ -219,14 +219,14 @@ def test_the_worker_serves_it(
     assert answer["study_tasks"]["malignancy"]["predicted"] == "malignant"
 
 
-@pytest.mark.parametrize("is_segmented", [True, False])
+@pytest.mark.parametrize("segmented", ["yes", "no", "empty"])
 def test_the_panel_shows_it(
     bundle: Path,
     study: Path,
     environment: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    is_segmented: bool,
+    segmented: str,
 ) -> None:
     pytest.importorskip("PySide6", reason="PySide6 is not installed")
     from panel_desktop import ROOT, classify, finish, quiet_desktop
@@ -236,20 +236,26 @@ def test_the_panel_shows_it(
 
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
     monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(bundle.parent))
+    # Loaded first: systems are remembered, but the end of a desktop takes away the modules that came with it.
+    system_named("wang2021")
     with quiet_desktop() as made:
         import slicer
 
         read = read_study_folder(study)
-        show_study(slicer.mrmlScene, read if is_segmented else replace(read, lesions=None))
+        show_study(slicer.mrmlScene, read if segmented == "yes" else replace(read, lesions=None))
         made.load(ROOT / "LiverLesionAI.py")
         made.enter("LiverLesionAI")
         widget = slicer.modules.LiverLesionAIWidget
         ui = widget.ui
+        if segmented == "empty":
+            empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+            empty.GetSegmentation().AddEmptySegment("", "lesion 1")
         ui.assignButton.click()
+        assert (widget.panel.parameters.segmentation is None) == (segmented == "no")
         ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("toy"))
         classify(made, widget)
         result = widget.panel.result
-        assert result.answer.predicted == "malignant" and len(result.lesions) == is_segmented
+        assert result.answer.predicted == "malignant" and len(result.lesions) == (segmented == "yes")
         (shown,) = [[ui.resultsTable.item(0, column).text() for column in (0, 1)]]
         assert shown == ["the study", "malignant"] and ui.resultsTable.rowCount == 1
         assert ui.classesTable.rowCount == 2 and "the study" in ui.classesLabel.text
