@@ -174,7 +174,7 @@ def test_cropping_is_cancelled(made_desktop: Any, shown: Any) -> None:
 
 
 def test_a_study_is_exported_with_its_classes(made_desktop: Any, shown: Any, tmp_path: Path) -> None:
-    from LiverLesionAI.training.cases import open_study, training_lesions
+    from LiverLesionAI.training.cases import open_study, training_cases
     from LiverLesionAI.training.config import TrainingConfig
 
     widget = _enter(made_desktop, "LiverLesionPatches")
@@ -198,7 +198,7 @@ def test_a_study_is_exported_with_its_classes(made_desktop: Any, shown: Any, tmp
         ("ball-2", "P1", "FNH"),
     ]
     config = TrainingConfig(name="own", cohort=tmp_path / "data" / "cohort.csv")
-    lesions = training_lesions(config)
+    lesions = training_cases(config)
     assert open_study(lesions[1], config).sequences == ("T2WI", "DWI", "LAP")
     ui.studyNameEdit.text = "ball"
     ui.exportButton.click()
