@@ -60,6 +60,7 @@ from LiverLesionAI.mrml.views import (
 from LiverLesionAI.mrml.volumes import (
     add_volume,
     image_from_volume,
+    middle_and_corners,
     set_window,
     slice_number,
     volume_fingerprint,
@@ -92,6 +93,7 @@ __all__ = [
     "labels_from_segmentation",
     "lesion_name",
     "load_scene",
+    "middle_and_corners",
     "new_scene",
     "nodes_of",
     "pack_scene",

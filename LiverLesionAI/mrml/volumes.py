@@ -88,6 +88,17 @@ def slice_number(node: Node, point_lps_mm: Sequence[float]) -> tuple[int, int]:
     return min(max(number, 1), count), count
 
 
+def middle_and_corners(node: Node) -> list[tuple[float, float, float]]:
+    """Return the middle and the eight corner voxels' centres of a volume node, in its own frame, LPS mm."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    ends = np.array(node.GetImageData().GetDimensions()) - 1.0
+    indices = [ends / 2, *(ends * corner for corner in np.ndindex(2, 2, 2))]
+    return [ras((numpy_matrix(matrix) @ [*index, 1.0])[:3].tolist()) for index in indices]
+
+
 def volume_fingerprint(node: Node) -> str:
     """Tell a volume node from others at little cost: by its grid (to 0.001 mm) and some thousand voxels.
 

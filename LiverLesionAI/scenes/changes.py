@@ -100,7 +100,9 @@ def basis_of(scene: Node, nodes: ChosenNodes, lesions: Sequence[LesionRow]) -> B
     centres = [lesion.centroid_lps_mm for lesion in lesions]
     if nodes.segmentation is not None:
         centres = mrml.carried_points(nodes.segmentation, nodes.anchor, centres)
-    points = [point for centre in centres for point in _around(centre)] or _middle_and_corners(nodes.anchor)
+    points = [point for centre in centres for point in _around(centre)] or mrml.middle_and_corners(
+        nodes.anchor
+    )
     corrected = outline_nodes(scene, nodes.volumes).items()
     return Basis(
         reference=nodes.reference,
@@ -139,15 +141,6 @@ def _around(centre: Point) -> list[Point]:
     """A point and six around it: together they tell shifts, turns and bends."""
     steps = _REACH_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     return [(float(x), float(y), float(z)) for x, y, z in centre + steps]
-
-
-def _middle_and_corners(volume: Node) -> list[Point]:
-    """The centre and the eight corners of a volume, in its own frame."""
-    image = mrml.image_from_volume(volume)
-    ends = np.array(image.GetSize()) - 1.0
-    indices = [ends / 2, *(ends * corner for corner in np.ndindex(2, 2, 2))]
-    places = [image.TransformContinuousIndexToPhysicalPoint(index.tolist()) for index in indices]
-    return [(float(x), float(y), float(z)) for x, y, z in places]
 
 
 def _places(nodes: ChosenNodes, points: Sequence[Point]) -> dict[str, list[Point]]:

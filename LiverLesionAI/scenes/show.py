@@ -140,7 +140,8 @@ def show_result(scene: Node, study: Study, result: StudyResult, nodes: ChosenNod
     if nodes.segmentation is None:
         return shown
     style_segments(segmentations, result, mrml.segment_labels(nodes.segmentation))
-    mrml.remove_nodes(scene, [shown.segmentation])
+    if shown.segmentation is not None:
+        mrml.remove_nodes(scene, [shown.segmentation])
     segmentations[0].SetAttribute(attributes.ROLE, attributes.LESIONS)
     mrml.file_under(scene, shown.folder, segmentations)
     return replace(shown, segmentation=nodes.segmentation)

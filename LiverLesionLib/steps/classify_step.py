@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -124,8 +123,6 @@ class ClassifyStep(WorkStep):
         chosen = self._chosen_model()
         unit = "lesion" if chosen is None else chosen.system.unit
         study, basis = written_study(nodes, folder, unit), note_basis(self.host)
-        if study.lesions is None:
-            nodes = replace(nodes, segmentation=None)
         arguments = {
             "study": str(folder),
             "model": self.parameters.model,

@@ -254,6 +254,8 @@ def test_the_panel_shows_it(
         assert (widget.panel.parameters.segmentation is None) == (segmented == "no")
         ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("toy"))
         classify(made, widget)
+        classify(made, widget)
+        assert (widget.panel.parameters.segmentation is None) == (segmented == "no")
         result = widget.panel.result
         assert result.answer.predicted == "malignant" and len(result.lesions) == (segmented == "yes")
         (shown,) = [[ui.resultsTable.item(0, column).text() for column in (0, 1)]]
