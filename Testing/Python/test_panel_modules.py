@@ -212,7 +212,9 @@ def test_an_export_is_cancelled(made_desktop: Any, shown: Any, tmp_path: Path) -
     widget.ui.datasetEdit.currentPath = str(tmp_path / "data")
     made_desktop.settle(300)
     widget.ui.exportButton.click()
-    assert made_desktop.wait(lambda: widget.ui.exportProgress.value > 0, 20)
+    for _file in range(3):
+        made_desktop.settle(0)
+    assert widget.ui.exportProgress.value > 0
     widget.ui.exportButton.click()
     assert "Cancelled" in widget.ui.exportStatus.text
     assert [file.name for file in (tmp_path / "data").iterdir()] == []
