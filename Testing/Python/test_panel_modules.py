@@ -211,11 +211,11 @@ def test_an_export_is_cancelled(made_desktop: Any, shown: Any, tmp_path: Path) -
     widget.ui.diagnosisTable.cellWidget(0, 2).setCurrentIndex(1)
     widget.ui.datasetEdit.currentPath = str(tmp_path / "data")
     made_desktop.settle(300)
+    widget.ui.exportProgress.connect(
+        "valueChanged(int)", lambda value: value and widget.ui.exportButton.click()
+    )
     widget.ui.exportButton.click()
-    for _file in range(3):
-        made_desktop.settle(0)
-    assert widget.ui.exportProgress.value > 0
-    widget.ui.exportButton.click()
+    assert made_desktop.wait(lambda: not widget.panel.is_busy, 20)
     assert "Cancelled" in widget.ui.exportStatus.text
     assert [file.name for file in (tmp_path / "data").iterdir()] == []
 
