@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.identity import UNKNOWN, Identity
 
 ClinicalValue = str | float | bool | None
 
@@ -32,11 +33,18 @@ class DicomSource:
         The file of each slice, in the order of the image's z index; a multi-frame file is repeated.
     frames
         Number of each slice's frame in its file, counted from 1 as in DICOM.
+    study_uid, frame_of_reference
+        StudyInstanceUID and FrameOfReferenceUID; empty where missing, which is equal to nothing.
+    identity
+        What tells patients apart, as digests.
     """
 
     series_uid: str
     files: tuple[Path, ...]
     frames: tuple[int, ...]
+    study_uid: str = ""
+    frame_of_reference: str = ""
+    identity: Identity = UNKNOWN
 
 
 @dataclass(frozen=True)

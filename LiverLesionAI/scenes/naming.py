@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.identity import UNKNOWN
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 
@@ -115,7 +116,7 @@ def _frame(node: Node, index: int, file: Path | None) -> Frame:
     return Frame(
         file=Path(node.GetName()),
         number=1,
-        patient="",
+        identity=UNKNOWN,
         study_uid="scene",
         series_uid=node.GetID(),
         sop_uid=node.GetID(),

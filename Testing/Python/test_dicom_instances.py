@@ -32,7 +32,12 @@ def _shuffled(files: tuple[Path, ...]) -> list[Path]:
 
 
 def test_every_slice_is_found(sequence: SequenceImage) -> None:
-    assert source_of(sequence.image, _shuffled(sequence.dicom.files)) == sequence.dicom
+    found = source_of(sequence.image, _shuffled(sequence.dicom.files))
+    assert (found.series_uid, found.files, found.frames) == (
+        sequence.dicom.series_uid,
+        sequence.dicom.files,
+        sequence.dicom.frames,
+    )
 
 
 def test_slices_may_run_the_other_way(sequence: SequenceImage) -> None:

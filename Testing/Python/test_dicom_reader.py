@@ -222,7 +222,7 @@ def test_nothing_of_the_patient_is_told(tmp_path: Path) -> None:
     told = f"{study.id} {study.source} {study.warnings} {study.lesion_names}"
     done = CliRunner().invoke(app, ["identify", str(tmp_path), "--json"])
     shown = CliRunner().invoke(app, ["identify", str(tmp_path)])
-    frames = " ".join(f"{frame.patient} {frame.description}" for frame in scan(tmp_path).frames)
+    frames = " ".join(f"{frame.identity} {frame.description}" for frame in scan(tmp_path).frames)
     for secret in IDENTITY:
         assert secret not in told + done.stdout + done.stderr + shown.stdout + shown.stderr + frames
     assert study.id.startswith("study-") and study.id == read_dicom_study(tmp_path).id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverLesionAI.identity import Identity, identity_of
 from LiverLesionAI.readers.dicom.bvalues import b_value
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Frame:
     ----------
     file, number
         The file, and the frame in it counted from 1.
-    patient
-        A digest that tells patients apart; the identity itself is never kept.
+    identity
+        What tells patients apart, as digests; the identity itself is never kept.
     position, row, column
         ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
     spacing
@@ -66,7 +66,7 @@ class Frame:
 
     file: Path
     number: int
-    patient: str
+    identity: Identity
     study_uid: str
     series_uid: str
     sop_uid: str
@@ -186,7 +186,7 @@ def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int)
     return Frame(
         file=file,
         number=number,
-        patient=_patient(get),
+        identity=identity_of(get),
         study_uid=text(get("StudyInstanceUID")),
         series_uid=text(get("SeriesInstanceUID")),
         sop_uid=text(get("SOPInstanceUID")),
@@ -323,13 +323,6 @@ def second_of_day(value: Any) -> float | None:
         return None
     hours, minutes, seconds = (float(part) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds if hours < 24 and minutes < 60 and seconds < 61 else None
-
-
-def _patient(get: Callable[[str], Any]) -> str:
-    identity = [text(get(k)) for k in ("PatientID", "IssuerOfPatientID")]
-    if not identity[0]:
-        identity = [text(get(k)) for k in ("PatientName", "PatientBirthDate")]
-    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16] if any(identity) else ""
 
 
 def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:

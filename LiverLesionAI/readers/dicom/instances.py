@@ -45,10 +45,19 @@ def source_of(image: sitk.Image, files: Sequence[Path]) -> DicomSource:
     ordered = [slices[index] for index in range(image.GetDepth())]
     if len({frame.series_uid for frame in ordered}) > 1:
         raise DicomError("the slices come from several series.")
+    return dicom_source(ordered)
+
+
+def dicom_source(frames: Sequence[Frame]) -> DicomSource:
+    """Where slices stand in DICOM, in the order of the frames given, all of one series."""
+    first = frames[0]
     return DicomSource(
-        series_uid=ordered[0].series_uid,
-        files=tuple(frame.file for frame in ordered),
-        frames=tuple(frame.number for frame in ordered),
+        series_uid=first.series_uid,
+        files=tuple(frame.file for frame in frames),
+        frames=tuple(frame.number for frame in frames),
+        study_uid=first.study_uid,
+        frame_of_reference=first.frame_of_reference,
+        identity=first.identity,
     )
 
 

@@ -147,7 +147,7 @@ def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identifie
             "`liverlesionai identify` says, or name the images by their sequence in a study folder."
         )
     if len(useful) > 1:
-        patients = {item.stack.first.patient for items in useful.values() for item in items}
+        patients = {item.stack.first.identity for items in useful.values() for item in items}
         what = f"{len(patients)} patients" if len(patients) > 1 else f"{len(useful)} studies of one patient"
         folders = sorted({str(items[0].stack.first.file.parent) for items in useful.values()})
         where = f" (they begin in {', '.join(folders[:4])})" if len(folders) > 1 else ""

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.headers import Frame
+from LiverLesionAI.readers.dicom.instances import dicom_source
 from LiverLesionAI.readers.dicom.pixels import pixels_of
 from LiverLesionAI.readers.dicom.split import SAME_POSITION_MM, Stack
 from LiverLesionAI.study import DicomSource, SequenceImage
@@ -104,7 +105,7 @@ def volume_of(stack: Stack) -> Volume:
     grid, pixels, warnings = _without_doubles(grid, pixels)
     shear = _shear(grid)
     image = _image(grid, pixels)
-    source: DicomSource | None = _source(grid)
+    source: DicomSource | None = dicom_source(grid.frames)
     if not grid.is_regular:
         image, source = _regular(image, grid), None
         warnings.append("slices were missing or unevenly spaced: voxels are interpolated on a regular grid")
@@ -232,14 +233,6 @@ def _orthonormal(axes: np.ndarray) -> np.ndarray:
     """The closest rotation or reflection: direction cosines in files are rounded."""
     u, _, v = np.linalg.svd(axes)
     return u @ v
-
-
-def _source(grid: _Grid) -> DicomSource:
-    return DicomSource(
-        series_uid=grid.frames[0].series_uid,
-        files=tuple(frame.file for frame in grid.frames),
-        frames=tuple(frame.number for frame in grid.frames),
-    )
 
 
 def _unsheared(image: sitk.Image, grid: _Grid, shear: np.ndarray) -> sitk.Image:
