@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA
+from LiverLesionAI.results import EVALUATION_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
 
 OUTPUT_NAMES: frozenset[str] = frozenset(
@@ -37,7 +37,11 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 """What `classify` writes at the top of its output folder."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_REPORT_SCHEMAS = {"results.json": (SCHEMA, FIRST_SCHEMA), "registration.json": (REGISTRATION_SCHEMA,)}
+_REPORT_SCHEMAS = {
+    "results.json": (SCHEMA, FIRST_SCHEMA),
+    "registration.json": (REGISTRATION_SCHEMA,),
+    "evaluation.json": (EVALUATION_SCHEMA,),
+}
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 

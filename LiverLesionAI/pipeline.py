@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.evaluation.evaluate import Evaluation
     from LiverLesionAI.registration import RegisteredStudy, Scope
 
 
@@ -280,3 +281,42 @@ def register_path(
         write_registration(done, folder)
         names = files_below(folder)
     return done, tuple(Path(out) / name for name in names)
+
+
+def evaluate_path(
+    predictions: str | Path,
+    out: str | Path,
+    others: Sequence[str | Path] = (),
+    operating_point: str = "argmax",
+) -> tuple[Evaluation, tuple[Path, ...], tuple[str, ...]]:
+    """Evaluate a table of answers and write the output folder of ``evaluate``.
+
+    Parameters
+    ----------
+    predictions, others, operating_point
+        See :func:`LiverLesionAI.evaluation.evaluate.evaluate_file`.
+    out
+        Output folder; it appears complete or not at all.
+
+    Returns
+    -------
+    evaluation : Evaluation
+    files : tuple of Path
+        Every file written.
+    warnings : tuple of str
+        What was left out.
+
+    Raises
+    ------
+    LiverLesionError
+        If a table or the output folder cannot be used; nothing is written then.
+    """
+    from LiverLesionAI.evaluation.evaluate import evaluate_file
+    from LiverLesionAI.files import files_below, output_folder
+    from LiverLesionAI.writers.evaluation import EVALUATION_NAMES, write_evaluation
+
+    evaluation = evaluate_file(Path(predictions), [Path(other) for other in others], operating_point)
+    with output_folder(out, EVALUATION_NAMES) as folder:
+        warnings = write_evaluation(evaluation, folder)
+        names = files_below(folder)
+    return evaluation, tuple(Path(out) / name for name in names), warnings

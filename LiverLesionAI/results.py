@@ -14,6 +14,7 @@ from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
 SCHEMA = "liverlesionai.results.v2"
 REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
+EVALUATION_SCHEMA = "liverlesionai.evaluation.v1"
 
 PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 """Stands wherever a result of a phantom-trained model is shown."""

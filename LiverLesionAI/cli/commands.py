@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
+from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress, warn
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
@@ -289,6 +289,39 @@ def train(
     with shown_progress(progress) as show:
         bundle = run_training(config, out, resume=resume, progress=show)
     print(f"Written: {bundle}")
+
+
+@app.command()
+@_reporting_errors
+def evaluate(
+    predictions: Annotated[
+        Path,
+        typer.Argument(metavar="PREDICTIONS.csv", help="Answers and truth, like results.csv of classify."),
+    ],
+    out: OutDir,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="OTHER.csv", help="Answers of another model to the same cases; may be repeated."
+        ),
+    ] = None,
+    operating_point: Annotated[
+        str,
+        typer.Option(metavar="argmax|youden|FILE", help="When a case is called a class against the rest."),
+    ] = "argmax",
+    as_json: Json = False,
+) -> None:
+    """Judge answers whose truth is known: figures with intervals, ROC, kappa, comparisons, subgroups."""
+    from LiverLesionAI.cli.console import show_evaluation
+    from LiverLesionAI.pipeline import evaluate_path
+
+    evaluation, files, warnings = evaluate_path(predictions, out, compare or (), operating_point)
+    if as_json:
+        print(evaluation.to_json(), end="")
+    else:
+        show_evaluation(evaluation, files)
+    for message in warnings:
+        warn(message)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from LiverLesionAI.writers.tables import task_classes
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from LiverLesionAI.evaluation.evaluate import Evaluation
     from LiverLesionAI.registration import RegisteredStudy
     from LiverLesionAI.results import StudyResult, TaskResult
 
@@ -121,6 +122,40 @@ def show_registration(registered: RegisteredStudy, files: Sequence[Path]) -> Non
         print(f"  {file}")
     for message in registered.warnings:
         warn(message)
+
+
+def show_evaluation(evaluation: Evaluation, files: Sequence[Path]) -> None:
+    """Show the figures of each question: a line per class, then accuracy and kappa; then the files."""
+    from rich import box
+    from rich.table import Table
+
+    from LiverLesionAI.writers.evaluation import p_text
+
+    for task in evaluation.tasks.values():
+        title = f"{evaluation.source}: {task.task or 'answers'}, {task.n} cases"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for heading in ("class", "n", "sensitivity", "specificity", "PPV", "NPV", "AUC"):
+            table.add_column(heading, justify="left" if heading == "class" else "right")
+        for name, figures in task.classes.items():
+            counts = figures.counts
+            proportions = (counts.sensitivity, counts.specificity, counts.ppv, counts.npv)
+            shown = ("–" if each.value is None else f"{each.value:.3f}" for each in proportions)
+            auc = f"{figures.auc.value:.3f}" if figures.auc else "–"
+            table.add_row(name, str(counts.tp + counts.fn), *shown, auc)
+        _print_table(table)
+        low, high = task.accuracy.modified_wilson or (0.0, 1.0)
+        kappa = f"; kappa {task.kappa.value:.3f}" if task.kappa else ""
+        print(
+            f"Accuracy {task.accuracy.value:.3f} (95% CI {low:.3f}–{high:.3f}), "
+            f"{task.accuracy.successes} of {task.accuracy.n}{kappa}."
+        )
+        for other, found in evaluation.comparisons[task.task].items():
+            print(f"Against {other}: McNemar p {p_text(found.mcnemar.exact_p)} over {found.n} cases.")
+        if task.left_out:
+            warn(f"{task.left_out} cases without a truth or an answer were left out of {task.task or 'it'}.")
+    print("Written:")
+    for file in files:
+        print(f"  {file}")
 
 
 def _task_table(

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from LiverLesionAI.bundles.metadata import Metric
-from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
+from LiverLesionAI.evaluation.intervals import wilson_interval
+from LiverLesionAI.evaluation.roc import delong_auc
 from LiverLesionAI.taxonomy import Taxonomy
 
 

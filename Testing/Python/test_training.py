@@ -13,7 +13,8 @@ import torch
 from made_training import CLASSES, SEQUENCES, settings, write_cohort, write_config, write_image, write_study
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.evaluation.intervals import delong_auc, wilson_interval
+from LiverLesionAI.evaluation.intervals import wilson_interval
+from LiverLesionAI.evaluation.roc import delong_auc
 from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.systems.wang2021 import Augmentation

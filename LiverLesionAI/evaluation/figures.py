@@ -1,0 +1,181 @@
+"""The figures of one question's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from LiverLesionAI.evaluation.agreement import Kappa, cohen_kappa, confusion_table
+from LiverLesionAI.evaluation.comparison import Subgroups
+from LiverLesionAI.evaluation.intervals import Counts, Proportion
+from LiverLesionAI.evaluation.operating_point import Thresholds
+from LiverLesionAI.evaluation.predictions import TaskAnswers
+from LiverLesionAI.evaluation.roc import Area, Curve, area_under_curve, roc_curve
+
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class against the rest.
+
+    Attributes
+    ----------
+    counts
+        At the operating point.
+    threshold
+        Probability at or above which the answer counted as this class; None for the most probable class.
+    auc, curve
+        None without probabilities, or with fewer than two cases of either kind.
+    """
+
+    counts: Counts
+    threshold: float | None
+    auc: Area | None
+    curve: Curve | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the probability of the predicted class compares with what came true (Guo 2017, arXiv:1706.04599).
+
+    Attributes
+    ----------
+    ece
+        Expected calibration error over ten bins of equal width.
+    brier
+        Mean over the cases of the sum over the classes of squared errors: 0 is best, 2 is worst.
+    confidence, accuracy, n
+        Mean probability, part that was right and cases of each bin that has any.
+    """
+
+    ece: float
+    brier: float
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    n: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """The figures of one question.
+
+    Attributes
+    ----------
+    task
+        Its name; empty where the table has one that it does not name.
+    n
+        Cases with both a truth and an answer.
+    left_out
+        Cases without a truth or without an answer.
+    classes
+        Class to its figures, in the order of the table.
+    accuracy, macro_f1, kappa, confusion
+        Of the most probable classes; rows of the confusion matrix are truth, columns answers. The macro F1
+        is the mean over the classes that occur.
+    calibration
+        None without probabilities.
+    subgroups
+        Column of the table to accuracy in its groups.
+    readers
+        Reader to the same figures of their answers, as far as they follow from classes alone.
+    agreement
+        Pair of readers to their kappa.
+    all_readers_kappa
+        Fleiss's kappa over the cases that all of three or more readers answered; None with fewer.
+    """
+
+    task: str
+    n: int
+    left_out: int
+    classes: Mapping[str, ClassFigures]
+    accuracy: Proportion
+    macro_f1: float | None
+    kappa: Kappa | None
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: Calibration | None = None
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
+    readers: Mapping[str, TaskEvaluation] = field(default_factory=dict)
+    agreement: Mapping[str, Kappa] = field(default_factory=dict)
+    all_readers_kappa: float | None = None
+
+
+def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thresholds) -> TaskEvaluation:
+    """Figures of one question's answers.
+
+    Parameters
+    ----------
+    answers
+        At least one has a truth and an answer.
+    patients
+        Each case's patient.
+    thresholds
+        Operating point of each class; classes that are not named count where they are the most probable.
+    """
+    answered = answers.is_answered
+    truth, predicted = answers.truth[answered], answers.predicted[answered]
+    known = [patient for patient, ok in zip(patients, answered, strict=True) if ok]
+    probabilities = None if answers.probabilities is None else answers.probabilities[answered]
+    if probabilities is not None and np.isnan(probabilities).any():
+        probabilities = None
+    classes = {}
+    for index, name in enumerate(answers.classes):
+        scores = None if probabilities is None else probabilities[:, index]
+        called = predicted == index
+        if name in thresholds and scores is not None:
+            called = scores >= thresholds[name]
+        auc = None if scores is None else area_under_curve(scores, truth == index, known)
+        classes[name] = ClassFigures(
+            counts=_counts(truth == index, called),
+            threshold=thresholds.get(name) if scores is not None else None,
+            auc=auc,
+            curve=None if scores is None or auc is None else roc_curve(scores, truth == index, known),
+        )
+    table = confusion_table(truth, predicted, len(answers.classes))
+    return TaskEvaluation(
+        task=answers.task,
+        n=len(truth),
+        left_out=int((~answered).sum()),
+        classes=classes,
+        accuracy=Proportion(int((truth == predicted).sum()), len(truth)),
+        macro_f1=_macro_f1(truth, predicted, len(answers.classes)),
+        kappa=cohen_kappa(table),
+        confusion=tuple(tuple(map(int, row)) for row in table),
+        calibration=None if probabilities is None else _calibration(truth, probabilities),
+    )
+
+
+def _counts(has_class: np.ndarray, called: np.ndarray) -> Counts:
+    return Counts(
+        tp=int((has_class & called).sum()),
+        fp=int((~has_class & called).sum()),
+        fn=int((has_class & ~called).sum()),
+        tn=int((~has_class & ~called).sum()),
+    )
+
+
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray, classes: int) -> float | None:
+    found = [_counts(truth == index, predicted == index).f1 for index in range(classes)]
+    occurring = [f1 for f1 in found if f1 is not None]
+    return float(np.mean(occurring)) if occurring else None
+
+
+def _calibration(truth: np.ndarray, probabilities: np.ndarray) -> Calibration:
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    filled = [bins == number for number in range(CALIBRATION_BINS) if (bins == number).any()]
+    means = [float(confidence[each].mean()) for each in filled]
+    hits = [float(right[each].mean()) for each in filled]
+    sizes = [int(each.sum()) for each in filled]
+    gaps = np.abs(np.subtract(means, hits))
+    brier = ((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(axis=1).mean()
+    return Calibration(
+        ece=float(np.average(gaps, weights=sizes)),
+        brier=float(brier),
+        confidence=tuple(means),
+        accuracy=tuple(hits),
+        n=tuple(sizes),
+    )
