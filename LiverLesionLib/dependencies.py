@@ -9,8 +9,8 @@ from typing import Literal
 import slicer
 from slicer.i18n import tr as _
 
-Action = Literal["register", "classify", "export"]
-"""What packages are needed for; explaining and saving need those of classifying."""
+Action = Literal["sample", "register", "classify", "export"]
+"""What packages are needed for; explaining and saving need those of classifying, asked for all at once."""
 
 TORCH = "torch"
 
@@ -23,10 +23,14 @@ REQUIREMENTS: Mapping[str, str] = {
     "filelock": "filelock>=3.13",
     "typer": "typer>=0.19",
     "rich": "rich>=13.7",
+    "matplotlib": "matplotlib>=3.8",
+    "jinja2": "jinja2>=3.1",
+    "highdicom": "highdicom>=0.28",
 }
 """Package to what pip is asked for."""
 
 PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
+    "sample": ("nibabel",),
     "register": ("typer",),
     "classify": tuple(REQUIREMENTS),
     "export": ("filelock",),

@@ -10,6 +10,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionLib.dependencies import ensure_packages
+
 SEED = 800_012
 CLASSES = ("HCC", "cyst", "metastasis")
 MISALIGNED_MM = (12.0, 3.0)
@@ -54,6 +56,7 @@ def load_phantom(segmented: bool = True) -> list[Any]:
     segmented
         Whether the lesions come as segments.
     """
+    ensure_packages("sample")
     from LiverLesionAI.phantom import generate_study
 
     return _show(generate_study(SEED, classes=CLASSES, misalign_mm=MISALIGNED_MM).study, segmented)
@@ -83,6 +86,7 @@ class PhantomLoader:
 
         if self._process is not None:
             return
+        ensure_packages("sample")
         slicer.util.showStatusMessage(_("Making a liver phantom; this takes some seconds…"))
         self._folder = tempfile.TemporaryDirectory(prefix="LiverLesionAI-")
         code = _MAKE.format(seed=SEED, classes=CLASSES, misaligned=MISALIGNED_MM)

@@ -280,8 +280,16 @@ def _keep_none() -> None:
 
 
 def _is_ours(name: str) -> bool:
+    """Whether a module goes with the desktop; the library stays, as its modules hold on to each other."""
     return name in ("qt", "ctk", "SampleData", "LiverLesionAI") or name.startswith(
-        ("LiverLesion", "slicer.i18n", "slicer.Scripted", "slicer.parameter", "slicer.packaging")
+        (
+            "LiverLesionLib",
+            "LiverLesionPatches",
+            "slicer.i18n",
+            "slicer.Scripted",
+            "slicer.parameter",
+            "slicer.packaging",
+        )
     )
 
 
