@@ -43,7 +43,7 @@ class PanelParameters(StudyParameters):
     precision: str = "auto"
     explain: bool = True
     looseness: Annotated[float, WithinRange(-1.0, 1.0)] = 0.0
-    threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
+    threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.25
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     reader: str
     result: str

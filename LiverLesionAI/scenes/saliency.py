@@ -233,7 +233,7 @@ def _add_map(scene: Node, lesion: LesionSaliency, shown: SaliencyMap, scale: Nod
     node.SetAttribute(attributes.MAP, f"{shown.sequence}{suffix}")
     node.SetAttribute(attributes.PLACE, " ".join(map(repr, lesion.place_lps_mm)))
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-    mrml.show_as_overlay(node, scale, palette.THRESHOLD)
+    mrml.show_as_overlay(node, scale, palette.CUT)
     return node
 
 

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from made_explanations import made_explanation
 from made_studies import made_result, made_study
 
-from LiverLesionAI.explanation.palette import OPACITY, THRESHOLD, colours, overlay
+from LiverLesionAI.explanation.palette import CUT, DENSE, OPACITY, THRESHOLD, colours, density, overlay
 from LiverLesionAI.results import PHANTOM_NOTICE
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -124,7 +124,9 @@ def test_one_colour_scale_from_clear_to_red() -> None:
     values = np.linspace(0, 1, 101)
     rgba = overlay(values)
     assert (rgba[values < THRESHOLD, 3] == 0).all()
-    assert (np.diff(rgba[values >= THRESHOLD, 3]) > 0).all() and rgba[-1, 3] == pytest.approx(OPACITY)
+    rising = np.diff(rgba[:, 3])
+    assert (rising >= 0).all() and rising.max() < 0.04 * OPACITY, "it fades in, without an edge"
+    assert (rgba[values >= DENSE, 3] == pytest.approx(OPACITY)) and density(CUT) == pytest.approx(0.216)
     red, green, blue = colours(1.0)
     assert red > 0.7 and green < 0.1 and blue < 0.2
     assert (np.diff(colours(values) @ (0.30, 0.59, 0.11)) < 0).all(), "ordered in grey print"

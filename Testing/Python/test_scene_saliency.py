@@ -15,7 +15,7 @@ from made_studies import made_result, made_study, misplacement, rigid, same_stud
 from LiverLesionAI import mrml
 from LiverLesionAI.analysis import with_explanations
 from LiverLesionAI.explanation.lesion import LesionExplanation
-from LiverLesionAI.explanation.palette import THRESHOLD
+from LiverLesionAI.explanation.palette import CUT
 from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.mrml import attributes
 from LiverLesionAI.results import StudyResult
@@ -71,7 +71,7 @@ def test_all_maps_have_one_colour_scale_and_a_threshold() -> None:
     assert len({display.GetColorNodeID() for display in displays}) == 1
     for display in displays:
         assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
-        assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(THRESHOLD)
+        assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(CUT)
     scale = displays[0].GetColorNode()
     colour = [0.0] * 4
     scale.GetColor(scale.GetNumberOfColors() - 1, colour)
@@ -161,7 +161,7 @@ def test_a_saved_scene_brings_everything_back(tmp_path: Path) -> None:
     found = sitk.GetArrayFromImage(mrml.image_from_volume(node))
     assert found.max() == pytest.approx(explanation.feature_map("LAP").max())
     display = node.GetDisplayNode()
-    assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(THRESHOLD)
+    assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(CUT)
     assert display.GetColorNode().GetName() == "S1 saliency"
     assert mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode") == [], "not every reader knows its class"
     (chart,) = mrml.nodes_of(scene, "vtkMRMLPlotChartNode")
