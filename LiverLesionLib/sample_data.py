@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.dependencies import ensure_packages
 
 SEED = 800_012
+STUDY_ID = f"phantom-{SEED}"
 CLASSES = ("HCC", "cyst", "metastasis")
 MISALIGNED_MM = (12.0, 3.0)
 """Bounds of the rigid and of the smooth displacement between sequences: something is left to align."""
@@ -49,13 +50,16 @@ def register_sample_data() -> None:
 def load_phantom(segmented: bool = True) -> list[Any]:
     """Make a phantom study of three lesions, show it, and return its volume nodes; waits some seconds.
 
-    It is a digital phantom, no patient; what is learned from it holds for phantoms.
+    Where it is in the scene already, it stays as it is, with all that was made of it. It is a digital
+    phantom, no patient; what is learned from it holds for phantoms.
 
     Parameters
     ----------
     segmented
         Whether the lesions come as segments.
     """
+    if present := _in_scene():
+        return present
     ensure_packages("sample")
     from LiverLesionAI.phantom import generate_study
 
@@ -86,6 +90,9 @@ class PhantomLoader:
 
         if self._process is not None:
             return
+        if _in_scene():
+            slicer.util.showStatusMessage(_("The liver phantom is in the scene already."), 3000)
+            return
         ensure_packages("sample")
         slicer.util.showStatusMessage(_("Making a liver phantom; this takes some seconds…"))
         self._folder = tempfile.TemporaryDirectory(prefix="LiverLesionAI-")
@@ -108,6 +115,17 @@ class PhantomLoader:
                 raise RuntimeError(process.stderr.read().strip().rpartition("\n")[2])
             _show(receive_study(folder.name), self._segmented)
             slicer.util.showStatusMessage(_("A liver phantom was made."), 3000)
+
+
+def _in_scene() -> list[Any]:
+    """Volume nodes of the phantom's sequences, where the scene has them."""
+    from LiverLesionAI.mrml import attributes
+    from LiverLesionAI.scenes.nodes import study_nodes
+
+    nodes = study_nodes(slicer.mrmlScene, STUDY_ID)
+    return [
+        node for node in nodes if node.GetAttribute(attributes.SEQUENCE) and node.IsA("vtkMRMLVolumeNode")
+    ]
 
 
 def _show(study: Any, segmented: bool) -> list[Any]:

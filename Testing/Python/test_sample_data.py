@@ -79,3 +79,19 @@ def test_the_console_waits_for_the_phantom(made_desktop: Any) -> None:
     assert [volume.GetName() for volume in volumes] == SEQUENCES
     (segmentation,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_a_phantom_that_is_there_stays_with_what_was_made_of_it(made_desktop: Any) -> None:
+    import slicer
+
+    from LiverLesionLib.sample_data import load_phantom
+
+    volumes = load_phantom(segmented=False)
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+    assert load_phantom() == volumes
+    slicer.app.start_up_completed()
+    press = _sources()["Liver phantom, lesions segmented"]
+    press.customDownloader(press)
+    made_desktop.settle(300)
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == volumes
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == [drawn]
