@@ -165,6 +165,12 @@ def maps_in_views(scene: Node, study_id: str) -> list[tuple[Node, MapKey]]:
     return [(view, which[shown]) for view in views if (shown := view.GetForegroundVolumeID()) in which]
 
 
+def show_maps_of(scene: Node, study_id: str, lesion_id: int) -> None:
+    """Let views that show the map of another lesion show that of this one; nothing where it has none."""
+    shown = maps_in_views(scene, study_id)
+    _show_maps_again(scene, study_id, [(view, key._replace(lesion=lesion_id)) for view, key in shown])
+
+
 def place_of(saliency: Node | None, lesion: LesionResult) -> Point:
     """Return where a lesion is to be looked at, LPS mm: its slice of largest area, else its centre.
 

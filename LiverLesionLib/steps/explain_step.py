@@ -51,7 +51,7 @@ class ExplainStep(WorkStep):
         self.ui.thresholdSlider.connect("valueChanged(double)", self._look_changed)
         self.ui.opacitySlider.connect("valueChanged(double)", self._look_changed)
         selection.on_result(self.refresh)
-        selection.on_lesion(self.refresh)
+        selection.on_lesion(self._lesion_selected)
 
     @property
     def target(self) -> str | None:
@@ -199,6 +199,15 @@ class ExplainStep(WorkStep):
 
         if self.parameters.segmentation is not None:
             mrml.show_contours(self.parameters.segmentation)
+
+    def _lesion_selected(self) -> None:
+        """Maps in the views are those of the lesion that the panel tells of."""
+        from LiverLesionAI.scenes.saliency import show_maps_of
+
+        result, lesion = self._selection.result, self._selection.lesion
+        if result is not None and lesion is not None:
+            show_maps_of(slicer.mrmlScene, result.study.id, lesion.id)
+        self.refresh()
 
     def _kind_chosen(self, index: int) -> None:
         self.refresh()

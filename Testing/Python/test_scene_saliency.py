@@ -22,7 +22,7 @@ from LiverLesionAI.results import StudyResult
 from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import read_scene, study_from_scene
-from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_saliency
+from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_maps_of, show_saliency
 from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
 from LiverLesionAI.writers.saliency import SaliencyFile, write_saliency
 
@@ -237,3 +237,19 @@ def test_the_bars_of_the_task_of_the_maps_have_the_colour_of_its_class(
     study = made_study()
     result = with_explanations(made_result(study), [made_explanation(study)], Settings(**settings))
     assert mapped_task(result, result.lesions[0]) == task
+
+
+def test_views_follow_the_lesion_that_is_chosen() -> None:
+    scene, study, _, nodes = shown()
+    views = [scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode") for name in ("Red", "Yellow", "Green")]
+    first, second = nodes.saliency[1], nodes.saliency[2]
+    other = nodes.volumes["T2WI"]
+    for view, node in zip(views, (first.maps["LAP"], first.weighted["T1WI"], other), strict=True):
+        view.SetForegroundVolumeID(node.GetID())
+    show_maps_of(scene, study.id, 2)
+    wanted = [second.maps["LAP"], second.weighted["T1WI"], other]
+    assert [view.GetForegroundVolumeID() for view in views] == [node.GetID() for node in wanted]
+    mrml.remove_nodes(scene, [first.maps["LAP"]])
+    show_maps_of(scene, study.id, 1)
+    assert views[0].GetForegroundVolumeID() is None
+    assert views[1].GetForegroundVolumeID() == first.weighted["T1WI"].GetID()
