@@ -1,8 +1,8 @@
 """Inception-ResNet V2 (Szegedy et al. 2017, arXiv:1602.07261), the network of Zhen et al. 2020.
 
 Names and shapes of its parameters are those of the published ImageNet weights (timm's
-``inception_resnet_v2``), so that these load from a file. An image has a channel per sequence; what else is known
-joins before the last layer (doi:10.3389/fonc.2020.00680, Fig. 1).
+``inception_resnet_v2``), so that these load from a file. An image has a channel per sequence; what else is
+known joins before the last layer (doi:10.3389/fonc.2020.00680, Fig. 1).
 """
 
 from __future__ import annotations
