@@ -61,7 +61,7 @@ def delong_auc(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float
     positive, negative
         Scores of the two groups, at least two each.
     """
-    above, below = _placements(positive, negative)
+    above, below = placements(positive, negative)
     area = float(above.mean())
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     half = Z95 * float(np.sqrt(variance))
@@ -85,8 +85,8 @@ def delong_test(scores: np.ndarray, others: np.ndarray, is_positive: np.ndarray)
     p : float
         Two-sided.
     """
-    a_above, a_below = _placements(scores[is_positive], scores[~is_positive])
-    b_above, b_below = _placements(others[is_positive], others[~is_positive])
+    a_above, a_below = placements(scores[is_positive], scores[~is_positive])
+    b_above, b_below = placements(others[is_positive], others[~is_positive])
     difference = float(a_above.mean() - b_above.mean())
     variance = (a_above - b_above).var(ddof=1) / len(a_above) + (a_below - b_below).var(ddof=1) / len(a_below)
     if variance == 0:
@@ -130,7 +130,7 @@ def youden_threshold(scores: np.ndarray, is_positive: np.ndarray) -> float:
     return float(thresholds[int(np.argmax(index))])
 
 
-def _placements(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def placements(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Part of the negatives below each positive, and of the positives above each negative."""
     m, n = len(positive), len(negative)
     ranks = rankdata(np.concatenate([positive, negative]))
