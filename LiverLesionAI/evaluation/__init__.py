@@ -4,5 +4,6 @@ The road: :mod:`predictions` (a table of answers is read) → :mod:`evaluate` (w
 :mod:`figures` (one question's answers), :mod:`paired` (two tables, or a table and a reader) and
 :mod:`readers`. Below them: :mod:`intervals` (proportions, likelihood ratios), :mod:`roc` (areas, curves,
 thresholds), :mod:`agreement` (kappa), :mod:`comparison` (McNemar, subgroups). By itself stands
-:mod:`multireader` (several readers, several ways of reading); :mod:`metrics` is the short form for model cards.
+:mod:`multireader` (several readers, several ways of reading); :mod:`metrics` is the short form for model
+cards.
 """

@@ -14,8 +14,8 @@ from LiverLesionAI.evaluation.roc import delong_auc, delong_test
 
 VAN_DYKE = Path(__file__).with_name("data") / "van_dyke.csv"
 """Ratings of 114 MR examinations, 45 with aortic dissection, by five readers from cine and from spin-echo
-images (Van Dyke et al. 1993), the example of the method's literature. The figures below are those that MRMCaov 0.3
-(Smith, Hillis and Pesce, doi:10.1117/12.2549075) prints for them with DeLong's covariances."""
+images (Van Dyke et al. 1993), the example of the method's literature. The figures below are those that R's
+MRMCaov (Smith, Hillis and Pesce, doi:10.1117/12.2549075) prints for them with DeLong's covariances."""
 
 READERS, WAYS = ("1", "2", "3", "4", "5"), ("cine", "spin echo")
 
