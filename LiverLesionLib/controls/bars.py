@@ -1,4 +1,4 @@
-"""Tables of the panel: texts, and probabilities as bars in the colours of their classes."""
+"""Tables of the panel: texts, probabilities as bars in the colours of their classes, weights to two sides."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ _HEADER_HEIGHT = 26
 _STYLE = (
     "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px; }}"
     "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
+)
+
+_FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
+"""Red for a class, blue against it, as in the figures."""
+
+_EDGE = 1e-4
+_SMALLEST_SHOWN = 0.05
+_TWO_SIDED = (
+    "margin: 3px; background: qlineargradient(x1:0, y1:0, x2:1, y2:0, stop:0 transparent, "
+    "stop:{before:.4f} transparent, stop:{low:.4f} {colour}, stop:{high:.4f} {colour}, "
+    "stop:{after:.4f} transparent, stop:1 transparent);"
 )
 
 
@@ -43,18 +54,37 @@ class Chip:
     tip: str = ""
 
 
-Cell = str | Bar | Chip
+@dataclass(frozen=True)
+class Weight:
+    """A weight to be drawn to the right of the middle where it speaks for a class, to the left where against.
+
+    Attributes
+    ----------
+    value
+        In log-odds.
+    largest
+        The magnitude that fills one side.
+    tip
+        Shown under the mouse.
+    """
+
+    value: float
+    largest: float
+    tip: str = ""
 
 
-def prepare(table: qt.QTableWidget, columns: Sequence[str], stretched: int) -> None:
-    """Set the headers of a table; the column `stretched` takes the space that is left."""
+Cell = str | Bar | Chip | Weight
+
+
+def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> None:
+    """Set the headers of a table; the columns `stretched` share the space that is left."""
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels(list(columns))
     table.verticalHeader().setVisible(False)
     table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
     header = table.horizontalHeader()
     for column in range(len(columns)):
-        kind = qt.QHeaderView.Stretch if column == stretched else qt.QHeaderView.ResizeToContents
+        kind = qt.QHeaderView.Stretch if column in stretched else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(column, kind)
     fill(table, ())
 
@@ -92,8 +122,8 @@ def set_value(table: qt.QTableWidget, row: int, column: int, value: float) -> No
 
 
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
-    if isinstance(cell, Bar):
-        table.setCellWidget(row, column, _bar(cell))
+    if isinstance(cell, Bar | Weight):
+        table.setCellWidget(row, column, _bar(cell) if isinstance(cell, Bar) else _weight(cell))
         return
     item = qt.QTableWidgetItem(cell if isinstance(cell, str) else cell.text)
     if isinstance(cell, Chip):
@@ -109,6 +139,18 @@ def _bar(cell: Bar) -> qt.QProgressBar:
     bar.styleSheet = _STYLE.format(*cell.colour)
     bar.toolTip = cell.tip
     return bar
+
+
+def _weight(cell: Weight) -> qt.QLabel:
+    label = qt.QLabel(f"{cell.value:+.1f}".replace("-", "−") if abs(cell.value) >= _SMALLEST_SHOWN else "0.0")
+    label.setAlignment(qt.Qt.AlignCenter)
+    part = min(abs(cell.value) / cell.largest, 1.0) * (0.5 - 2 * _EDGE) if cell.largest > 0 else 0.0
+    low, high, colour = (0.5, 0.5 + part, _FOR) if cell.value > 0 else (0.5 - part, 0.5, _AGAINST)
+    label.styleSheet = _TWO_SIDED.format(
+        before=low - _EDGE, low=low, high=high, after=high + _EDGE, colour=colour
+    )
+    label.toolTip = cell.tip
+    return label
 
 
 def _fill_bar(bar: qt.QProgressBar, value: float) -> None:

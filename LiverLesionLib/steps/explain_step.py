@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.layouts import show_chart, show_side_by_side
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.selection import Selection
@@ -114,6 +115,7 @@ class ExplainStep(WorkStep):
             self.ui.overlayCombo.setCurrentIndex(names.index(current))
         self.ui.overlayButton.enabled = bool(names)
         self.ui.weightsButton.enabled = self._chart() is not None
+        self._show_weights(lesion)
         self.ui.layoutButton.enabled = bool(volumes)
         if self.is_running:
             return
@@ -125,6 +127,20 @@ class ExplainStep(WorkStep):
             self.say(TODO, _("The answer has not been explained; press Explain."))
         else:
             self.say(DONE, _explained(result, lesion, len(names)))
+
+    def _show_weights(self, lesion: LesionResult | None) -> None:
+        """How much each sequence counted for the class that was explained, a column for each task."""
+        weights = {} if lesion is None else lesion.sequence_weights
+        table = self.ui.weightsTable
+        if lesion is None or not weights:
+            bars.fill(table, ())
+            return
+        tasks = sorted(weights, key=lambda task: not lesion.tasks[task].primary)
+        titles = [f"{task}: {lesion.explained[task]}" for task in tasks]
+        bars.prepare(table, [_("Sequence"), *titles], *range(1, 1 + len(titles)))
+        largest = max(abs(each["shapley"]) for task in weights.values() for each in task.values())
+        names = dict.fromkeys(name for task in weights.values() for name in task)
+        bars.fill(table, [(name, *_weight_cells(lesion, tasks, name, largest)) for name in names])
 
     def _offer_classes(self, result: StudyResult | None) -> None:
         """Offer the classes and methods of a new result; what it was explained with is chosen."""
@@ -249,6 +265,33 @@ def _explained(result: StudyResult, lesion: LesionResult, count: int) -> str:
     task = mapped_task(result, lesion)
     diagnosis = lesion.explained.get(task) or lesion.tasks[task].predicted
     return text.format(count=count, name=lesion.name, diagnosis=diagnosis)
+
+
+def _weight_cells(
+    lesion: LesionResult, tasks: Sequence[str], sequence: str, largest: float
+) -> list[bars.Cell]:
+    """A sequence's weight in each task; with it, under the mouse, what it adds beside each other sequence."""
+    cells: list[bars.Cell] = []
+    for task in tasks:
+        weights = lesion.sequence_weights[task]
+        if sequence not in weights:
+            cells.append("")
+            continue
+        cells.append(
+            bars.Weight(weights[sequence]["shapley"], largest, _interactions(lesion, task, sequence))
+        )
+    return cells
+
+
+def _interactions(lesion: LesionResult, task: str, sequence: str) -> str:
+    pairs = [each for each in lesion.sequence_interactions.get(task, ()) if sequence in each[:2]]
+    lines = [
+        f"{first if second == sequence else second} {value:+.1f}".replace("-", "−")
+        for first, second, value in sorted(pairs, key=lambda each: -abs(each[2]))
+    ]
+    if not lines:
+        return ""
+    return "\n".join([_("With another sequence, more or less than both alone (log-odds):"), *lines])
 
 
 def _methods_of(result: StudyResult) -> tuple[str, ...]:
