@@ -10,13 +10,14 @@ import qt
 _ROW_HEIGHT = 24
 _HEADER_HEIGHT = 26
 _STYLE = (
-    "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px; }}"
+    "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px;{} }}"
     "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
 )
 
 _FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
 """Red for a class, blue against it, as in the figures."""
 
+_REACHES_TEXT, _DARK = 0.55, 110.0
 _EDGE = 1e-4
 _SMALLEST_SHOWN = 0.05
 _TWO_SIDED = (
@@ -136,9 +137,15 @@ def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
     _fill_bar(bar, cell.value)
-    bar.styleSheet = _STYLE.format(*cell.colour)
+    bar.styleSheet = _STYLE.format(" color: white;" if _is_dark_below_text(cell) else "", *cell.colour)
     bar.toolTip = cell.tip
     return bar
+
+
+def _is_dark_below_text(cell: Bar) -> bool:
+    """Whether the text, which stands in the middle, lies on a colour that black cannot be read on."""
+    red, green, blue = cell.colour
+    return cell.value > _REACHES_TEXT and 0.30 * red + 0.59 * green + 0.11 * blue < _DARK
 
 
 def _weight(cell: Weight) -> qt.QLabel:
