@@ -44,6 +44,12 @@ class ChosenNodes:
         return self.volumes[self.reference]
 
     @property
+    def repeated(self) -> tuple[str, ...]:
+        """Sequences that have one volume between them, which shows one of them at most."""
+        nodes = list(self.volumes.values())
+        return tuple(name for name, node in self.volumes.items() if nodes.count(node) > 1)
+
+    @property
     def present(self) -> list[Node]:
         """Volumes and segmentation."""
         return [node for node in (*self.volumes.values(), self.segmentation) if node is not None]

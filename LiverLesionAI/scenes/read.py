@@ -99,8 +99,11 @@ def study_of(scene: Node, nodes: ChosenNodes) -> Study:
     Raises
     ------
     StudyError
-        If there is no reference volume, or the nodes cannot be used (see :func:`study_from_nodes`).
+        If there is no reference volume, one volume is chosen for several sequences, or the nodes cannot be
+        used (see :func:`study_from_nodes`).
     """
+    if nodes.repeated:
+        raise StudyError(f"One volume is chosen for {' and '.join(nodes.repeated)}; choose each its own.")
     name = study_id(nodes.anchor)
     corrected = {} if nodes.segmentation is None else outline_nodes(scene, nodes.volumes)
     return study_from_nodes(

@@ -55,6 +55,10 @@ class StudyStep(PanelStep):
         if not volumes:
             self.say(TODO, _("Load a study, then press Assign sequences."))
             return
+        if repeated := self.chosen().repeated:
+            names = _(" and ").join(repeated)
+            self.say(TODO, _("One volume is chosen for {names}; choose each its own.").format(names=names))
+            return
         missing = [name for name in SEQUENCES if name not in volumes]
         text = _("{count} sequences, reference {reference}.").format(
             count=len(volumes), reference=self.parameters.reference

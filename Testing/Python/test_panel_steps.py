@@ -153,6 +153,25 @@ def test_a_volume_can_be_changed_by_hand(made_desktop: Any, widget: Any, phantom
     assert widget.panel.parameters.volumeHBP is nodes.volumes["DP"]
 
 
+def test_one_volume_for_two_sequences_is_refused(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    import slicer
+
+    from LiverLesionAI.errors import StudyError
+    from LiverLesionAI.scenes.read import study_of
+
+    nodes = _show(phantom.study)
+    _assign(made_desktop, widget)
+    widget.ui.selectorPVP.setCurrentNode(nodes.volumes["LAP"])
+    made_desktop.settle(300)
+    assert "One volume is chosen for LAP and PVP" in widget.ui.studyStatus.text
+    assert "✓" not in widget.ui.studyStep.text
+    with pytest.raises(StudyError, match="One volume is chosen for LAP and PVP"):
+        study_of(slicer.mrmlScene, widget.panel.chosen())
+    widget.ui.selectorPVP.setCurrentNode(nodes.volumes["PVP"])
+    made_desktop.settle(300)
+    assert "✓" in widget.ui.studyStep.text
+
+
 def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phantom: Any) -> None:
     import slicer
 
