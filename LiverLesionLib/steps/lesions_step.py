@@ -100,7 +100,17 @@ class LesionsStep(PanelStep):
         elif sequence:
             self.say(DONE, _("The segments below are those of {sequence} alone.").format(sequence=sequence))
         else:
-            self.say(DONE, _("Lesions segmented: {count}.").format(count=len(self.rows)))
+            self.say(DONE, _("Lesions segmented: {count}.").format(count=len(self.rows)) + self._empty_ones())
+
+    def _empty_ones(self) -> str:
+        """Name the segments that nothing has been painted into."""
+        segments, painted = (
+            self.parameters.segmentation.GetSegmentation(),
+            {row.segment_id for row in self.rows},
+        )
+        ids = [segments.GetNthSegmentID(index) for index in range(segments.GetNumberOfSegments())]
+        names = [segments.GetSegment(each).GetName() for each in ids if each not in painted]
+        return " " + _("Empty, and left out: {names}.").format(names=", ".join(names)) if names else ""
 
     def _row(self, lesion: LesionRow) -> tuple[bars.Cell, ...]:
         from LiverLesionAI import mrml

@@ -191,6 +191,15 @@ def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phan
     assert shown == pytest.approx([-x, -y, z], abs=0.5)
 
 
+def test_an_empty_segment_is_told(made_desktop: Any, widget: Any, phantom: Any) -> None:
+    nodes = _show(phantom.study)
+    _assign(made_desktop, widget)
+    assert widget.ui.lesionsStatus.text.endswith("Lesions segmented: 1.")
+    nodes.segmentation.GetSegmentation().AddEmptySegment("", "not painted")
+    made_desktop.settle(300)
+    assert widget.ui.lesionsStatus.text.endswith("Lesions segmented: 1. Empty, and left out: not painted.")
+
+
 def test_a_new_segment_appears_in_the_table(made_desktop: Any, widget: Any, phantom: Any) -> None:
     import numpy as np
     import slicer
