@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, is_usable
+from LiverLesionAI.readers.dicom.headers import SEGMENTATION
 from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.rules import OTHER
 from LiverLesionAI.readers.dicom.scan import Scan
@@ -60,10 +61,15 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
 
 
 def series_warnings(identified: Sequence[Identified]) -> list[str]:
-    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none."""
+    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none.
+
+    Segmentations are spoken of where they are read.
+    """
     unknown = [item for item in identified if item.sequence is None]
     unusable = [item for item in identified if item.is_sequence and not is_usable(item)]
-    none = [item for item in identified if item.sequence == OTHER]
+    none = [
+        item for item in identified if item.sequence == OTHER and item.stack.first.sop_class != SEGMENTATION
+    ]
     warnings = []
     if unknown:
         count = len(_names(unknown))

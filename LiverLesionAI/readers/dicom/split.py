@@ -52,7 +52,7 @@ class Stack:
 
     @property
     def acquired_s(self) -> float | None:
-        """Second of the day at which the stack began."""
+        """When the stack began, in seconds from midnight before its study."""
         times = [frame.acquired_s for frame in self.frames if frame.acquired_s is not None]
         return min(times) if times else None
 
