@@ -110,7 +110,7 @@ def _not_an_image(stack: Stack, said: Reading) -> Answer:
 
 
 def _coloured(stack: Stack, said: Reading) -> Answer | None:
-    if stack.first.samples == 1:
+    if stack.first.samples == 1 and not stack.first.photometric.startswith("PALETTE"):
         return None
     return Answer(OTHER, SURE, ("a colour image",))
 
