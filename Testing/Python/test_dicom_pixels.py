@@ -16,6 +16,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.identify import identify
+from LiverLesionAI.readers.dicom.pixels import _by_gdcm, _by_pydicom
 from LiverLesionAI.readers.dicom.scan import scan
 from LiverLesionAI.readers.dicom.split import split
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
@@ -116,6 +117,17 @@ def test_inverted_images_are_turned_round(
     found = sitk.GetArrayFromImage(volume.image.image)
     assert np.allclose(found - found.min(), slope * (plain - plain.min()))
     assert found.min() == slope * (top - plain.max()) and "MONOCHROME1" in volume.warnings[0]
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_both_decoders_agree(tmp_path: Path, signed: bool) -> None:
+    said = {"RescaleSlope": "2", "RescaleIntercept": "5", "PixelPaddingValue": int(_made()[1][0, 0, 0])}
+    objects, _ = _made(**said, PhotometricInterpretation="MONOCHROME1", PixelRepresentation=int(signed))
+    file = save(objects[:1], tmp_path)[0]
+    (frame,) = scan(tmp_path).images
+    (one,), (other,) = (read(file, [frame]) for read in (_by_pydicom, _by_gdcm))
+    assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.padding, other.padding)
+    assert one.padding.any()
 
 
 def test_padding_of_inverted_images_is_dark(tmp_path: Path) -> None:

@@ -140,6 +140,11 @@ def _by_pydicom(file: Path, frames: list[Frame]) -> list[_Slice]:
         ]
 
 
+def _sum_of_ends(header: Dataset) -> int:
+    """Lowest and highest value that can be stored, added up: the sum of a value and the one turned round."""
+    return -1 if header.get("PixelRepresentation") == 1 else (1 << int(header.get("BitsStored") or 16)) - 1
+
+
 def _padding_range(dataset: Dataset) -> tuple[int, int] | None:
     """Stored values from PixelPaddingValue to PixelPaddingRangeLimit, as signed as the pixels are."""
     value = whole(dataset.get("PixelPaddingValue"))
@@ -191,7 +196,7 @@ def _check_length(dataset: Dataset, file: Path) -> None:
 
 
 def _by_gdcm(file: Path, frames: list[Frame]) -> list[_Slice]:
-    """GDCM rescales by itself, so that the padding value has to be rescaled too."""
+    """GDCM rescales and turns MONOCHROME1 round by itself: the padding value follows, the turn is undone."""
     from pydicom import dcmread
 
     try:
@@ -200,11 +205,15 @@ def _by_gdcm(file: Path, frames: list[Frame]) -> list[_Slice]:
         raise _damaged(file, error) from None
     if voxels.ndim != 3 or max(frame.number for frame in frames) > len(voxels):
         raise DicomError(f"{file} holds other frames than its header says; export it again.")
-    padding = _padding_range(dcmread(file, force=True, stop_before_pixels=True))
+    header = dcmread(file, force=True, stop_before_pixels=True)
+    padding = _padding_range(header)
     slices = []
     for frame in frames:
-        ends = None if padding is None else [end * frame.rescale[0] + frame.rescale[1] for end in padding]
+        slope, intercept = frame.rescale
+        ends = None if padding is None else [end * slope + intercept for end in padding]
         pixels = voxels[frame.number - 1]
+        if frame.photometric == INVERTED:
+            pixels = _sum_of_ends(header) * slope + 2 * intercept - pixels.astype(np.float64)
         slices.append(_Slice(pixels, _within(pixels, None if ends is None else (min(ends), max(ends)))))
     return slices
 
