@@ -88,7 +88,10 @@ def recognise(stack: Stack) -> Answer:
     if not stack.first.is_image:
         rules = (_not_an_image,)
     answers = (rule(stack, said) for rule in rules)
-    unsaid = Answer(None, 0.0, ("neither header nor words decide",))
+    why = "neither header nor words decide"
+    if said.unreadable:
+        why = "the header does not decide, and its name is in no known character set"
+    unsaid = Answer(None, 0.0, (why,))
     return next((answer for answer in answers if answer is not None), unsaid)
 
 
