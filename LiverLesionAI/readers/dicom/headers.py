@@ -46,6 +46,8 @@ class Frame:
         ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
     spacing
         Between rows and between columns, mm (PixelSpacing).
+    derivation
+        Codes of DerivationCodeSequence.
     te, tr, ti
         Echo, repetition and inversion time, ms.
     b, b_source
@@ -84,6 +86,7 @@ class Frame:
     sequence_name: str = ""
     study_description: str = ""
     image_type: tuple[str, ...] = ()
+    derivation: tuple[str, ...] = ()
     component: str = ""
     scanning_sequence: tuple[str, ...] = ()
     sequence_variant: tuple[str, ...] = ()
@@ -128,6 +131,11 @@ class Frame:
         placed_capture = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is not None
         known_class = not self.sop_class or self.sop_class in IMAGE_CLASSES or placed_capture
         return self.modality in IMAGE_MODALITIES and self.rows is not None and known_class
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether ImageType says that the slice was computed from others."""
+        return self.image_type[:1] == ("DERIVED",)
 
     @property
     def normal(self) -> tuple[float, float, float] | None:
@@ -209,6 +217,7 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         sequence_name=name,
         study_description=text_of(dataset, "StudyDescription"),
         image_type=image_type,
+        derivation=_derivation(get),
         component=text(get("ComplexImageComponent")).upper(),
         scanning_sequence=words(get("ScanningSequence")) or _echo_kind(get),
         sequence_variant=words(get("SequenceVariant")),
@@ -314,6 +323,10 @@ def day_of(value: Any) -> int | None:
         return date(*(int(part) for part in match.groups())).toordinal() if match else None
     except ValueError:
         return None
+
+
+def _derivation(get: Lookup) -> tuple[str, ...]:
+    return tuple(text(item.get("CodeValue")) for item in get("DerivationCodeSequence") or ())
 
 
 def _echo_kind(get: Lookup) -> tuple[str, ...]:

@@ -119,6 +119,8 @@ def _coloured(stack: Stack, said: Reading) -> Answer | None:
 
 
 def _derived_kind(stack: Stack, said: Reading) -> Answer | None:
+    if stack.kind == "derived":
+        return Answer(None, 0.0, ("computed from other images of its series, and nothing says how",))
     kind = _KINDS_OF_NONE.get(stack.kind)
     return Answer(OTHER, SURE, (f"ImageType: {kind}",)) if kind else None
 

@@ -219,6 +219,8 @@ def _first_readable(choice: Choice, path: Path, warnings: list[str]) -> Volume |
             why = str(error).replace(f"{path}{os.sep}", "")
             warnings.append(f"{choice.sequence}: {item.stack.name!r} cannot be used. {why}")
             continue
+        if item.stack.first.directional:
+            warnings.append(f"{choice.sequence}: {item.stack.name!r} shows one direction only.")
         passed_over = choice.candidates[position + 1 :]
         if passed_over:
             names = ", ".join(repr(other.stack.name) for other in passed_over)
@@ -236,7 +238,7 @@ def _computed_adc(identified: Sequence[Identified]) -> tuple[SequenceImage, str]
         image = adc_map(weighted)
     except DicomError:
         return None
-    values = ", ".join(f"{b:g}" for b, _ in weighted)
+    values = ", ".join(f"{b:g}" for b in dict.fromkeys(b for b, _ in weighted))
     said = f"ADC: no map was delivered, it was computed from b = {values} s/mm² (mono-exponential fit)."
     return SequenceImage(image), said
 

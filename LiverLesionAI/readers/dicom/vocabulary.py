@@ -206,6 +206,7 @@ KIND_TITLES = {
     "not magnitude": "phase or part of a complex image",
     "computed b": "computed b-value",
     "note": "picture of the screen",
+    "derived": "derived",
     "": "",
 }
 """What ImageType can say a slice is, and how it is called in messages."""
@@ -223,9 +224,11 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
         "EADC", "EXP ADC", "FA", "COLFA", "TENSOR", "FAT_FRACTION", "FF", "PDFF", "R2_STAR", "R2STAR",
         "R2S", "R2* MAP", "T2_STAR", "T2STAR", "T2_STAR MAP", "T2 MAP", "T1 MAP", "T2STAR_MAP",
         "T2_STAR_MAP", "R2STAR_MAP", "FAT_FRACTION_MAP", "FF_MAP", "WAVE", "STIFFNESS", "SWI", "MNIP",
-        "B0_MAP",
+        "B0_MAP", "MAXIMUM", "MINIMUM", "STD_DEVIATION", "DIVISION", "MULTIPLICATION", "ADDITION",
     })),
-    ("computed b", frozenset({"CALC_BVALUE", "CALC_BVAL", "COMPUTED_B_VALUE", "CDWI"})),
+    ("computed b", frozenset({
+        "CALC_BVALUE", "CALC_BVAL", "COMPUTED_B_VALUE", "CDWI", "SYNTHETIC", "SYNTHETIC_B", "SYNTHETIC_DWI",
+    })),
     ("in phase", frozenset({"IN_PHASE", "INPHASE", "IP", "IN PHASE"})),
     ("opposed phase", frozenset({
         "OPP_PHASE", "OUT_PHASE", "OUT_OF_PHASE", "OPPOSED_PHASE", "OP", "OPP PHASE", "OOP", "OUTPHASE",
@@ -238,6 +241,15 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 
 UNREADABLE = "\ufffd"
 """Stands in a name for what is in no known character set; such a name says nothing."""
+
+_DERIVATIONS = {
+    "113041": "adc",
+    "113062": "subtracted",
+    **dict.fromkeys(("113072", "113073", "113074", "113075", "113078", "113079"), "reformatted"),
+    **dict.fromkeys(("113042", "113044", "113046", "113047", "113048", "113050", "129106"), "map"),
+    **dict.fromkeys((str(code) for code in (*range(113051, 113062), *range(113063, 113072))), "map"),
+}
+"""Codes of DerivationCodeSequence (DICOM PS3.16, CID 7203 and annex D) and what they make of a slice."""
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SEPARATORS = re.compile(r"[\s_\-./:;,()\[\]{}<>|*=\"'^~#@!?]+")
@@ -255,6 +267,11 @@ def kind_of_image_type(image_type: Iterable[str], component: str = "") -> str:
     if component in ("PHASE", "REAL", "IMAGINARY"):
         return "not magnitude"
     return next((kind for kind, names in _IMAGE_TYPE_WORDS if names & said), "")
+
+
+def kind_of_derivation(codes: Iterable[str]) -> str:
+    """Return what the codes of DerivationCodeSequence (0008,9215) say: a key of :data:`KIND_TITLES`."""
+    return next((_DERIVATIONS[code] for code in codes if code in _DERIVATIONS), "")
 
 
 @dataclass(frozen=True)
