@@ -1,7 +1,7 @@
 """Choose one stack for each sequence, by rules that are said; the others stay listed.
 
 The rules, in order: the plane (axial before others) → full coverage (at least three quarters of the longest
-candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: an acquired trace with b closest to
+candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to
 800 s/mm²; ADC: made by the scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) →
 confidence → latest repetition.
 """
@@ -105,7 +105,7 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
     if name == "DWI":
         b = first.b if first.b is not None else _named_b(item)
         away = abs(b - BEST_B) if b is not None else BEST_B + 1
-        return (item.stack.kind == "computed b", first.directional, away)
+        return (b == 0, item.stack.kind == "computed b", first.directional, away)
     if name in ("INPHASE", "OUTPHASE"):
         return (bool(first.agent), item.stack.acquired_s or 0.0)
     return ()
