@@ -1,7 +1,8 @@
 """Choose one stack for each sequence, by rules that are said; the others stay listed.
 
-The rules, in order: the plane (axial before others) → full coverage (at least three quarters of the longest
-candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to
+The rules, in order: the part of the body (series that are named after another one than the liver come last)
+→ the plane (axial before others) → full coverage (at least three quarters of the longest candidate's extent)
+→ what the sequence asks for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to
 800 s/mm²; ADC: made by the scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) →
 confidence → latest repetition.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from LiverLesionAI.readers.dicom.identify import Identified
+from LiverLesionAI.readers.dicom.regions import LIVER, region_of
 from LiverLesionAI.readers.dicom.rules import reading_of
 from LiverLesionAI.sequences import SEQUENCES
 
@@ -92,7 +94,16 @@ def _ranked(name: str, items: Sequence[Identified]) -> tuple[Identified, ...]:
         covers = extent_mm(item) >= FULL_COVERAGE * longest
         axial = item.stack.first.plane in ("axial", "")
         latest = item.stack.acquired_s or 0.0
-        return (not axial, not covers, *_asked_for(name, item), -item.confidence, -latest, -item.stack.phase)
+        elsewhere = region_of(item.stack.first.description) not in (None, LIVER)
+        return (
+            elsewhere,
+            not axial,
+            not covers,
+            *_asked_for(name, item),
+            -item.confidence,
+            -latest,
+            -item.stack.phase,
+        )
 
     return tuple(sorted(items, key=rank))
 

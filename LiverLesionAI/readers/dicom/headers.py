@@ -16,6 +16,7 @@ from LiverLesionAI.readers.dicom.functional_groups import (
     Lookup,
     dimension_of,
     frame_lookups,
+    items_of,
     object_lookup,
 )
 
@@ -182,7 +183,7 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
         frame's own before the shared ones). Unreadable values count as missing.
     """
     top = object_lookup(dataset)
-    if not top("PerFrameFunctionalGroupsSequence") or text(top("SOPClassUID")) == SEGMENTATION:
+    if not items_of(top("PerFrameFunctionalGroupsSequence")) or text(top("SOPClassUID")) == SEGMENTATION:
         return (_frame(dataset, top, file, 1),)
     return tuple(
         _frame(dataset, get, file, number) for number, get in enumerate(frame_lookups(dataset), start=1)
@@ -326,7 +327,7 @@ def day_of(value: Any) -> int | None:
 
 
 def _derivation(get: Lookup) -> tuple[str, ...]:
-    return tuple(text(item.get("CodeValue")) for item in get("DerivationCodeSequence") or ())
+    return tuple(text(item.get("CodeValue")) for item in items_of(get("DerivationCodeSequence")))
 
 
 def _echo_kind(get: Lookup) -> tuple[str, ...]:
@@ -364,13 +365,13 @@ def _field_strength(get: Lookup) -> float | None:
 
 
 def _body_part(get: Lookup) -> str:
-    regions = [text(item.get("CodeMeaning")) for item in get("AnatomicRegionSequence") or ()]
+    regions = [text(item.get("CodeMeaning")) for item in items_of(get("AnatomicRegionSequence"))]
     return " ".join(filter(None, (text(get("BodyPartExamined")), *regions)))
 
 
 def _agent(dataset: Dataset, get: Lookup) -> str:
     agents = [text_of(dataset, "ContrastBolusAgent")]
-    for item in get("ContrastBolusAgentSequence") or ():
+    for item in items_of(get("ContrastBolusAgentSequence")):
         agents.append(text(item.get("CodeMeaning")))
     said = " ".join(agent for agent in agents if agent)
     return "" if said.casefold() in ("none", "no", "no contrast", "without", "ohne", "non", "keine") else said

@@ -16,6 +16,7 @@ from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
 from LiverLesionAI.readers.dicom.left_out import file_warnings, series_warnings
+from LiverLesionAI.readers.dicom.regions import check_shows_liver
 from LiverLesionAI.readers.dicom.scan import Scan, scan
 from LiverLesionAI.readers.dicom.segmentations import (
     NoLesionError,
@@ -72,13 +73,15 @@ def read_dicom_study(
     Raises
     ------
     DicomError
-        If no sequence can be read, or the folder holds several patients or studies.
+        If no sequence can be read, the folder holds several patients or studies, or its headers say that it
+        shows another part of the body than the liver.
     StudyError
         If the mask cannot be used.
     """
     path = Path(path)
     found = scan(path, progress)
     identified = _one_study(found, identify_scan(found))
+    check_shows_liver(path, _image_slices(identified))
     choices = choose(identified)
     if not choices:
         raise DicomError(

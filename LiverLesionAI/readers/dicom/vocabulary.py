@@ -320,10 +320,7 @@ def read_words(said: str) -> Reading:
     """
     if UNREADABLE in said:
         return Reading({}, unreadable=True)
-    raw = unicodedata.normalize("NFKC", said).casefold()
-    spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", raw.replace("µ", "u"))
-    spaced = re.sub(r"(?<![a-z])c-(?![a-z\d])", " c minus ", spaced)
-    line = f" {_SEPARATORS.sub(' ', spaced).strip()} "
+    raw, line = _plain(said), line_of(said)
     meanings = {word.meaning: found for word in WORDS if (found := _said(word, line))}
     return Reading(
         meanings=meanings,
@@ -332,6 +329,17 @@ def read_words(said: str) -> Reading:
         b_values=_named_b_values(raw),
         phase_number=next((int(n) for n in _PHASE_NUMBER.findall(raw)), None),
     )
+
+
+def line_of(said: str) -> str:
+    """Return a name in lower case, its words between single blanks."""
+    spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", _plain(said).replace("µ", "u"))
+    spaced = re.sub(r"(?<![a-z])c-(?![a-z\d])", " c minus ", spaced)
+    return f" {_SEPARATORS.sub(' ', spaced).strip()} "
+
+
+def _plain(said: str) -> str:
+    return unicodedata.normalize("NFKC", said).casefold()
 
 
 @lru_cache(maxsize=512)
