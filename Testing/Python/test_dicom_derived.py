@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def test_a_map_is_no_echo() -> None:
     assert not any("of 3" in item.stack.part for item in found)
 
 
+def test_single_slices_that_say_derived_stay_in_their_image() -> None:
+    frames = made_volume(5, description="t1 vibe portal", image_type=ORIGINAL)
+    frames[2:4] = [replace(frame, image_type=DERIVED) for frame in frames[2:4]]
+    assert [len(item.stack.frames) for item in identified(*frames)] == [5]
+
+
 def test_a_map_at_other_places_is_not_part_of_the_image() -> None:
     frames = made_volume(description="t2 fs", te=90.0, scanning_sequence=("SE",), image_type=ORIGINAL)
     computed = made_volume(start=1.5, description="t2 fs", te=90.0, image_type=(*DERIVED, "T2 MAP"))
@@ -90,6 +97,14 @@ def test_a_computed_b_value_is_none_of_the_series() -> None:
     assert _fit(*frames) == [(50.0, False), (800.0, False)]
     (choice,) = choose(identified(*_weighted(50.0), *_weighted(400.0), *_weighted(800.0, DERIVED)))
     assert choice.best.stack.first.b == 400.0
+
+
+@pytest.mark.parametrize("name", ["ep2d_diff_CALC_BVAL", "cDWI b1500", "synthetic b1500 dwi", "Computed DWI"])
+def test_a_b_value_that_is_named_as_computed_is_not_fitted(name: str) -> None:
+    computed = made_volume(**{**DWI, "description": name}, b=1500.0, series_uid="2")
+    assert _fit(*_weighted(50.0), *computed) == []
+    (choice,) = choose(identified(*_weighted(50.0), *computed))
+    assert choice.best.stack.first.b == 50.0 and choice.others[0].confidence < choice.best.confidence
 
 
 def test_a_trace_beside_unweighted_or_single_directions_is_acquired() -> None:

@@ -66,6 +66,22 @@ def test_images_of_one_time_or_none_are_no_phases(description: str, second: floa
     assert sequences(*in_one) == [None] * 4
 
 
+def test_trigger_times_tell_time_points_of_one_acquisition_time_apart() -> None:
+    frames = [
+        frame
+        for second in FOUR
+        for frame in made_volume(description=DYNAMIC, acquired_s=TEN, trigger_ms=1000 * second)
+    ]
+    assert sequences(*frames) == ["T1WI", "LAP", "PVP", "DP"]
+
+
+def test_one_time_written_over_all_is_no_order() -> None:
+    names = ["VIBE portal", "VIBE art"]
+    found = identified(*_series(0.0, 0.0, description=names))
+    assert [item.sequence for item in found] == ["PVP", "LAP"]
+    assert all(item.confidence > 0.5 for item in found)
+
+
 def test_a_name_does_not_tell_four_images_of_one_moment_apart() -> None:
     frames = [
         made_slice(3.0 * z, description="LAVA-Flex art", instance=4 * z + n, acquired_s=TEN)

@@ -87,3 +87,29 @@ def test_a_series_named_after_another_region_is_chosen_last() -> None:
     pelvis = made_volume(**t2, description="t2_tse_fs_pelvis", series_uid="2", acquired_s=99.0)
     (choice,) = choose(identified(*liver, *pelvis))
     assert choice.best.stack.first.series_uid == "1"
+
+
+def test_of_several_stations_the_one_where_the_other_sequences_lie_is_chosen() -> None:
+    t2 = {"scanning_sequence": ("SE",), "te": 90.0, "tr": 3500.0, "description": "t2_haste"}
+    stations = [
+        frame
+        for n, start in enumerate((-60.0, 0.0, 60.0))
+        for frame in made_volume(8, start, **t2, series_uid=f"t2 {n}", acquired_s=100.0 * n)
+    ]
+    phases = [
+        frame
+        for phase in ("art", "portal")
+        for frame in made_volume(8, **{"description": f"vibe {phase}", "series_uid": phase})
+    ]
+    chosen = {
+        choice.sequence: choice.best.stack.first.series_uid
+        for choice in choose(identified(*stations, *phases))
+    }
+    assert chosen == {"T2WI": "t2 1", "LAP": "art", "PVP": "portal"}
+
+
+def test_candidates_at_other_places_are_said(tmp_path: Path) -> None:
+    for number, height in enumerate((0.0, 60.0)):
+        made = image(origin=(0.0, 0.0, height), seed=number)
+        save(slices(made, number + 1, **T2, AcquisitionTime=f"10000{number}"), tmp_path / str(number))
+    assert any("1 of them at other places" in warning for warning in read_study(tmp_path).warnings)

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.identify import Identified
+from LiverLesionAI.readers.dicom.rules import is_computed_b
 
 FEWEST_DIRECTIONS = 3
 """The mean over three orthogonal directions is that over all."""
@@ -37,7 +38,7 @@ def series_for_adc(candidates: Iterable[Identified]) -> tuple[Identified, ...]:
     sets: dict[Hashable, dict[float, list[Identified]]] = defaultdict(lambda: defaultdict(list))
     for item in candidates:
         first = item.stack.first
-        if first.b is None or item.stack.kind == "computed b":
+        if first.b is None or is_computed_b(item.stack):
             continue
         places = tuple(round(frame.along or 0.0, 1) for frame in item.stack.frames)
         key = (first.plane, first.te, first.rows, first.columns, first.spacing, places)

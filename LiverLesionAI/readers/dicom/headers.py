@@ -65,6 +65,8 @@ class Frame:
         Proleptic ordinals of AcquisitionDate and StudyDate.
     body_part
         BodyPartExamined, and the meaning of AnatomicRegionSequence.
+    frames
+        How many frames the file has beside this one without saying where they lie, and this one.
     photometric
         PhotometricInterpretation.
     rescale
@@ -117,6 +119,7 @@ class Frame:
     position: tuple[float, float, float] | None = None
     row: tuple[float, float, float] | None = None
     column: tuple[float, float, float] | None = None
+    frames: int = 1
     rows: int | None = None
     columns: int | None = None
     spacing: tuple[float, float] | None = None
@@ -239,15 +242,16 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         temporal_position=whole(get("TemporalPositionIdentifier")),
         acquisition_number=whole(get("AcquisitionNumber")),
         trigger_ms=real(get("TriggerTime")),
-        acquired_s=second_of_day(get("AcquisitionTime")),
+        acquired_s=second_of_day(get("AcquisitionTime") or get("AcquisitionDateTime")),
         injected_s=second_of_day(get("ContrastBolusStartTime")),
         dimension=dimension_of(get),
-        day=day_of(get("AcquisitionDate")),
+        day=day_of(get("AcquisitionDate") or get("AcquisitionDateTime")),
         study_day=day_of(get("StudyDate")),
         body_part=_body_part(get),
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
         column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
+        frames=1 if get("PerFrameFunctionalGroupsSequence") else whole(get("NumberOfFrames")) or 1,
         rows=whole(get("Rows")),
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from LiverLesionAI.readers.dicom.places import show_same_place
 from LiverLesionAI.readers.dicom.rules import Answer
 from LiverLesionAI.readers.dicom.split import Stack, series_of
 from LiverLesionAI.readers.dicom.vocabulary import Reading
@@ -72,22 +73,12 @@ def window(seconds: float, gadoxetic: bool | None) -> str | None:
     return found
 
 
-def lie_together(a: Stack, b: Stack) -> bool:
-    """Whether two stacks show the same part of the body, as far as positions are known."""
-    ends = [(s.frames[0].along, s.frames[-1].along) for s in (a, b)]
-    (a_start, a_end), (b_start, b_end) = ends
-    if a_start is None or a_end is None or b_start is None or b_end is None:
-        return True
-    overlap = min(a_end, b_end) - max(a_start, b_start)
-    return overlap > 0.5 * min(a_end - a_start, b_end - b_start)
-
-
 def may_be_phases(a: PhaseImage, b: PhaseImage) -> bool:
     """Whether two images of one protocol show the same place with the same flip angle and fat treatment."""
     flips = a.stack.first.flip, b.stack.first.flip
     same_flip = None in flips or abs((flips[0] or 0) - (flips[1] or 0)) <= SAME_FLIP_DEG
     same_fat = a.is_fat_suppressed == b.is_fat_suppressed
-    return same_flip and same_fat and lie_together(a.stack, b.stack)
+    return same_flip and same_fat and show_same_place(a.stack, b.stack)
 
 
 def show_one_moment(a: PhaseImage, b: PhaseImage) -> bool:
@@ -100,4 +91,4 @@ def show_one_moment(a: PhaseImage, b: PhaseImage) -> bool:
         return False
     points = [(f.temporal_position, f.trigger_ms, f.acquisition_number, f.dimension) for f in (one, other)]
     same_time = a.stack.acquired_s == b.stack.acquired_s and points[0] == points[1]
-    return same_time and a.stack.kind == b.stack.kind and lie_together(a.stack, b.stack)
+    return same_time and a.stack.kind == b.stack.kind and show_same_place(a.stack, b.stack)

@@ -13,10 +13,10 @@ from LiverLesionAI.readers.dicom.phase_images import (
     TYPICAL_S,
     WINDOWS_S,
     PhaseImage,
-    lie_together,
     may_be_phases,
     window,
 )
+from LiverLesionAI.readers.dicom.places import show_same_place
 from LiverLesionAI.readers.dicom.rules import LIKELY, WEAK
 from LiverLesionAI.readers.dicom.split import series_of
 
@@ -126,7 +126,7 @@ def undecided(image: PhaseImage, images: Sequence[PhaseImage], enhanced_from: fl
     if image.label:
         return image
     others = [other for other in images if other is not image]
-    if image.speaks_of_contrast or any(lie_together(image.stack, other.stack) for other in others):
+    if image.speaks_of_contrast or any(show_same_place(image.stack, other.stack) for other in others):
         return image.labelled(None, 0.0, "order and times within its protocol allow several answers")
     if others:
         return image.labelled(None, 0.0, "its protocol was repeated at other places of the body")

@@ -279,7 +279,11 @@ def _checked_order(images: list[PhaseImage]) -> list[PhaseImage]:
     checked = []
     for position, image in enumerate(images):
         rank = _RANK.get(image.label or "")
-        earlier = [r for other in images[:position] if (r := _RANK.get(other.label or "")) is not None]
+        earlier = [
+            r
+            for other in images[:position]
+            if other.order[0] < image.order[0] and (r := _RANK.get(other.label or "")) is not None
+        ]
         if rank is not None and earlier and rank < max(earlier) and image.order[0] != float("inf"):
             reasons = (*image.reasons, "but it was acquired after a later phase")
             image = replace(image, confidence=min(image.confidence, 0.5), reasons=reasons)

@@ -106,10 +106,21 @@ def reading_of(frame: Frame) -> Reading:
     return read_words(f"{frame.description} {frame.protocol}")
 
 
+def is_computed_b(stack: Stack) -> bool:
+    """Whether a diffusion-weighted image was computed for a b-value that was not acquired."""
+    return stack.kind == "computed b" or reading_of(stack.first).says("computed b")
+
+
 def _not_an_image(stack: Stack, said: Reading) -> Answer:
     if stack.first.sop_class == SEGMENTATION:
         return Answer(OTHER, SURE, ("a DICOM segmentation, no image",))
     return Answer(OTHER, SURE, (f"no slice of MR or CT (modality {stack.first.modality or 'not said'})",))
+
+
+def _unplaced(stack: Stack, said: Reading) -> Answer | None:
+    if stack.first.frames == 1:
+        return None
+    return Answer(None, 0.0, (f"{stack.first.frames} frames in one file that does not say where they lie",))
 
 
 def _coloured(stack: Stack, said: Reading) -> Answer | None:
@@ -149,8 +160,9 @@ def _adc(stack: Stack, said: Reading) -> Answer | None:
 def _dwi(stack: Stack, said: Reading) -> Answer | None:
     first = stack.first
     named = f"{said.word('dwi')!r} in its name" if said.says("dwi") else ""
-    if stack.kind == "computed b":
-        return Answer("DWI", LIKELY, ("ImageType: a computed b-value",))
+    if is_computed_b(stack):
+        word = f"{said.word('computed b')!r} in its name" if said.says("computed b") else "ImageType"
+        return Answer("DWI", LIKELY, (f"a computed b-value: {word}",))
     if stack.kind == "dwi" or (first.b or 0) > 0:
         where = "ImageType says diffusion"
         if first.b is not None:
@@ -271,6 +283,7 @@ def _ct(stack: Stack, said: Reading) -> Answer | None:
 
 
 _MR_RULES: tuple[Rule, ...] = (
+    _unplaced,
     _coloured,
     _derived_kind,
     _surely_none,
@@ -282,4 +295,4 @@ _MR_RULES: tuple[Rule, ...] = (
     _t2,
     _t1,
 )
-_CT_RULES: tuple[Rule, ...] = (_coloured, _derived_kind, _surely_none, _ct)
+_CT_RULES: tuple[Rule, ...] = (_unplaced, _coloured, _derived_kind, _surely_none, _ct)

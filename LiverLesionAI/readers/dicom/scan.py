@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.dicom.copies import Sieve
-from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of
+from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of, whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -217,6 +217,9 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
             directories.append(file)
             continue
         found = frames_of(dataset, file)
+        if len(found) > 1 and len(found) != whole(dataset.get("NumberOfFrames")):
+            unreadable.append(file)
+            continue
         if not all(frame.series_uid for frame in found):
             without_series.append(file)
         frames += [frame for frame in found if sieve.keeps(frame)]

@@ -154,10 +154,11 @@ def _by_kind(frames: list[Frame]) -> dict[str, list[Frame]]:
     original = [frame for frame in frames if not frame.is_derived and kind_of(frame) in _ACQUIRED]
     acquired_b = {frame.b for frame in original}
     weighted = any(acquired_b - {None, 0.0})
+    beside = _repeats(frames) > 0
     kinds: dict[str, list[Frame]] = defaultdict(list)
     for frame in frames:
         kind = kind_of(frame)
-        if original and frame.is_derived and kind in _ACQUIRED:
+        if original and beside and frame.is_derived and kind in _ACQUIRED:
             if frame.b is None:
                 kind = kind or "derived"
             elif weighted and frame.b not in acquired_b and not TRACE_WORDS & set(frame.image_type):

@@ -13,13 +13,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.identity import Identity
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.split import series_of
-from LiverLesionAI.study import SequenceImage
+
+if TYPE_CHECKING:
+    from LiverLesionAI.study import SequenceImage
 
 T = TypeVar("T")
 Evidence = tuple[object, ...]

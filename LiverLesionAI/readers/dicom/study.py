@@ -16,6 +16,7 @@ from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
 from LiverLesionAI.readers.dicom.left_out import file_warnings, series_warnings
+from LiverLesionAI.readers.dicom.places import show_same_place
 from LiverLesionAI.readers.dicom.regions import check_shows_liver
 from LiverLesionAI.readers.dicom.scan import Scan, scan
 from LiverLesionAI.readers.dicom.segmentations import (
@@ -227,7 +228,9 @@ def _first_readable(choice: Choice, path: Path, warnings: list[str]) -> Volume |
         passed_over = choice.candidates[position + 1 :]
         if passed_over:
             names = ", ".join(repr(other.stack.name) for other in passed_over)
-            warnings.append(f"{choice.sequence}: {item.stack.name!r} was chosen; not used: {names}.")
+            apart = [other for other in passed_over if not show_same_place(item.stack, other.stack)]
+            where = f", {len(apart)} of them at other places of the body" if apart else ""
+            warnings.append(f"{choice.sequence}: {item.stack.name!r} was chosen; not used: {names}{where}.")
         return volume
     return None
 

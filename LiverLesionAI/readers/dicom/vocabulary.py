@@ -107,6 +107,9 @@ WORDS: tuple[Word, ...] = (
         r"resolve\w*", r"dwibs", r"focus ?dwi", r"difus\w*", r"diffusion\w*", r"zoomit", r"ivim",
         r"calc ?bval\w*", r"弥散\w*", r"扩散\w*", r"拡散\w*", r"(ax|tra)dif\w*",
     )),
+    Word("computed b", (
+        r"calc ?b ?val\w*", r"c ?dwi", r"calc\w* ?(b\d*|dwi)", r"(synth\w*|computed) ?(dwi|b ?\d*|bval\w*)",
+    )),
     Word("adc", (
         r"\w*adc\w*", r"apparent ?diffusion\w*", r"表观扩散\w*", r"表观弥散\w*",
     )),
