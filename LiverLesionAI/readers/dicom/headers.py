@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.identity import Identity, identity_of
+from LiverLesionAI.identity import Identity, identity_of, known_uid
 from LiverLesionAI.readers.dicom.bvalues import b_value, is_directional
 from LiverLesionAI.readers.dicom.charsets import text_of
 from LiverLesionAI.readers.dicom.functional_groups import (
@@ -208,9 +208,9 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         file=file,
         number=number,
         identity=identity_of(get),
-        study_uid=uid(get("StudyInstanceUID")),
-        series_uid=uid(get("SeriesInstanceUID")),
-        sop_uid=uid(get("SOPInstanceUID")),
+        study_uid=known_uid(get("StudyInstanceUID")),
+        series_uid=known_uid(get("SeriesInstanceUID")),
+        sop_uid=known_uid(get("SOPInstanceUID")),
         sop_class=text(get("SOPClassUID")),
         modality=text(get("Modality")).upper(),
         manufacturer=maker,
@@ -256,7 +256,7 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         thickness=_positive(get("SliceThickness")),
-        frame_of_reference=uid(get("FrameOfReferenceUID")),
+        frame_of_reference=known_uid(get("FrameOfReferenceUID")),
         samples=whole(get("SamplesPerPixel")) or 1,
         photometric=text(get("PhotometricInterpretation")).upper() or "MONOCHROME2",
         rescale=_rescale(get),
@@ -266,12 +266,6 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
 def text(value: Any) -> str:
     """Text of an attribute, on one line."""
     return "" if value is None else " ".join(str(value).split())
-
-
-def uid(value: Any) -> str:
-    """Return a unique identifier; empty for what is none: words that anonymisers write over it, and zeros."""
-    said = text(value)
-    return said if any(letter in "123456789" for letter in said) else ""
 
 
 def words(value: Any) -> tuple[str, ...]:
