@@ -108,6 +108,16 @@ def test_of_several_stations_the_one_where_the_other_sequences_lie_is_chosen() -
     assert chosen == {"T2WI": "t2 1", "LAP": "art", "PVP": "portal"}
 
 
+def test_the_repetition_in_the_frame_of_reference_of_the_others_is_chosen() -> None:
+    t2 = {"scanning_sequence": ("SE",), "te": 90.0, "tr": 3500.0, "description": "t2_haste"}
+    frames = [
+        *made_volume(**t2, series_uid="with them", acquired_s=1.0, frame_of_reference="1"),
+        *made_volume(**t2, series_uid="after a break", acquired_s=9.0, frame_of_reference="2"),
+        *made_volume(description="vibe art", series_uid="art", frame_of_reference="1"),
+    ]
+    assert choose(identified(*frames))[0].best.stack.first.series_uid == "with them"
+
+
 def test_candidates_at_other_places_are_said(tmp_path: Path) -> None:
     for number, height in enumerate((0.0, 60.0)):
         made = image(origin=(0.0, 0.0, height), seed=number)

@@ -1,10 +1,10 @@
 """Choose one stack for each sequence, by rules that are said; the others stay listed.
 
 The rules, in order: the part of the body (series come last that are named after another one than the liver,
-or lie where few of the other sequences lie) → the plane (axial before others) → full coverage (at least three
-quarters of the longest candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: weighted,
-an acquired trace with b closest to 800 s/mm²; ADC: made by the scanner; T1: fat-suppressed or water, in and
-opposed phase: unenhanced) → confidence → latest repetition.
+or lie where, or in a frame of reference in which, few of the other sequences lie) → the plane (axial before
+others) → full coverage (at least three quarters of the longest candidate's extent) → what the sequence asks
+for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to 800 s/mm²; ADC: made by the
+scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) → confidence → latest repetition.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.places import show_same_place
 from LiverLesionAI.readers.dicom.regions import LIVER, region_of
@@ -93,7 +94,7 @@ def _ranked(name: str, candidates: Mapping[str, Sequence[Identified]]) -> tuple[
     longest = max(extent_mm(item) for item in items)
     others = [stacks for other, stacks in candidates.items() if other != name]
     beside = {
-        id(item): sum(any(show_same_place(item.stack, o.stack) for o in stacks) for stacks in others)
+        id(item): sum(any(_can_be_compared(item, other) for other in stacks) for stacks in others)
         for item in items
     }
     most = max(beside.values())
@@ -107,6 +108,12 @@ def _ranked(name: str, candidates: Mapping[str, Sequence[Identified]]) -> tuple[
         return (*shown, *_asked_for(name, item), -item.confidence, -latest, -item.stack.phase)
 
     return tuple(sorted(items, key=rank))
+
+
+def _can_be_compared(a: Identified, b: Identified) -> bool:
+    """Whether two images show one place in one frame of reference, as far as that is known."""
+    one, other = a.stack.first.frame_of_reference, b.stack.first.frame_of_reference
+    return not frames_differ(one, other) and show_same_place(a.stack, b.stack)
 
 
 def _asked_for(name: str, item: Identified) -> tuple[float, ...]:

@@ -100,7 +100,7 @@ def read_dicom_study(
         images=images,
         reference=reference,
         warnings=(
-            *basis_warnings(first_slices),
+            *basis_warnings([frame for frame in first_slices if frame.is_image]),
             *file_warnings(found, masks),
             *series_warnings(identified),
             *said,
