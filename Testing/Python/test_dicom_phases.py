@@ -54,6 +54,10 @@ def test_repeats_that_are_no_phases_are_unknown(said: dict[str, Any]) -> None:
     assert set(sequences(*_series(*FOUR, **said))) == {None}
 
 
+def test_what_is_called_enhanced_is_not_counted_as_unenhanced() -> None:
+    assert sequences(*_series(*FOUR, description="t1_vibe_post")) == ["LAP", "PVP", "DP", "DP"]
+
+
 @pytest.mark.parametrize("description", [DYNAMIC, "Ax LAVA-Flex +C", "t1_vibe"])
 @pytest.mark.parametrize("second", [None, 0.0])
 def test_images_of_one_time_or_none_are_no_phases(description: str, second: float | None) -> None:
@@ -90,6 +94,13 @@ def test_a_name_does_not_tell_four_images_of_one_moment_apart() -> None:
     ]
     found = identified(*frames)
     assert [item.sequence for item in found] == [None] * 4 and "nothing says which" in found[0].reasons[-1]
+
+
+def test_a_dixon_series_that_does_not_say_which_image_is_water_is_unknown() -> None:
+    t2 = {"scanning_sequence": ("SE",), "te": 90.0, "tr": 3500.0, "description": "t2_tse_dixon"}
+    frames = [frame for number in range(4) for frame in made_volume(**t2, instance=number)]
+    assert sequences(*frames) == [None] * 4
+    assert sequences(*made_volume(**t2)) == ["T2WI"]
 
 
 def test_stations_are_no_unenhanced_image_of_the_liver() -> None:

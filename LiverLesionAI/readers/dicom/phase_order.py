@@ -67,17 +67,22 @@ def _solved(
     unenhanced = sum(1 for image in alike if image.label == "T1WI")
     if not unenhanced and any(agents) and not agents[0]:
         unenhanced = agents.index(True)
-    hypotheses = (unenhanced,) if unenhanced else (1, 0)
+    hypotheses = (unenhanced,) if unenhanced else (0,) if _says_enhanced(alike[0]) else (1, 0)
     fits = [found for n in hypotheses if (found := _phases_after(alike, n, gadoxetic)) is not None]
     sure = len(fits) == 1
     if not fits or (not sure and len(alike) < 4):
         return [undecided(image, images, enhanced_from) for image in alike]
-    confidence = LIKELY if sure else WEAK
+    confidence = WEAK if not sure or hypotheses == (0,) else LIKELY
     why = "order and distances in time within the series"
     return [
         image if image.label else image.labelled(phase, confidence if phase else 0.0, why)
         for image, phase in zip(alike, fits[0], strict=True)
     ]
+
+
+def _says_enhanced(image: PhaseImage) -> bool:
+    """Whether the name of a series of its own says that it was acquired after contrast."""
+    return image.stack.phases == 1 and image.said.says("enhanced") and not image.said.says("dynamic")
 
 
 def _phases_after(

@@ -22,23 +22,32 @@ LIVER = "liver"
 
 _WORDS: dict[str, str] = {
     LIVER: (
-        r"\w*liver\w*|leber\w*|foie|fegato|h[ií]gado|hepa\w*|hépa\w*|hcc|\w*abd(o\w*)?|\w*abd(omen)?pelvis|"
-        r"ober ?bauch\w*|bauch\w*|belly|ventre|\w*mrcp\w*|pan[ck]r\w*|gall ?(bladder|blase)|bil(iary|e)|"
-        r"kidneys?|renal|nieren?|adrenals?|spleen|milz|trunk|torso|(whole|partial)? ?body|ganz ?k(ö|oe)rper|"
-        r"eob|eovist|primovist|gadoxet\w*|hbp"
+        r"\w*liver\w*|leber\w*|foie|fegato|[hf][ií]gado|hepa\w*|hépa\w*|epat\w*|hcc|\w*abd(o\w*)?|addom\w*|"
+        r"\w*abd(omen)?pelvis|ober ?bauch\w*|bauch\w*|belly|v(i?)entre|\w*mrcp\w*|pan[ck]r\w*|"
+        r"gall ?(bladder|blase)|bil(iary|e)|kidneys?|renal|nieren?|adrenals?|spleen|milz|trunk|torso|"
+        r"(whole|partial)? ?body|ganz ?k(ö|oe)rper|eob|eovist|primovist|gadoxet\w*|hbp"
     ),
     "head": (
-        r"brain|head|skull|crani\w*|cerebr\w*|hirn|gehirn|kopf|sch(ä|ae)del|cerveau|cr(â|a)ne|encephal\w*|"
-        r"pituitary|sella|orbits?|iac"
+        r"brain|head|skull|neuro|neurocranium|crani\w*|crâni\w*|c[eé]rebr\w*|cervello|hirn|gehirn|kopf|"
+        r"sch(ä|ae)del|cerveau|cr(â|a)ne|encephal\w*|encefal\w*|pituitary|sella|orbits?|iac"
     ),
     "neck": r"neck|hals|larynx|thyroid",
-    "spine": r"\w?spine|spinal|[hbl]ws|wirbel\w*|rachis|\w*vertebra\w*|lumb\w*|sacrum",
-    "breast": r"breasts?|mamm[ae]\w*|brust|sein",
-    "chest": r"chest|thorax|lungs?|heart|cardiac|herz|c(œ|oe)ur|mediastin\w*",
-    "pelvis": (r"pelvi[sc]|prostat\w*|uterus|cervix|bladder|rect(um|al)|becken|bassin|testi\w*|scrotum"),
+    "spine": (
+        r"\w?spine|spinal|[hbl]ws|wirbel\w*|rachis|\w*vertebra\w*|lumb\w*|lombaire|sacrum|columna|colonna|"
+        r"coluna"
+    ),
+    "breast": r"breasts?|mamm[ae]\w*|brust|sein|seno",
+    "chest": (
+        r"chest|thorax|tórax|torax|torace|lungs?|lungen?|poumons?|pulmon\w*|heart|cardiac|cardio|herz|"
+        r"c(œ|oe)ur|mediastin\w*"
+    ),
+    "pelvis": (
+        r"pelvi[sc]|pelvien|prostat\w*|uterus|cervix|bladder|rect(um|al)|becken|bassin|bacino|testi\w*|scrotum"
+    ),
     "limbs": (
-        r"knee|knie|genou|shoulder|schulter|(é|e)paule|hip|h(ü|ue)fte|hanche|ankle|foot|fu(ss|ß)|wrist|elbow|"
-        r"ellenbogen|hand|arm|leg|thigh|femur|tibia|calf|\w*extremity"
+        r"knees?|knie\w*|genoux?|ginocchio|rodilla|joelho|shoulders?|schulter\w*|(é|e)paule|hips?|h(ü|ue)ft\w*|"
+        r"hanche|ankles?|feet|foot|fu(ss|ß)|wrist|elbow|ellenbogen|\w+gelenk|hand|arm|leg|thigh|femur|tibia|"
+        r"calf|\w*extremity"
     ),
 }
 _CHARACTERS: dict[str, str] = {

@@ -32,6 +32,8 @@ SHORT_TE_MS = 25.0
 FAT_WATER_KHZ_PER_TESLA = 0.1468
 """Chemical shift of fat and water, 3.45 ppm of 42.577 MHz/T: in phase at 2.3 ms (3 T) and 4.6 ms (1.5 T)."""
 
+_UNSAID_DIXON = "a Dixon series that does not say which of its images this is"
+
 _SURELY_NONE = {
     "localiser": "localiser",
     "timing": "bolus timing or calibration",
@@ -186,6 +188,8 @@ def _t2(stack: Stack, said: Reading) -> Answer | None:
     word = f"{said.word('t2', 'long te fast spin echo')!r} in its name" if says_t2 else ""
     if "GR" in first.scanning_sequence and not {"SE", "EP"} & set(first.scanning_sequence):
         return _gradient_echo_called_t2(first, word) if says_t2 else None
+    if stack.phases > 1 and said.says("dixon") and stack.kind == "" and (spin_echo or says_t2):
+        return Answer(None, 0.0, (_UNSAID_DIXON,))
     if first.te is not None and (spin_echo or says_t2):
         return _by_echo_time(first, spin_echo, word, says_t1)
     if says_t2 and said.says("t1"):
@@ -267,7 +271,7 @@ def _t1(stack: Stack, said: Reading) -> Answer | None:
         return Answer(None, 0.0, (f"{said.word('quantitative')!r} in its name: its weighting is not known",))
     says_which = phases or said.says("water", "fat suppressed", "pre", "dynamic", "enhanced")
     if said.says("dixon") and stack.kind == "" and not says_which:
-        return Answer(None, 0.0, ("a Dixon series that does not say which of its images this is",))
+        return Answer(None, 0.0, (_UNSAID_DIXON,))
     reasons = []
     if gradient_echo and short:
         reasons.append(f"gradient echo with TE {first.te:.3g} ms")
