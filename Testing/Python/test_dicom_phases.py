@@ -12,6 +12,7 @@ from made_frames import identified, made_slice, made_volume, sequences
 from LiverLesionAI.readers.dicom.choose import choose
 from LiverLesionAI.readers.dicom.clock import DAY_S, LONGEST_EXAMINATION_S, on_one_clock, since
 from LiverLesionAI.readers.dicom.headers import Frame
+from LiverLesionAI.readers.dicom.phase_order import MOST_PHASES
 
 TEN = 36000.0
 
@@ -126,7 +127,9 @@ def _time_points(count: int, every: float, **said: Any) -> list[Frame]:
 
 @pytest.mark.parametrize(("count", "every"), [(20, 9.0), (24, 5.0), (12, 15.0), (6, 9.0), (40, 2.0)])
 def test_an_ultrafast_dynamic_is_unknown_without_an_injection_time(count: int, every: float) -> None:
-    assert set(sequences(*_time_points(count, every))) == {None}
+    found = identified(*_time_points(count, every))
+    assert {item.sequence for item in found} == {None}
+    assert ("no time of injection" in found[0].reasons[-1]) == (count > MOST_PHASES)
 
 
 def test_an_injection_time_picks_one_time_point_of_an_ultrafast_dynamic_for_each_phase() -> None:

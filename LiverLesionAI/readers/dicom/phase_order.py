@@ -63,6 +63,9 @@ def _solved(
     gadoxetic: bool | None,
 ) -> list[PhaseImage]:
     """Unenhanced first, then by the distances in time."""
+    if len(alike) > MOST_PHASES:
+        why = f"one of {len(alike)} images that follow the bolus, and no time of injection is said"
+        return [image if image.label else image.labelled(None, 0.0, why) for image in alike]
     agents = [bool(image.stack.first.agent) for image in alike]
     unenhanced = sum(1 for image in alike if image.label == "T1WI")
     if not unenhanced and any(agents) and not agents[0]:
@@ -90,7 +93,7 @@ def _phases_after(
 ) -> list[str | None] | None:
     """Phases if the first images are unenhanced; None where that is not possible."""
     after = len(images) - unenhanced
-    if after < 2 or len(images) > MOST_PHASES:
+    if after < 2:
         return None
     before: list[str | None] = ["T1WI"] * unenhanced
     times = _moments(images)

@@ -157,13 +157,20 @@ def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identifie
     useful = [items for items in studies if any(item.is_sequence for item in items)]
     if not useful:
         raise DicomError(
-            f"{found.path} holds no series that is recognised as a sequence of a liver study; see what "
-            "`liverlesionai identify` says, or name the images by their sequence in a study folder."
+            f"{found.path} holds no series that is recognised as a sequence of a liver study"
+            f"{_why(identified)}; see what `liverlesionai identify` says, or name the images by their "
+            "sequence in a study folder."
         )
     only_study(
         found.path, [[f for item in items for f in item.stack.frames if f.is_image] for items in useful]
     )
     return useful[0]
+
+
+def _why(identified: Sequence[Identified]) -> str:
+    """The reason of the first series that is unknown, in brackets."""
+    reasons = (item.reasons[-1] for item in identified if item.sequence is None and item.reasons)
+    return next((f" (the first one is unknown: {reason})" for reason in reasons), "")
 
 
 def _image_slices(items: Sequence[Identified]) -> list[Frame]:
