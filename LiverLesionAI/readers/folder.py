@@ -10,10 +10,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.geometry import covers_lesion, lesion_geometry
-from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
+from LiverLesionAI.readers.images import image_stem, read_sequence_image
+from LiverLesionAI.readers.mask_files import read_mask
+from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
+from LiverLesionAI.readers.placement import placed
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite
+from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite, labels_in
 
 MASK_STEM = "lesions"
 OUTLINE_PREFIX = f"{MASK_STEM}_"
@@ -23,7 +25,11 @@ CLINICAL_FILE = "clinical.json"
 
 
 def read_study_folder(
-    path: str | Path, mask: str | Path | None = None, reference: str | None = None
+    path: str | Path,
+    mask: str | Path | None = None,
+    reference: str | None = None,
+    *,
+    written_here: bool = False,
 ) -> Study:
     """Read a study folder.
 
@@ -43,6 +49,8 @@ def read_study_folder(
     reference
         The sequence in whose frame the lesions are outlined. By default T2WI where the folder has it, else
         the first sequence at hand.
+    written_here
+        Whether this program wrote the folder for itself: its labels are taken as they are.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def read_study_folder(
     )
     if mask is not None:
         return with_mask(study, mask)
-    return _with_lesions(study, mask_file, outline_files)
+    return _with_lesions(study, mask_file, outline_files, written_here=written_here)
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalValue]:
@@ -117,7 +125,7 @@ def with_mask(study: Study, mask: str | Path) -> Study:
     StudyError
         If the mask cannot be used or lies outside the study.
     """
-    return _with_lesions(study, Path(mask), {})
+    return _with_lesions(study, Path(mask), {}, written_here=False)
 
 
 def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | None]:
@@ -175,10 +183,18 @@ def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
     return limits
 
 
-def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str, Path]) -> Study:
-    outlines = {name: read_label_image(file) for name, file in outline_files.items()}
+def _with_lesions(
+    study: Study, mask_file: Path | None, outline_files: dict[str, Path], *, written_here: bool
+) -> Study:
+    def lesions_in(file: Path) -> Outlined:
+        found = read_mask(file)
+        if written_here:
+            return found
+        return judged(placed(found, study, file), file, split=not outline_files)
+
+    outlines = {name: lesions_in(file) for name, file in outline_files.items()}
     if mask_file is not None:
-        lesions = read_label_image(mask_file)
+        lesions = lesions_in(mask_file)
     elif study.reference in outlines:
         mask_file, lesions = outline_files[study.reference], outlines[study.reference]
     elif outlines:
@@ -186,27 +202,18 @@ def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str,
         mask_file, lesions = outline_files[first], outlines[first]
     else:
         return study
-    study = replace(study, lesions=lesions, outlines=outlines)
-    _check_mask_meets_images(study, mask_file)
+    drawn = {name: outline.labels for name, outline in outlines.items()}
+    study = with_lesions(study, lesions, mask_file, drawn)
     _check_outlines_are_complete(study, outline_files)
-    return study
-
-
-def _check_mask_meets_images(study: Study, mask_file: Path) -> None:
-    lesions = study.outlined_lesions
-    for lesion_id in study.lesion_ids:
-        geometry = lesion_geometry(lesions, lesion_id)
-        if any(covers_lesion(image, lesions, geometry) for image in study.images.values()):
-            return
-    raise StudyError(
-        f"{mask_file} lies outside every sequence of the study; check that mask and images belong together."
+    others = tuple(
+        said for outline in outlines.values() if outline is not lesions for said in outline.warnings
     )
+    return replace(study, warnings=(*study.warnings, *others))
 
 
 def _check_outlines_are_complete(study: Study, outline_files: dict[str, Path]) -> None:
     for name, outline in study.outlines.items():
-        labels = np.unique(sitk.GetArrayViewFromImage(outline))
-        missing = sorted(set(study.lesion_ids) - set(labels.tolist()))
+        missing = sorted(set(study.lesion_ids) - set(labels_in(outline)))
         if missing:
             lacking = ", ".join(map(str, missing))
             raise StudyError(

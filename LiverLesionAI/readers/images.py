@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.readers import nifti
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd", ".hdr")
+"""The longer of two that end alike comes first. ``.raw`` and ``.img`` are read through their headers."""
+
+SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.01, 100.0
+"""No scanner of patients makes smaller or larger ones: the unit of length is another."""
+
+_HEADER_BYTES = 65_536
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -30,7 +36,7 @@ def read_sequence_image(path: Path) -> sitk.Image:
     Parameters
     ----------
     path
-        A ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` file.
+        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, ``.mhd`` or NIfTI ``.hdr`` file.
 
     Returns
     -------
@@ -50,13 +56,15 @@ def read_sequence_image(path: Path) -> sitk.Image:
     return image
 
 
-def read_label_image(path: Path) -> sitk.Image:
-    """Read a lesion mask: 0 is background, 1…N are lesions.
+def labels_of(image: sitk.Image, path: Path) -> sitk.Image:
+    """Return an image of whole numbers as labels: 0 is background, 1…N are lesions.
 
     Parameters
     ----------
+    image
+        Scalar image of integers or of floats that are whole numbers.
     path
-        A ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` file, of integers or of floats that are whole numbers.
+        Its file, for messages.
 
     Returns
     -------
@@ -66,9 +74,8 @@ def read_label_image(path: Path) -> sitk.Image:
     Raises
     ------
     StudyError
-        If the file is no 3D image of labels, or no voxel is labelled.
+        If it is no image of labels, or no voxel is labelled.
     """
-    image = _read_3d(path)
     voxels = sitk.GetArrayViewFromImage(image)
     if not np.array_equal(voxels, np.round(voxels)):
         raise StudyError(f"{path} is no lesion mask: it has values that are not whole numbers.")
@@ -79,35 +86,68 @@ def read_label_image(path: Path) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkUInt16)
 
 
-def _read_3d(path: Path) -> sitk.Image:
+def read_voxels(path: Path) -> sitk.Image:
+    """Read a 3D image of any number of components, without a look at its values.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be read or has no usable geometry.
+    """
     if not path.is_file():
         raise StudyError(f"{path} does not exist or is no file.")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
-    if image.GetDimension() != 3:
-        found = image.GetDimension()
-        raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
-    if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
-        raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
-    if not np.isfinite(_stored_voxels(path, image)).all():
-        raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
+    with nifti.rightly_named(path) as file:
+        if nifti.is_nifti(path):
+            nifti.check_header(file, path)
+        elif path.name.lower().endswith(".mhd"):
+            _check_data_file(path)
+        image = _read_by_itk(file, path)
+        if image.GetDimension() != 3:
+            found = image.GetDimension()
+            raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
+        if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
+            raise StudyError(
+                f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm."
+            )
+        if min(image.GetSpacing()) < SMALLEST_VOXEL_MM or max(image.GetSpacing()) > LARGEST_VOXEL_MM:
+            sides = " × ".join(f"{side:g}" for side in image.GetSpacing())
+            raise StudyError(
+                f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI's xyzt_units)."
+            )
+        if "complex" in image.GetPixelIDTypeAsString():
+            raise StudyError(f"{path} has complex values; export the magnitude.")
+        voxels = (
+            nifti.stored_voxels(file, path) if nifti.is_nifti(path) else sitk.GetArrayViewFromImage(image)
+        )
+        if not np.isfinite(voxels).all():
+            raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
     return image
 
 
-def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
-    """Voxels as the file has them: ITK silently completes a truncated NIfTI file and turns its NaN into 0."""
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return sitk.GetArrayViewFromImage(image)
-    import nibabel
+def _read_3d(path: Path) -> sitk.Image:
+    image = read_voxels(path)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
+    return image
 
+
+def _read_by_itk(file: Path, path: Path) -> sitk.Image:
     try:
-        return np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError):
-        raise StudyError(f"{path} is damaged or cut short; copy or export it again.") from None
+        return sitk.ReadImage(str(file))
+    except RuntimeError as error:
+        raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
+
+
+def _check_data_file(path: Path) -> None:
+    """Check that the voxels of a MetaImage header lie beside it (ElementDataFile), nowhere else."""
+    with path.open("rb") as stream:
+        header = stream.read(_HEADER_BYTES).decode("latin-1")
+    fields = dict(line.split("=", 1) for line in header.splitlines() if "=" in line)
+    name = next((value.strip() for key, value in fields.items() if key.strip() == "ElementDataFile"), "")
+    if name == "LOCAL":
+        return
+    if not name or Path(name).name != name or not (path.parent / name).is_file():
+        raise StudyError(f"{path} is a header whose voxels are not beside it; copy its .raw file along.")
 
 
 def _reason(error: RuntimeError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -68,7 +69,7 @@ class Outlined:
     warnings: tuple[str, ...] = ()
 
 
-def judged(given: Outlined, what: str, *, split: bool) -> Outlined:
+def judged(given: Outlined, what: Path | str, *, split: bool) -> Outlined:
     """Tell whether a label image is a lesion mask, and which of its labels and voxels are lesions.
 
     Parameters
@@ -76,7 +77,7 @@ def judged(given: Outlined, what: str, *, split: bool) -> Outlined:
     given
         Labels as they were read; labels are unsigned 16-bit integers.
     what
-        What the mask is called in messages: its file.
+        The mask's file, or what it is called in messages.
     split
         Whether parts of one label that lie apart become lesions of their own. The largest part then keeps the
         label and the others are numbered on after the highest one, so that no label changes its meaning.
@@ -96,12 +97,13 @@ def judged(given: Outlined, what: str, *, split: bool) -> Outlined:
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     names = dict(given.names)
     contacts = _check_labels(voxels, voxel_ml, what)
+    name = short_name(what)
     said = [
-        *_without_liver(voxels, contacts, voxel_ml, names, what),
+        *_without_liver(voxels, contacts, voxel_ml, names, name),
         *_in_parts(voxels, spacing_mm, names, what, split=split),
     ]
     _check_count(voxels, what)
-    said += _odd_sizes(voxels, voxel_ml, names, what)
+    said += _odd_sizes(voxels, voxel_ml, names, name)
     left = set(_labels(voxels))
     return Outlined(
         labels=_like(given.labels, voxels),
@@ -111,7 +113,7 @@ def judged(given: Outlined, what: str, *, split: bool) -> Outlined:
 
 
 def with_lesions(
-    study: Study, outlined: Outlined, what: str, outlines: Mapping[str, sitk.Image] | None = None
+    study: Study, outlined: Outlined, what: Path | str, outlines: Mapping[str, sitk.Image] | None = None
 ) -> Study:
     """Return the study with the lesions of a mask.
 
@@ -122,7 +124,7 @@ def with_lesions(
     outlined
         The lesions, in the reference frame.
     what
-        What the mask is called in messages: its file.
+        The mask's file, or what it is called in messages.
     outlines
         As in :class:`~LiverLesionAI.study.Study`.
 
@@ -150,8 +152,14 @@ def with_lesions(
             f"{what} lies in the air around the body; check that mask and images belong together and lie in "
             "the same place."
         )
-    air = tuple(f"{study.lesion_name(label)} of {what} lies in the air around the body." for label in in_air)
+    where = f"of {short_name(what)} lies in the air around the body."
+    air = tuple(f"{study.lesion_name(label)} {where}" for label in in_air)
     return replace(study, warnings=(*study.warnings, *air))
+
+
+def short_name(what: Path | str) -> str:
+    """A mask for warnings, which end up in results: without the folders that its file lies in."""
+    return what.name if isinstance(what, Path) else what
 
 
 def _labels(voxels: np.ndarray) -> list[int]:
@@ -167,7 +175,7 @@ def _like(labels: sitk.Image, voxels: np.ndarray) -> sitk.Image:
     return image
 
 
-def _check_labels(voxels: np.ndarray, voxel_ml: float, what: str) -> _Contacts:
+def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Contacts:
     if not voxels.any():
         raise StudyError(f"{what} is an empty lesion mask, no voxel is labelled; segment a lesion.")
     _check_count(voxels, what)
@@ -186,7 +194,7 @@ def _check_labels(voxels: np.ndarray, voxel_ml: float, what: str) -> _Contacts:
     return contacts
 
 
-def _check_count(voxels: np.ndarray, what: str) -> None:
+def _check_count(voxels: np.ndarray, what: Path | str) -> None:
     count = len(_labels(voxels))
     if count > MOST_LESIONS:
         raise StudyError(
@@ -256,7 +264,9 @@ def _without_liver(
         if not inside:
             continue
         ml = contacts.sizes[index] * voxel_ml
-        found = f"{_named(label, names)} of {what} ({ml:.0f} ml) encloses {_listed(inside, names)}"
+        found = (
+            f"{names.get(label, f'label {label}')} of {what} ({ml:.0f} ml) encloses {_listed(inside, names)}"
+        )
         if ml >= LIVER_ML:
             voxels[voxels == label] = 0
             yield f"{found}: it was taken for the liver and left out; give it a mask of its own if it is none."
@@ -265,13 +275,13 @@ def _without_liver(
 
 
 def _in_parts(
-    voxels: np.ndarray, spacing_mm: np.ndarray, names: dict[int, str], what: str, *, split: bool
+    voxels: np.ndarray, spacing_mm: np.ndarray, names: dict[int, str], what: Path | str, *, split: bool
 ) -> Iterator[str]:
     """Take out stray specks, and number parts of a label that lie apart by themselves."""
     for label, box in enumerate(ndimage.find_objects(voxels), start=1):
         if box is None:
             continue
-        name = _named(label, names)
+        name, short = _named(label, names), short_name(what)
         parts = parts_of(voxels, label, box, spacing_mm)
         if parts is None:
             raise StudyError(
@@ -281,10 +291,10 @@ def _in_parts(
         if parts.specks:
             stray = np.isin(parts.numbers, parts.specks)
             view[stray] = 0
-            yield f"{np.count_nonzero(stray)} stray voxels of {name} of {what} were left out."
+            yield f"{name} of {short}: stray voxels far from the rest were left out ({np.count_nonzero(stray)})."
         if len(parts.groups) == 1:
             continue
-        apart = f"{name} of {what} has {len(parts.groups)} parts that lie apart"
+        apart = f"{name} of {short} has {len(parts.groups)} parts that lie apart"
         if not split:
             yield f"{apart}: they are answered for as one lesion; outline each as a lesion of its own."
             continue
@@ -300,17 +310,25 @@ def _in_parts(
 
 
 def _odd_sizes(voxels: np.ndarray, voxel_ml: float, names: Mapping[int, str], what: str) -> Iterator[str]:
-    for label, count in enumerate(np.bincount(voxels.ravel())[1:].tolist(), start=1):
-        if 0 < count < FEWEST_VOXELS:
-            size = "1 voxel" if count == 1 else f"{count} voxels"
+    labels, counts = np.unique(voxels[voxels > 0], return_counts=True)
+    for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
+        if count < FEWEST_VOXELS:
+            size = _counted(count, "voxel")
             yield f"{_named(label, names)} of {what} has only {size}: its answer says little."
         elif count * voxel_ml >= LARGEST_ML:
             litres = count * voxel_ml / 1000
             yield f"{_named(label, names)} of {what} measures {litres:.1f} litres: is it the liver?"
+    together = float(counts.sum()) * voxel_ml
+    if together >= LARGEST_ML > counts.max() * voxel_ml:
+        yield f"The lesions of {what} measure {together / 1000:.1f} litres together: are they parts of the liver?"
 
 
 def _named(label: int, names: Mapping[int, str]) -> str:
     return names.get(label, f"lesion {label}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def _listed(labels: range | list[int], names: Mapping[int, str]) -> str:

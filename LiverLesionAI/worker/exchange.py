@@ -78,13 +78,13 @@ def receive_study(path: str | Path, mask: str | Path | None = None) -> Study:
     if not (path / DESCRIPTION).is_file():
         return pipeline.read_study(path, mask)
     description = _description(path / DESCRIPTION)
-    return replace(
-        read_study_folder(path, mask, reference=description["reference"]),
-        id=description["id"],
-        source=description["source"],
-        lesion_names={int(label): name for label, name in description["lesion_names"].items()},
-        warnings=tuple(description["warnings"]),
-    )
+    study = read_study_folder(path, mask, description["reference"], written_here=mask is None)
+    study = replace(study, id=description["id"], source=description["source"])
+    said = tuple(description["warnings"])
+    if mask is not None:
+        return replace(study, warnings=(*said, *study.warnings))
+    names = {int(label): name for label, name in description["lesion_names"].items()}
+    return replace(study, lesion_names=names, warnings=said)
 
 
 def _description(file: Path) -> dict[str, Any]:

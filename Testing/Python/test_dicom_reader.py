@@ -159,8 +159,8 @@ def test_real_segmentations_are_read_where_they_lie(
     with pytest.raises(DicomError, match="holds organs"):
         read_segmentation(file)
     module = "LiverLesionAI.readers.dicom.segmentations"
-    monkeypatch.setattr(f"{module}._lesion_segments", lambda sequence: [(1, "Liver")])
-    found = read_segmentation(file).labels
+    monkeypatch.setattr(f"{module}.lesions_among", lambda segments, what: (segments, ()))
+    found = read_segmentation(file).lesions.labels
     expected = sitk.ReadImage(shared_data / "dcmqi" / "liver_seg.nrrd")
     assert misplacement(found, expected) < 1e-2
     same = sitk.Resample(found, expected, sitk.Transform(), sitk.sitkNearestNeighbor)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE_MODALITIES = ("MR", "CT")
@@ -166,7 +168,7 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
     """
     top = _lookup(dataset)
     per_frame = top("PerFrameFunctionalGroupsSequence")
-    if not per_frame or text(top("SOPClassUID")) == SEGMENTATION:
+    if not per_frame or text(top("SOPClassUID")) in (SEGMENTATION, LABEL_MAP_SEGMENTATION):
         return (_frame(dataset, top, file, 1),)
     shared = _flattened(next(iter(top("SharedFunctionalGroupsSequence") or ()), None))
     return tuple(
