@@ -18,9 +18,9 @@ _SAME_PLANE = 0.01
 def filled(contours: Sequence[np.ndarray], grid: sitk.Image) -> np.ndarray:
     """Voxels whose centres lie inside of contours.
 
-    Contours of one plane are joined by exclusive or: one inside another is a hole, and so is what a keyhole leads
-    to. A contour stands for half the distance to its neighbour planes on either side, so that an outline on every
-    second slice has no gaps.
+    Contours of one plane are joined by exclusive or: one inside another is a hole, and so is what a keyhole
+    leads to. A contour stands for half the distance to its neighbour planes on either side, so that an
+    outline on every second slice has no gaps.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def read_voxels(path: Path) -> sitk.Image:
         if min(image.GetSpacing()) < SMALLEST_VOXEL_MM or max(image.GetSpacing()) > LARGEST_VOXEL_MM:
             sides = " × ".join(f"{side:g}" for side in image.GetSpacing())
             raise StudyError(
-                f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI's xyzt_units)."
+                f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
             )
         if "complex" in image.GetPixelIDTypeAsString():
             raise StudyError(f"{path} has complex values; export the magnitude.")

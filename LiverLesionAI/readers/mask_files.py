@@ -34,14 +34,14 @@ def read_mask(path: Path) -> Outlined:
     Parameters
     ----------
     path
-        A label image (0 is background, 1…N are lesions), or a segmentation that Slicer saved, whose segments may
-        overlap in several layers.
+        A label image (0 is background, 1…N are lesions), or a segmentation that Slicer saved, whose segments
+        may overlap in several layers.
 
     Returns
     -------
     Outlined
-        As it was stored, not yet :func:`~LiverLesionAI.readers.masks.judged`; of overlapping segments the later
-        one has the voxels in common.
+        As it was stored, not yet :func:`~LiverLesionAI.readers.masks.judged`; of overlapping segments the
+        later one has the voxels in common.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _combined(
     voxels = sitk.GetArrayViewFromImage(image)
     layers = voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
     values = [each.value for each in stored]
-    distinct = len(set(values)) == len(values) and 0 < min(values) and max(values) <= np.iinfo(np.uint16).max
+    distinct = len(set(values)) == len(values) and min(values) > 0 and max(values) <= np.iinfo(np.uint16).max
     labels = np.zeros(voxels.shape[:3], np.uint16)
     names, overlap = {}, False
     for number, each in enumerate(stored, start=1):

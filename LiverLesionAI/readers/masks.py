@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,11 +35,11 @@ OWN_SHARE = 0.5
 """Labelled neighbours of a lesion's voxels are nearly always its own, those of a grey value's hardly ever."""
 
 ENCLOSED_SHARE = 0.5
-"""A label that takes up this part of another one's surface encloses it, as a liver does a lesion at its edge."""
+"""A label that has this part of another one's surface encloses it, as a liver does a lesion at its edge."""
 
 LIVER_ML = 300.0
-"""A label that encloses others is the liver from here on: an adult's measures 600 ml at least, what surgery left
-or a child has less. A tumour whose core is outlined apart is seldom so large."""
+"""A label that encloses others is the liver from here on: an adult's measures 600 ml at least, what surgery
+left or a child has less. A tumour whose core is outlined apart is seldom so large."""
 
 LARGEST_ML = 1000.0
 """A lesion of a litre may be one, but is more often the liver."""
@@ -188,8 +189,8 @@ def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Con
     labelled_ml = np.count_nonzero(voxels) * voxel_ml
     if labelled_ml > MOST_ML:
         raise StudyError(
-            f"{what} is no lesion mask: its labels take up {labelled_ml / 1000:.0f} litres, more than a liver; "
-            "give a mask of the lesions alone."
+            f"{what} is no lesion mask: its labels take up {labelled_ml / 1000:.0f} litres, more than a "
+            "liver; give a mask of the lesions alone."
         )
     return contacts
 
@@ -198,8 +199,8 @@ def _check_count(voxels: np.ndarray, what: Path | str) -> None:
     count = len(_labels(voxels))
     if count > MOST_LESIONS:
         raise StudyError(
-            f"{what} is no lesion mask: it outlines {count} lesions where {MOST_LESIONS} are the most that are "
-            "taken; give a mask with one number per lesion."
+            f"{what} is no lesion mask: it outlines {count} lesions where {MOST_LESIONS} are the most that "
+            "are taken; give a mask with one number per lesion."
         )
 
 
@@ -230,7 +231,7 @@ class _Contacts:
         ranks = place[np.pad(voxels[box], 1)]
         count = len(labels) + 1
         sizes, faces = np.zeros(count), np.zeros(count * count)
-        for below, plane in zip(ranks[:-1], ranks[1:], strict=True):
+        for below, plane in pairwise(ranks):
             sizes += np.bincount(plane.ravel(), minlength=count)
             for a, b in ((below, plane), (plane[:-1], plane[1:]), (plane[:, :-1], plane[:, 1:])):
                 faces += np.bincount((a * count + b).ravel(), minlength=count * count)
@@ -269,7 +270,7 @@ def _without_liver(
         )
         if ml >= LIVER_ML:
             voxels[voxels == label] = 0
-            yield f"{found}: it was taken for the liver and left out; give it a mask of its own if it is none."
+            yield f"{found}: it was taken for the liver and left out; if it is none, mask it by itself."
         else:
             yield f"{found}: each is answered for; outline as one what is one lesion."
 
@@ -291,7 +292,8 @@ def _in_parts(
         if parts.specks:
             stray = np.isin(parts.numbers, parts.specks)
             view[stray] = 0
-            yield f"{name} of {short}: stray voxels far from the rest were left out ({np.count_nonzero(stray)})."
+            count = np.count_nonzero(stray)
+            yield f"{name} of {short}: stray voxels far from the rest were left out ({count})."
         if len(parts.groups) == 1:
             continue
         apart = f"{name} of {short} has {len(parts.groups)} parts that lie apart"
@@ -320,7 +322,8 @@ def _odd_sizes(voxels: np.ndarray, voxel_ml: float, names: Mapping[int, str], wh
             yield f"{_named(label, names)} of {what} measures {litres:.1f} litres: is it the liver?"
     together = float(counts.sum()) * voxel_ml
     if together >= LARGEST_ML > counts.max() * voxel_ml:
-        yield f"The lesions of {what} measure {together / 1000:.1f} litres together: are they parts of the liver?"
+        litres = together / 1000
+        yield f"The lesions of {what} measure {litres:.1f} litres together: are they parts of the liver?"
 
 
 def _named(label: int, names: Mapping[int, str]) -> str:
@@ -337,7 +340,7 @@ def _listed(labels: range | list[int], names: Mapping[int, str]) -> str:
 
 
 def _lesions_in_air(study: Study) -> list[int]:
-    """Lesions that are in the field of view of some sequence and without a voxel in the body in all of them."""
+    """Lesions within the field of view of some sequence that have no voxel in the body in any of them."""
     lesions, labels = study.outlined_lesions, set(study.lesion_ids)
     seen: set[int] = set()
     shown: set[int] = set()

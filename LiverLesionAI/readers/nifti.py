@@ -33,7 +33,7 @@ def is_nifti(path: Path) -> bool:
 
 @contextmanager
 def rightly_named(path: Path) -> Iterator[Path]:
-    """Give the file under a name that says whether it is compressed: itself, else a copy for the time being."""
+    """Give a file under a name that says whether it is compressed: itself, else a copy for the while."""
     name = path.name.lower()
     if not name.endswith((".nii", ".nii.gz")):
         yield path
@@ -99,7 +99,7 @@ def _loaded(file: Path, path: Path) -> Any:
     import nibabel
 
     try:
-        return nibabel.load(file)  # type: ignore[attr-defined]
+        return nibabel.load(file)
     except (
         OSError,
         EOFError,

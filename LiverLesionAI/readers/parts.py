@@ -12,8 +12,8 @@ MOST_PARTS = 1000
 """A label in more parts is noise: a threshold's, or an image's grey value."""
 
 SPECK_VOXELS, SPECK_ML, SPECK_SHARE = 4, 0.05, 0.05
-"""A speck has fewer voxels than this or is smaller (a ball of 4.6 mm), and is this part of the largest part at
-most: what is outlined by itself is never one."""
+"""A speck has fewer voxels than this or is smaller (a ball of 4.6 mm), and at most this part of the largest
+part: what is outlined by itself is never one."""
 
 SPECK_GAP_MM = 5.0
 """Specks so near do little to a lesion's box; they are ragged edges, and stay."""

@@ -32,8 +32,8 @@ def placed(given: Outlined, study: Study, file: Path) -> Outlined:
     Returns
     -------
     Outlined
-        Laid on the image, with a warning, where its header gives no place at all, as tools that drop the geometry
-        write it; otherwise as it is, with a warning where it is only shifted.
+        Laid on the image, with a warning, where its header gives no place at all, as tools that drop the
+        geometry write it; otherwise as it is, with a warning where it is only shifted.
 
     Raises
     ------
@@ -55,11 +55,12 @@ def placed(given: Outlined, study: Study, file: Path) -> Outlined:
         return replace(given, labels=laid, warnings=(*given.warnings, said))
     if not any(_differ_in_place_alone(labels, image) for image in alike.values()):
         raise StudyError(
-            f"{file} has as many voxels as {_listed(alike)} but another spacing or other axes; save it with the "
-            "geometry of the image it was drawn on."
+            f"{file} has as many voxels as {_listed(alike)} but another spacing or other axes; save it with "
+            "the geometry of the image it was drawn on."
         )
     beside = min(float(np.linalg.norm(_centre(labels) - _centre(image))) for image in alike.values())
-    said = f"{file.name} has as many voxels as {_listed(alike)} but lies {beside:.1f} mm beside; check its header."
+    same = f"{file.name} has as many voxels as {_listed(alike)}"
+    said = f"{same} but lies {beside:.1f} mm beside; check its header."
     return replace(given, warnings=(*given.warnings, said))
 
 

@@ -1,7 +1,7 @@
 """Which segments of a segmentation are lesions: told by their codes first, then by their names.
 
-Codes are those of DICOM PS3.16, CID 7150 and 7159, in SNOMED CT and in the older SRT, and the interpreted types of
-RT structure sets (PS3.3, C.8.8.8.1).
+Codes are those of DICOM PS3.16, CID 7150 and 7159, in SNOMED CT and in the older SRT, and the interpreted
+types of RT structure sets (PS3.3, C.8.8.8.1).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _ABNORMAL = {
     *("49755003", "M-01000", "4147007", "M-03000", "108369006", "M-8000/1", "M-80000", "52988006", "M-01100"),
     *("86049000", "14799000", "25370001", "70179006", "93870000", "GTV"),
 }
-"""Morphologically abnormal structure, mass, neoplasm, lesion, primary and secondary neoplasm, HCC, ICC, malignant
-neoplasm of liver; gross tumour volume."""
+"""Morphologically abnormal structure, mass, neoplasm, lesion, primary and secondary neoplasm, HCC, ICC,
+malignant neoplasm of liver; gross tumour volume."""
 
 _NO_LESION = {
     *("123037004", "T-D000A", "260787004", "A-00004", "105590001", "309825002", "R-42018"),
@@ -36,7 +36,7 @@ _NO_LESION = {
     ),
     *("MARKER", "ISOCENTER", "REGISTRATION", "CONTRAST_AGENT", "TREATED_VOLUME", "IRRAD_VOLUME"),
 }
-"""Categories anatomical structure, physical object, substance and spatial concept; what radiotherapy plans."""
+"""Categories anatomical structure, physical object, substance, spatial concept; what radiotherapy plans."""
 
 _LESION_WORDS = re.compile(
     r"lesi|l[aä]sion|tumou?r|neoplas|carcinom|karzinom|(?<![a-z])mass(?![a-z])|hcc|(?<![a-z])icc(?![a-z])|metast|"

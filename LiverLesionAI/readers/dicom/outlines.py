@@ -111,13 +111,13 @@ def check_same_study(segmentation: Segmentation, images: Mapping[str, SequenceIm
     differing = {name for source in sources for name in own.identity.differences(source.identity)}
     if differing:
         raise DicomError(
-            f"{segmentation.file} is of another patient than the images ({', '.join(sorted(differing))}); give "
-            "the mask of these images."
+            f"{segmentation.file} is of another patient than the images ({', '.join(sorted(differing))}); "
+            "give the mask of these images."
         )
     if _is_other_study(own, sources) and _is_other_frame(own, sources):
         raise OtherStudyError(
-            f"{segmentation.file} is of another study than the images, in another frame of reference; give the "
-            "mask of these images."
+            f"{segmentation.file} is of another study than the images, in another frame of reference; give "
+            "the mask of these images."
         )
 
 
@@ -129,8 +129,8 @@ def doubts(segmentation: Segmentation, images: Mapping[str, SequenceImage], refe
     drawn_beside = images[reference].dicom
     if drawn_beside is not None and _is_other_frame(own, [drawn_beside]):
         yield (
-            f"The segmentation {name} has another frame of reference than {reference}: whether its lesions lie "
-            "where they belong is not known."
+            f"The segmentation {name} has another frame of reference than {reference}: whether its lesions "
+            "lie where they belong is not known."
         )
 
 

@@ -1,4 +1,4 @@
-"""DICOM segmentations as lesion masks (DICOM PS3.3, A.51, and label maps of Supplement 243), with highdicom."""
+"""DICOM segmentations as lesion masks (DICOM PS3.3, A.51; label maps: Supplement 243), with highdicom."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
 from LiverLesionAI.readers.segments import Segment, lesions_among
 from LiverLesionAI.study import DicomSource
+
+_BACKGROUND = "125040"
+"""Code (DCM) of what label maps describe beside their segments."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ def read_segmentation(file: Path) -> Segmentation:
         warnings.simplefilter("ignore")
         try:
             dataset = highdicom.seg.segread(str(file))
-            segments = [_segment(item) for item in dataset.SegmentSequence]
+            described = [_segment(item) for item in dataset.SegmentSequence]
             source = dicom_source(frames_of(dataset, file))
         except Exception as error:
             raise _unreadable(file, error) from None
+        segments = [each for each in described if _BACKGROUND not in each.codes and each.number > 0]
         chosen, said = lesions_among(segments, file.name)
         try:
             labels, overlap = _combined(dataset, chosen)

@@ -39,8 +39,8 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     file
         The DICOM file.
     images
-        Sequence to image of the study that it belongs to: its contours become voxels of the image that they were
-        drawn on, or else of the first one, in its frame of reference, whose slices they lie in.
+        Sequence to image of the study that it belongs to: its contours become voxels of the image that they
+        were drawn on, else of the first one, in its frame of reference if possible, whose slices they lie in.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _references(dataset: Any) -> tuple[str, tuple[str, ...], frozenset[str]]:
 def _grids(
     images: Mapping[str, SequenceImage], series: tuple[str, ...], frame_of_reference: str
 ) -> list[sitk.Image]:
-    """Images that contours may lie on: of the series they were drawn on, of their frame of reference, others."""
+    """Images by likelihood: of the series contours were drawn on, in their frame of reference, others."""
 
     def rank(image: SequenceImage) -> int:
         if image.dicom is None:

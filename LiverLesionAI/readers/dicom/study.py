@@ -46,8 +46,8 @@ def read_dicom_study(
     path
         A folder tree, one DICOM file, or a DICOMDIR.
     mask
-        Lesion mask: a NIfTI, NRRD or MetaImage file, a DICOM segmentation or an RT structure set. By default a
-        mask file named ``lesions`` in the folder, else a segmentation or structure set of lesions inside.
+        Lesion mask: a NIfTI, NRRD or MetaImage file, a DICOM segmentation or an RT structure set. By default
+        a mask file named ``lesions`` in the folder, else a segmentation or structure set of lesions inside.
     reference
         The reference sequence; by default the one that the segmentation was drawn on, else T2WI, else the
         first at hand.
@@ -223,7 +223,7 @@ def _reference(
 
 
 def _drawn_on(segmentation: Segmentation | None, images: dict[str, SequenceImage]) -> list[str]:
-    """Sequences that a segmentation was drawn on, then those in its frame of reference, T2WI first in each."""
+    """Sequences that a segmentation was drawn on, then those in its frame of reference; T2WI leads both."""
     if segmentation is None:
         return []
     series, frame = segmentation.source_series, segmentation.dicom.frame_of_reference
