@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.images import labels_of, read_voxels
 from LiverLesionAI.readers.masks import Outlined
-from LiverLesionAI.readers.segments import Segment, lesions_among
+from LiverLesionAI.readers.segments import Segment, lesions_among, terminology
 
 _SEGMENT_KEY = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer|Tags)")
-_TERMINOLOGY = re.compile(r"TerminologyEntry:[^~]*~([^~]*)~([^~]*)~")
+_TERMINOLOGY = re.compile(r"TerminologyEntry:([^|]*)")
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,9 @@ def _stored_segments(image: sitk.Image) -> list[_Stored]:
 
 
 def _stored(index: int, said: dict[str, str]) -> _Stored:
-    terms = _TERMINOLOGY.search(said.get("Tags", ""))
-    coded = [term.split("^") for term in terms.groups()] if terms else []
-    segment = Segment(
-        number=index + 1,
-        name=" ".join(said.get("Name", "").split()),
-        codes=frozenset(term[1] for term in coded if len(term) > 1),
-        kind=coded[1][2] if len(coded) == 2 and len(coded[1]) > 2 else "",
-    )
+    entry = _TERMINOLOGY.search(said.get("Tags", ""))
+    codes, kind = terminology(entry[1] if entry else "")
+    segment = Segment(index + 1, " ".join(said.get("Name", "").split()), codes, kind)
     return _Stored(segment, _number(said.get("Layer"), 0), _number(said.get("LabelValue"), index + 1))
 
 

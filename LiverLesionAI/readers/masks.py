@@ -178,7 +178,7 @@ def _like(labels: sitk.Image, voxels: np.ndarray) -> sitk.Image:
 
 def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Contacts:
     if not voxels.any():
-        raise StudyError(f"{what} is an empty lesion mask, no voxel is labelled; segment a lesion.")
+        raise StudyError(f"{what} is empty, no voxel is labelled; segment a lesion.")
     _check_count(voxels, what)
     contacts = _Contacts.of(voxels)
     if contacts.look_like_levels():

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from LiverLesionAI.errors import DicomError
+from LiverLesionAI.errors import StudyError
 
 _ABNORMAL = {
     *("49755003", "M-01000", "4147007", "M-03000", "108369006", "M-8000/1", "M-80000", "52988006", "M-01100"),
@@ -55,7 +55,7 @@ _NO_NAME = re.compile(r"(segment|label|roi|lesion)?[ _-]*\d*", re.IGNORECASE)
 """What programs call a segment that nobody named."""
 
 
-class NoLesionError(DicomError):
+class NoLesionError(StudyError):
     """A segmentation outlines no lesion."""
 
 
@@ -92,6 +92,17 @@ class Segment:
     def title(self) -> str:
         """The segment, for people."""
         return repr(self.name) if self.name else f"number {self.number}"
+
+
+def terminology(entry: str) -> tuple[frozenset[str], str]:
+    """Codes of category and type, and the type in words, of a terminology entry as Slicer keeps it.
+
+    Its parts are divided by ``~``: the context, the category, the type and more; each is scheme, code and
+    meaning divided by ``^`` (``vtkSlicerTerminologiesModuleLogic::SerializeTerminologyEntry``).
+    """
+    coded = [part.split("^") for part in entry.split("~")[1:3]]
+    codes = frozenset(part[1] for part in coded if len(part) == 3 and part[1])
+    return codes, coded[1][2] if len(coded) == 2 and len(coded[1]) == 3 else ""
 
 
 def nature_of(segment: Segment) -> Nature:

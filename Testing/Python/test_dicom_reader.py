@@ -21,13 +21,13 @@ from tiny_bundles import tiny_bundle
 from typer.testing import CliRunner
 
 from LiverLesionAI.cli import app
-from LiverLesionAI.errors import DicomError
 from LiverLesionAI.phantom.dicom import LAYOUTS, VENDORS, write_dicom_study
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.dicom.scan import scan
 from LiverLesionAI.readers.dicom.segmentations import read_segmentation
 from LiverLesionAI.readers.dicom.study import read_dicom_study
+from LiverLesionAI.readers.segments import NoLesionError
 from LiverLesionAI.sequences import W_SEQUENCES
 
 QUICK = [("siemens", "enhanced"), ("ge", "dynamic"), ("philips", "multi_b")]
@@ -156,7 +156,7 @@ def test_real_segmentations_are_read_where_they_lie(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = shared_data / "dcmqi" / "liver.dcm"
-    with pytest.raises(DicomError, match="holds organs"):
+    with pytest.raises(NoLesionError, match=r"holds organs, no lesion \('Liver'\)"):
         read_segmentation(file)
     module = "LiverLesionAI.readers.dicom.segmentations"
     monkeypatch.setattr(f"{module}.lesions_among", lambda segments, what: (segments, ()))

@@ -84,7 +84,7 @@ def read_dicom_study(
         source=f"DICOM, {len({item.stack.first.series_uid for item in identified})} series",
         images=images,
         reference=reference,
-        warnings=(*_scan_warnings(found), *_unknown_warnings(identified), *said, *warnings),
+        warnings=(*_scan_warnings(found, segmentation), *_unknown_warnings(identified), *said, *warnings),
     )
     if segmentation is not None:
         return with_segmentation(study, segmentation)
@@ -237,11 +237,12 @@ def _is_not_t2(name: str) -> bool:
     return name != "T2WI"
 
 
-def _scan_warnings(found: Scan) -> list[str]:
+def _scan_warnings(found: Scan, segmentation: Segmentation | None) -> list[str]:
     warnings = []
-    if found.unreadable:
-        named = ", ".join(file.name for file in found.unreadable[:3])
-        warnings.append(f"{len(found.unreadable)} damaged files were left out ({named}).")
+    left_out = [file for file in found.unreadable if segmentation is None or file != segmentation.file]
+    if left_out:
+        named = ", ".join(file.name for file in left_out[:3])
+        warnings.append(f"{len(left_out)} damaged files were left out ({named}).")
     return warnings
 
 
