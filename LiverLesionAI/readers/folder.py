@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.readers.images import image_stem, read_sequence_image
+from LiverLesionAI.readers.images import UNREAD_SUFFIXES, image_stem, read_sequence_image
 from LiverLesionAI.readers.mask_files import read_mask
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
 from LiverLesionAI.readers.placement import placed
@@ -134,7 +134,10 @@ def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | 
     mask = None
     for file in sorted(folder.iterdir()):
         stem = image_stem(file)
-        if stem is None or stem.startswith("."):
+        if stem is None:
+            _check_is_no_image(file)
+            continue
+        if stem.startswith("."):
             continue
         if stem.casefold() == MASK_STEM:
             if mask is not None:
@@ -146,6 +149,14 @@ def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | 
             _put(images, stem, file)
     order = list(SEQUENCES)
     return dict(sorted(images.items(), key=lambda item: order.index(item[0]))), outlines, mask
+
+
+def _check_is_no_image(file: Path) -> None:
+    """Refuse an image in a format that is not read; other files may lie in the folder."""
+    stem = file.name.split(".")[0]
+    is_meant = stem.casefold() == MASK_STEM or sequence_named(stem) is not None
+    if is_meant and file.name.lower().endswith(UNREAD_SUFFIXES):
+        raise StudyError(f"{file} is in a format that is not read; convert it to NIfTI (.nii.gz).")
 
 
 def _put(files: dict[str, Path], name: str, file: Path) -> None:

@@ -13,6 +13,12 @@ from LiverLesionAI.readers import nifti
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd", ".hdr")
 """The longer of two that end alike comes first. ``.raw`` and ``.img`` are read through their headers."""
 
+UNREAD_SUFFIXES = (
+    *(".nhdr", ".nii.bz2", ".nii.zst", ".nii.xz", ".mgz", ".mgh", ".mnc", ".mif", ".gipl", ".vtk", ".vti"),
+    *(".hdf5", ".h5", ".npy", ".npz", ".mat", ".tif", ".tiff", ".dcm"),
+)
+"""Of images that other programs write."""
+
 SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.01, 100.0
 """No scanner of patients makes smaller or larger ones: the unit of length is another."""
 

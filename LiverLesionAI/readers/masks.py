@@ -28,6 +28,9 @@ MOST_LESIONS = 100
 MOST_ML = 5000.0
 """All labels together: more than any liver holds, less than the smallest body that is imaged."""
 
+MOST_FILLED = 0.7
+"""A mask of over a litre that fills more of its grid is the background; an ellipsoid fills half its box."""
+
 FEWEST_LEVELS = 4
 """Fewer labels are never taken for the levels of an image: a liver, its lesions and their cores are three."""
 
@@ -187,10 +190,11 @@ def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Con
             "those of an image or a probability map; give a mask with one number per lesion."
         )
     labelled_ml = np.count_nonzero(voxels) * voxel_ml
-    if labelled_ml > MOST_ML:
+    fills = labelled_ml > LARGEST_ML and np.count_nonzero(voxels) > MOST_FILLED * voxels.size
+    if fills or labelled_ml > MOST_ML:
         raise StudyError(
-            f"{what} is no lesion mask: its labels take up {labelled_ml / 1000:.0f} litres, more than a "
-            "liver; give a mask of the lesions alone."
+            f"{what} is no lesion mask: its labels take up {labelled_ml / 1000:.1f} litres "
+            f"({np.mean(voxels > 0):.0%} of its voxels); give a mask of the lesions alone."
         )
     return contacts
 
@@ -249,10 +253,10 @@ class _Contacts:
         return bool(np.median(own) < OWN_SHARE or nested.sum() > 1)
 
     def encloses(self) -> np.ndarray:
-        """``[label, label]`` without the background: whether the first encloses the second and is larger."""
+        """``[label, label]`` without the background: whether the first alone encloses the second."""
         outside = self.faces - np.diag(self.faces.diagonal())
         share = outside[1:, 1:] / np.maximum(outside[1:].sum(axis=1), 1)[:, None]
-        return (share.T >= ENCLOSED_SHARE) & (self.sizes[:, None] > self.sizes[None])
+        return (share.T >= ENCLOSED_SHARE) & (share < ENCLOSED_SHARE)
 
 
 def _without_liver(

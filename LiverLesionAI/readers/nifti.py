@@ -19,7 +19,7 @@ import numpy as np
 
 from LiverLesionAI.errors import StudyError
 
-SUFFIXES = (".nii.gz", ".nii", ".hdr")
+SUFFIXES = (".nii.gz", ".nii", ".hdr", ".img")
 SHEAR_DEG = 0.006
 """ITK reads axes that are so far from right angles, and no more."""
 
@@ -65,9 +65,12 @@ def check_header(file: Path, path: Path) -> None:
         If it cannot be read, is ANALYZE or NIfTI-2, has complex values, sheared axes, or an sform and a qform
         that place its corners more than a voxel apart.
     """
-    voxels = path.with_suffix(".img")
-    if path.suffix.lower() == ".hdr" and not voxels.is_file():
-        raise StudyError(f"{path} is a header whose voxels are not beside it; copy {voxels.name} along.")
+    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    if other is not None and not path.with_suffix(other).is_file():
+        half = path.with_suffix(other).name
+        raise StudyError(
+            f"{path} is one half of an image whose other half is not beside it; copy {half} along."
+        )
     header = _loaded(file, path).header
     _check_kind(header, path)
     if np.issubdtype(header.get_data_dtype(), np.complexfloating):

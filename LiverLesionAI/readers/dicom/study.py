@@ -25,11 +25,12 @@ from LiverLesionAI.readers.dicom.outlines import (
 from LiverLesionAI.readers.dicom.scan import Scan, is_dicom, scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, on_grid_of
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
+from LiverLesionAI.readers.images import IMAGE_SUFFIXES
 from LiverLesionAI.readers.masks import judged, with_lesions
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.study import SequenceImage, Study
 
-MASK_FILES = ("lesions.nii.gz", "lesions.nii", "lesions.nrrd")
+MASK_FILES = tuple(f"{folder.MASK_STEM}{suffix}" for suffix in IMAGE_SUFFIXES)
 """A mask beside the DICOM files that is taken without being asked for."""
 
 
@@ -77,7 +78,8 @@ def read_dicom_study(
             "what `liverlesionai identify` says."
         )
     images, warnings = _read_images(choices, identified, path, progress)
-    segmentation, said = _segmentation(path, mask, found, images)
+    mask = mask if mask is not None else _mask_beside(path)
+    segmentation, said = _segmentation(mask, found, images)
     reference = _reference(reference, images, segmentation, path)
     study = Study(
         id=pseudonym(identified[0].stack.first.study_uid),
@@ -88,10 +90,7 @@ def read_dicom_study(
     )
     if segmentation is not None:
         return with_segmentation(study, segmentation)
-    if mask is not None:
-        return folder.with_mask(study, mask)
-    beside = next((path / name for name in MASK_FILES if (path / name).is_file()), None)
-    return folder.with_mask(study, beside) if beside is not None else study
+    return study if mask is None else folder.with_mask(study, mask)
 
 
 def pseudonym(study_uid: str) -> str:
@@ -148,15 +147,21 @@ def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identifie
     return tuple(next(iter(useful.values())))
 
 
+def _mask_beside(path: Path) -> Path | None:
+    """The mask file in a folder of DICOM files."""
+    masks = [path / name for name in MASK_FILES if (path / name).is_file()]
+    if len(masks) > 1:
+        raise DicomError(f"{masks[0]} and {masks[1].name} are both lesion masks; keep one of them.")
+    return masks[0] if masks else None
+
+
 def _segmentation(
-    path: Path, mask: str | Path | None, found: Scan, images: dict[str, SequenceImage]
+    mask: str | Path | None, found: Scan, images: dict[str, SequenceImage]
 ) -> tuple[Segmentation | None, tuple[str, ...]]:
     """The DICOM object that outlines the lesions, where no mask file does, and warnings."""
     said: tuple[str, ...] = ()
     if mask is not None:
         segmentation = read_outlines(Path(mask), images) if is_dicom(Path(mask)) else None
-    elif path.is_dir() and any((path / name).is_file() for name in MASK_FILES):
-        segmentation = None
     else:
         segmentation, said = outlines_inside(found, images)
     return (None if segmentation is None else with_source_series(segmentation, found.frames)), said
