@@ -56,9 +56,9 @@ def filled(contours: Sequence[np.ndarray], grid: sitk.Image) -> np.ndarray:
         return voxels
     half = max(float(np.median(np.diff(levels))) if len(levels) > 1 else 1.0, 1.0) / 2
     for k in range(slices):
-        nearest = levels[np.argmin(np.abs(levels - k))]
-        if -half <= k - nearest < half:
-            voxels[k] = planes[float(nearest)]
+        near = levels[(levels - half <= k) & (k < levels + half)]
+        if len(near):
+            voxels[k] = planes[float(near[np.argmin(np.abs(near - k))])]
     return voxels
 
 

@@ -80,9 +80,13 @@ def outlines_inside(
             warnings.append(f"The segmentation {file.name} is of another study and was left out.")
         else:
             lesions.append(segmentation)
-    if len(lesions) > 1:
-        chosen = {source.series_uid for source in _sources(images)}
-        lesions = [each for each in lesions if chosen & set(each.source_series)] or lesions
+    chosen = {source.series_uid for source in _sources(images)}
+    if len(lesions) > 1 and (drawn_here := [each for each in lesions if chosen & set(each.source_series)]):
+        left_out = [each.file.name for each in lesions if each not in drawn_here]
+        warnings += [
+            f"The segmentation {name} was not drawn on these images and was left out." for name in left_out
+        ]
+        lesions = drawn_here
     if len(lesions) > 1:
         names = ", ".join(str(segmentation.file) for segmentation in lesions)
         raise DicomError(f"The lesions could be any of {names}; say which by --mask.")
