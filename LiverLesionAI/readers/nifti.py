@@ -6,7 +6,6 @@ differ, and fails on sheared axes without naming them.
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
 import zlib
@@ -75,7 +74,10 @@ def check_header(file: Path, path: Path) -> None:
     _check_kind(header, path)
     if np.issubdtype(header.get_data_dtype(), np.complexfloating):
         raise StudyError(f"{path} has complex values; export the magnitude.")
-    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    try:
+        sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    except ValueError:
+        raise StudyError(f"{path} gives a qform that is no rotation; save its geometry again.") from None
     if sform is not None and qform is not None:
         _check_agreement(sform, qform, header.get_data_shape(), path)
     elif sform is not None and (shear := _shear_deg(sform)) > SHEAR_DEG:
@@ -103,14 +105,9 @@ def _loaded(file: Path, path: Path) -> Any:
 
     try:
         return nibabel.load(file)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-        gzip.BadGzipFile,
-        nibabel.filebasedimages.ImageFileError,
-    ):
+    except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError):
+        raise StudyError(f"{path} cannot be read as an image (no NIfTI header); export it again.") from None
+    except (OSError, EOFError, ValueError, zlib.error):
         raise _damaged(path) from None
 
 

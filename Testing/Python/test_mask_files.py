@@ -217,6 +217,15 @@ def test_two_geometries_of_one_file_must_agree(tmp_path: Path) -> None:
     assert read_sequence_image(_two_geometries(tmp_path / "T2WI.nii", 0.01)).GetSize() == VOXELS.shape
 
 
+def test_a_rotation_that_is_none_is_named(tmp_path: Path) -> None:
+    made = nibabel.Nifti1Image(VOXELS, AFFINE)
+    made.set_qform(AFFINE, 1)
+    made.header["quatern_b"], made.header["quatern_c"] = 3.0, 4.0
+    nibabel.save(made, tmp_path / "T2WI.nii")
+    with pytest.raises(StudyError, match="gives a qform that is no rotation"):
+        read_sequence_image(tmp_path / "T2WI.nii")
+
+
 def test_images_in_formats_that_are_not_read_are_named(study_folder: Path) -> None:
     (study_folder / "LAP.json").write_text("{}")
     assert read_study_folder(study_folder).lesion_ids == (1,)
