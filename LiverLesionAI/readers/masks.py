@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,7 +18,9 @@ from scipy import ndimage
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
+from LiverLesionAI.readers.contacts import Contacts, labels_of
 from LiverLesionAI.readers.parts import parts_of
+from LiverLesionAI.readers.segments import Nature, Segment, nature_of
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
 MOST_LESIONS = 100
@@ -28,17 +29,11 @@ MOST_LESIONS = 100
 MOST_ML = 5000.0
 """All labels together: more than any liver holds, less than the smallest body that is imaged."""
 
+ADJOINED_SHARE = 0.1
+"""A label of a litre encloses another one from here on: lesions bulge out of the liver."""
+
 MOST_FILLED = 0.7
 """A mask of over a litre that fills more of its grid is the background; an ellipsoid fills half its box."""
-
-FEWEST_LEVELS = 4
-"""Fewer labels are never taken for the levels of an image: a liver, its lesions and their cores are three."""
-
-OWN_SHARE = 0.5
-"""Labelled neighbours of a lesion's voxels are nearly always its own, those of a grey value's hardly ever."""
-
-ENCLOSED_SHARE = 0.5
-"""A label that has this part of another one's surface encloses it, as a liver does a lesion at its edge."""
 
 LIVER_ML = 300.0
 """A label that encloses others is the liver from here on: an adult's measures 600 ml at least, what surgery
@@ -108,7 +103,7 @@ def judged(given: Outlined, what: Path | str, *, split: bool) -> Outlined:
     ]
     _check_count(voxels, what)
     said += _odd_sizes(voxels, voxel_ml, names, name)
-    left = set(_labels(voxels))
+    left = set(labels_of(voxels))
     return Outlined(
         labels=_like(given.labels, voxels),
         names={label: name for label, name in names.items() if label in left},
@@ -166,10 +161,6 @@ def short_name(what: Path | str) -> str:
     return what.name if isinstance(what, Path) else what
 
 
-def _labels(voxels: np.ndarray) -> list[int]:
-    return [int(label) for label in np.unique(voxels[voxels > 0])]
-
-
 def _like(labels: sitk.Image, voxels: np.ndarray) -> sitk.Image:
     """The label image itself, or one with other voxels where they are others."""
     if np.array_equal(sitk.GetArrayViewFromImage(labels), voxels):
@@ -179,11 +170,11 @@ def _like(labels: sitk.Image, voxels: np.ndarray) -> sitk.Image:
     return image
 
 
-def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Contacts:
+def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> Contacts:
     if not voxels.any():
         raise StudyError(f"{what} is empty, no voxel is labelled; segment a lesion.")
     _check_count(voxels, what)
-    contacts = _Contacts.of(voxels)
+    contacts = Contacts.of(voxels)
     if contacts.look_like_levels():
         raise StudyError(
             f"{what} is no lesion mask: its {len(contacts.labels)} values lie in and beside one another like "
@@ -200,7 +191,7 @@ def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> _Con
 
 
 def _check_count(voxels: np.ndarray, what: Path | str) -> None:
-    count = len(_labels(voxels))
+    count = len(labels_of(voxels))
     if count > MOST_LESIONS:
         raise StudyError(
             f"{what} is no lesion mask: it outlines {count} lesions where {MOST_LESIONS} are the most that "
@@ -208,71 +199,20 @@ def _check_count(voxels: np.ndarray, what: Path | str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Contacts:
-    """How often voxels of two labels share a face.
-
-    Attributes
-    ----------
-    labels
-        Ascending, without the background.
-    sizes
-        Voxels of each label.
-    faces
-        ``[label, label]``, symmetric; the background comes first, faces within a label stand on the diagonal.
-    """
-
-    labels: tuple[int, ...]
-    sizes: np.ndarray
-    faces: np.ndarray
-
-    @classmethod
-    def of(cls, voxels: np.ndarray) -> _Contacts:
-        labels = _labels(voxels)
-        place = np.zeros(labels[-1] + 1, np.uint16)
-        place[labels] = np.arange(1, len(labels) + 1)
-        (box,) = ndimage.find_objects((voxels > 0).astype(np.uint8))
-        ranks = place[np.pad(voxels[box], 1)]
-        count = len(labels) + 1
-        sizes, faces = np.zeros(count), np.zeros(count * count)
-        for below, plane in pairwise(ranks):
-            sizes += np.bincount(plane.ravel(), minlength=count)
-            for a, b in ((below, plane), (plane[:-1], plane[1:]), (plane[:, :-1], plane[:, 1:])):
-                faces += np.bincount((a * count + b).ravel(), minlength=count * count)
-        square = faces.reshape(count, count)
-        return cls(tuple(labels), sizes[1:], square + square.T - np.diag(square.diagonal()))
-
-    def look_like_levels(self) -> bool:
-        """Whether labels are mixed, or nested over and over, as grey values of an image or a map are."""
-        if len(self.labels) < FEWEST_LEVELS:
-            return False
-        within = self.faces[1:, 1:]
-        own = within.diagonal() / np.maximum(within.sum(axis=1), 1)
-        encloses = self.encloses()
-        nested = encloses.any(axis=0) & encloses.any(axis=1)
-        return bool(np.median(own) < OWN_SHARE or nested.sum() > 1)
-
-    def encloses(self) -> np.ndarray:
-        """``[label, label]`` without the background: whether the first alone encloses the second."""
-        outside = self.faces - np.diag(self.faces.diagonal())
-        share = outside[1:, 1:] / np.maximum(outside[1:].sum(axis=1), 1)[:, None]
-        return (share.T >= ENCLOSED_SHARE) & (share < ENCLOSED_SHARE)
-
-
 def _without_liver(
-    voxels: np.ndarray, contacts: _Contacts, voxel_ml: float, names: Mapping[int, str], what: str
+    voxels: np.ndarray, contacts: Contacts, voxel_ml: float, names: Mapping[int, str], what: str
 ) -> Iterator[str]:
     """Take out the label of the liver around the lesions; labels that enclose others are told of."""
-    encloses = contacts.encloses()
+    litres = contacts.sizes * voxel_ml >= LARGEST_ML
+    encloses = np.where(litres[:, None], contacts.encloses(ADJOINED_SHARE), contacts.encloses())
     for index, label in enumerate(contacts.labels):
         inside = [contacts.labels[other] for other in np.flatnonzero(encloses[index])]
         if not inside:
             continue
-        ml = contacts.sizes[index] * voxel_ml
-        found = (
-            f"{names.get(label, f'label {label}')} of {what} ({ml:.0f} ml) encloses {_listed(inside, names)}"
-        )
-        if ml >= LIVER_ML:
+        ml, name = contacts.sizes[index] * voxel_ml, names.get(label, f"label {label}")
+        found = f"{name} of {what} ({ml:.0f} ml) encloses {_listed(inside, names)}"
+        is_lesion = nature_of(Segment(label, names.get(label, ""))) is Nature.LESION
+        if ml >= LIVER_ML and not is_lesion and not encloses[:, index].any():
             voxels[voxels == label] = 0
             yield f"{found}: it was taken for the liver and left out; if it is none, mask it by itself."
         else:

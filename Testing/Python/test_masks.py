@@ -105,6 +105,28 @@ def test_the_liver_around_lesions_is_left_out() -> None:
     assert said.startswith("label 1 of mask (") and "taken for the liver and left out" in said
 
 
+def test_a_lesion_by_name_is_no_liver_and_nothing_inside_the_liver_is_one() -> None:
+    labels = np.zeros(SIZE[::-1])
+    labels[_ball(MIDDLE, 45)] = 1
+    labels[_ball(MIDDLE, 30)] = 2
+    named = _judged(labels, names={1: "HCC", 2: "necrosis"})
+    assert labels_in(named.labels) == (1, 2) and "HCC of mask (" in named.warnings[0]
+    labels[_ball(MIDDLE, 12)] = 3
+    labels[(labels == 0) & _ball(MIDDLE, 55)] = 4
+    assert labels_in(_judged(np.where(labels == 4, 1, labels)).labels) == (2, 3)
+
+
+def test_a_lesion_that_bulges_out_of_the_liver_is_one() -> None:
+    labels = np.zeros(SIZE[::-1])
+    liver = _ball(MIDDLE, 64)
+    labels[liver] = 1
+    bulging = _ball((MIDDLE[0] - 67, MIDDLE[1], MIDDLE[2]), 12)
+    labels[bulging] = 2
+    assert np.count_nonzero(bulging & liver) < np.count_nonzero(bulging & ~liver)
+    outlined = _judged(labels)
+    assert labels_in(outlined.labels) == (2,) and "taken for the liver" in outlined.warnings[0]
+
+
 def test_a_core_outlined_apart_is_asked_about() -> None:
     labels = np.zeros(SIZE[::-1])
     labels[_ball(MIDDLE, 20)] = 1
@@ -112,6 +134,12 @@ def test_a_core_outlined_apart_is_asked_about() -> None:
     outlined = _judged(labels)
     assert labels_in(outlined.labels) == (1, 2)
     assert any("encloses lesion 2: each is answered for" in said for said in outlined.warnings)
+
+
+def test_lesions_of_one_voxel_are_no_levels() -> None:
+    labels = np.zeros(SIZE[::-1])
+    labels[10, 10, 10:50:10] = (1, 2, 3, 4)
+    assert labels_in(_judged(labels).labels) == (1, 2, 3, 4)
 
 
 def test_touching_lesions_are_no_levels() -> None:
