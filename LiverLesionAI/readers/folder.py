@@ -13,7 +13,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.images import UNREAD_SUFFIXES, image_stem, read_sequence_image
 from LiverLesionAI.readers.mask_files import read_mask
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
-from LiverLesionAI.readers.placement import placed
+from LiverLesionAI.readers.placement import placed, without_place
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite, labels_in
 
@@ -85,6 +85,7 @@ def read_study_folder(
         images,
         reference=reference,
         clinical=clinical,
+        warnings=without_place(images),
     )
     if mask is not None:
         return with_mask(study, mask)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.masks import Outlined
-from LiverLesionAI.study import Study
+from LiverLesionAI.study import SequenceImage, Study
 
 _SAME_PLACE_VOXELS = 0.5
 _SAME_SPACING, _SAME_AXES = 0.01, 0.01
@@ -62,6 +62,18 @@ def placed(given: Outlined, study: Study, file: Path) -> Outlined:
     same = f"{file.name} has as many voxels as {_listed(alike)}"
     said = f"{same} but lies {beside:.1f} mm beside; check its header."
     return replace(given, warnings=(*given.warnings, said))
+
+
+def without_place(images: Mapping[str, SequenceImage]) -> tuple[str, ...]:
+    """Say which images give no place in their headers, unless all share one grid."""
+    grids = [image.image for image in images.values()]
+    if all(grid.GetSize() == grids[0].GetSize() and _in_one_place(grid, grids[0]) for grid in grids):
+        return ()
+    return tuple(
+        f"{name} gives no place in its header: that it shows the same place as the others is not known."
+        for name, image in images.items()
+        if _gives_no_place(image.image)
+    )
 
 
 def _only_choice(alike: Mapping[str, sitk.Image], study: Study, file: Path) -> str:

@@ -51,6 +51,13 @@ _ORGAN_WORDS = re.compile(
     r"(?<![a-z])body(?![a-z])|bladder|prostat|uter|ovar|ascites|(?<![a-z])[pci]tv(?![a-z])|脾|肾|腎|胆|血管",
     re.IGNORECASE,
 )
+_PLACE_WORDS = re.compile(
+    r"(?<![a-z])(near|next|beside|close|adjacent|above|below|under|behind|between|at|in|bei|neben|nahe|am|unter|"
+    r"(s|seg|segment)[ ._-]?([1-8]|i{1,3}|iv|vi{0,3}))(?![a-z0-9])",
+    re.IGNORECASE,
+)
+"""What says where something lies, so that the organ in its name is not what it is."""
+
 _NO_NAME = re.compile(r"(segment|label|roi|lesion)?[ _-]*\d*", re.IGNORECASE)
 """What programs call a segment that nobody named."""
 
@@ -160,10 +167,11 @@ def lesions_among(segments: Sequence[Segment], what: str) -> tuple[list[Segment]
 
 
 def _nature_in_words(words: str) -> Nature:
-    lesion, organ = _LESION_WORDS.search(words), _ORGAN_WORDS.search(words)
-    if lesion:
+    organ = _ORGAN_WORDS.search(words)
+    if _LESION_WORDS.search(words):
         return Nature.UNKNOWN if organ else Nature.LESION
-    return Nature.OTHER if organ or _LIVER_WORDS.search(words) else Nature.UNKNOWN
+    is_organ = (organ or _LIVER_WORDS.search(words)) and not _PLACE_WORDS.search(words)
+    return Nature.OTHER if is_organ else Nature.UNKNOWN
 
 
 def _listed(segments: Sequence[Segment]) -> str:

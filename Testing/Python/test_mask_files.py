@@ -262,6 +262,16 @@ def test_a_mask_without_a_place_is_refused_where_it_fits_two_images(study_folder
         read_study_folder(study_folder)
 
 
+def test_an_image_without_a_place_is_told_of(study_folder: Path) -> None:
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(study_folder / "DWI.nii.gz")).transpose(2, 1, 0)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), study_folder / "DWI.nii.gz")
+    (said,) = read_study_folder(study_folder).warnings
+    assert said.startswith("DWI gives no place in its header")
+    for name in ("T2WI", "LAP", "lesions"):
+        (study_folder / f"{name}.nii.gz").unlink()
+    assert not read_study_folder(study_folder).warnings
+
+
 def test_a_mask_with_the_voxels_of_an_image_but_other_axes_is_refused(study_folder: Path) -> None:
     _nibabel_mask(study_folder, np.diag([-1.0, -1.0, 6.0, 1.0]))
     with pytest.raises(StudyError, match=r"lesions\.nii\.gz has as many voxels as T2WI but another spacing"):
