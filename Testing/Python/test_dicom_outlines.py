@@ -80,6 +80,20 @@ def test_segments_are_chosen_by_code_and_none_is_lost(tmp_path: Path) -> None:
         read_study(folder, folder / "outline0.dcm")
 
 
+def test_a_segmentation_of_one_slice_is_read(tmp_path: Path) -> None:
+    slab = ONE.copy()
+    slab[:4], slab[5:] = 0, 0
+    study = read_study(_study(tmp_path, segmentation(_sources(), slab, ["HCC"])))
+    assert np.array_equal(_labels(study), slab)
+
+
+def test_frames_that_make_no_volume_are_named(tmp_path: Path) -> None:
+    made = segmentation(_sources(), ONE, ["HCC"])
+    made.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient = [-40, -30, 27.3]
+    with pytest.raises(DicomError, match=r"frames of .*outline0\.dcm make no regular volume"):
+        read_study(_study(tmp_path, made))
+
+
 def test_a_dicom_image_is_no_mask(tmp_path: Path) -> None:
     folder = _study(tmp_path)
     file = next((folder / "t2").iterdir())

@@ -74,8 +74,8 @@ def outlines_inside(
         try:
             segmentation = read_outlines(file, images)
             check_same_study(segmentation, images)
-        except NoLesionError:
-            warnings.append(f"The segmentation {file.name} holds organs, no lesion, and was left out.")
+        except NoLesionError as error:
+            warnings.append(str(error))
         except OtherStudyError:
             warnings.append(f"The segmentation {file.name} is of another study and was left out.")
         else:

@@ -82,6 +82,8 @@ def read_segmentation(file: Path) -> Segmentation:
         chosen, said = lesions_among(segments, file.name)
         try:
             labels, overlap = _combined(dataset, chosen)
+        except RuntimeError:
+            raise DicomError(f"The frames of {file} make no regular volume; export it again.") from None
         except Exception as error:
             raise _unreadable(file, error) from None
     if not sitk.GetArrayViewFromImage(labels).any():
