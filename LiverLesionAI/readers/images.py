@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.01, 100.0
 """No scanner of patients makes smaller or larger ones: the unit of length is another."""
 
 _HEADER_BYTES = 65_536
+_DATA_FILE = re.compile(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -105,29 +107,30 @@ def read_voxels(path: Path) -> sitk.Image:
     with nifti.rightly_named(path) as file:
         if nifti.is_nifti(path):
             nifti.check_header(file, path)
-        elif path.name.lower().endswith(".mhd"):
+        else:
             _check_data_file(path)
         image = _read_by_itk(file, path)
-        if image.GetDimension() != 3:
-            found = image.GetDimension()
-            raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
-        if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
-            raise StudyError(
-                f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm."
-            )
-        if min(image.GetSpacing()) < SMALLEST_VOXEL_MM or max(image.GetSpacing()) > LARGEST_VOXEL_MM:
-            sides = " × ".join(f"{side:g}" for side in image.GetSpacing())
-            raise StudyError(
-                f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
-            )
-        if "complex" in image.GetPixelIDTypeAsString():
-            raise StudyError(f"{path} has complex values; export the magnitude.")
-        voxels = (
-            nifti.stored_voxels(file, path) if nifti.is_nifti(path) else sitk.GetArrayViewFromImage(image)
-        )
+        _check_grid(image, path)
+        stored = nifti.is_nifti(path)
+        voxels = nifti.stored_voxels(file, path) if stored else sitk.GetArrayViewFromImage(image)
         if not np.isfinite(voxels).all():
             raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
     return image
+
+
+def _check_grid(image: sitk.Image, path: Path) -> None:
+    if image.GetDimension() != 3:
+        found = image.GetDimension()
+        raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
+    if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
+        raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
+    if min(image.GetSpacing()) < SMALLEST_VOXEL_MM or max(image.GetSpacing()) > LARGEST_VOXEL_MM:
+        sides = " × ".join(f"{side:g}" for side in image.GetSpacing())
+        raise StudyError(
+            f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
+        )
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise StudyError(f"{path} has complex values; export the magnitude.")
 
 
 def _read_3d(path: Path) -> sitk.Image:
@@ -145,15 +148,13 @@ def _read_by_itk(file: Path, path: Path) -> sitk.Image:
 
 
 def _check_data_file(path: Path) -> None:
-    """Check that the voxels of a MetaImage header lie beside it (ElementDataFile), nowhere else."""
-    with path.open("rb") as stream:
-        header = stream.read(_HEADER_BYTES).decode("latin-1")
-    fields = dict(line.split("=", 1) for line in header.splitlines() if "=" in line)
-    name = next((value.strip() for key, value in fields.items() if key.strip() == "ElementDataFile"), "")
-    if name == "LOCAL":
+    """Check that the voxels of a MetaImage or NRRD header lie in it or beside it, nowhere else."""
+    header = nifti.first_bytes(path, _HEADER_BYTES).decode("latin-1").replace("\r", "").split("\n\n")[0]
+    field = _DATA_FILE.search(header)
+    if field is None or field[1] == "LOCAL":
         return
-    if not name or Path(name).name != name or not (path.parent / name).is_file():
-        raise StudyError(f"{path} is a header whose voxels are not beside it; copy its .raw file along.")
+    if Path(field[1]).name != field[1] or not (path.parent / field[1]).is_file():
+        raise StudyError(f"{path} is a header whose voxels are not beside it; copy their file along.")
 
 
 def _reason(error: RuntimeError) -> str:

@@ -83,7 +83,7 @@ def _stored(index: int, said: dict[str, str]) -> _Stored:
 
 
 def _number(text: str | None, default: int) -> int:
-    return int(text) if text is not None and text.strip().isdigit() else default
+    return int(text) if text is not None and text.strip().isdecimal() else default
 
 
 def _nameless(image: sitk.Image) -> list[_Stored]:

@@ -37,15 +37,32 @@ def rightly_named(path: Path) -> Iterator[Path]:
     if not name.endswith((".nii", ".nii.gz")):
         yield path
         return
-    with path.open("rb") as stream:
-        compressed = stream.read(2) == _GZIP
+    compressed = first_bytes(path, len(_GZIP)) == _GZIP
     if compressed == name.endswith(".gz"):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / ("image.nii.gz" if compressed else "image.nii")
-        shutil.copyfile(path, copy)
+        try:
+            shutil.copyfile(path, copy)
+        except OSError as error:
+            raise StudyError(f"{path} cannot be unpacked in {folder} ({error.strerror}).") from None
         yield copy
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """Read the beginning of a file.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror}); check its rights.") from None
 
 
 def check_header(file: Path, path: Path) -> None:

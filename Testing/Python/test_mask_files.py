@@ -165,6 +165,10 @@ def test_a_header_reads_no_file_elsewhere(tmp_path: Path, elsewhere: str) -> Non
     header.write_text(header.read_text().replace("T2WI.raw", elsewhere))
     with pytest.raises(StudyError, match="whose voxels are not beside it"):
         read_sequence_image(header)
+    fields = ["NRRD0004", "type: short", "dimension: 3", "sizes: 14 12 6", "encoding: raw", "endian: little"]
+    (tmp_path / "study" / "DWI.nrrd").write_text("\n".join([*fields, f"data file: {elsewhere}"]))
+    with pytest.raises(StudyError, match="whose voxels are not beside it"):
+        read_sequence_image(tmp_path / "study" / "DWI.nrrd")
 
 
 @pytest.mark.parametrize(("unit", "length"), [("meter", 1e-3), ("micron", 1e3), ("unknown", 1.0)])
