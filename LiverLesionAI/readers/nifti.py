@@ -113,7 +113,7 @@ def stored_voxels(file: Path, path: Path) -> np.ndarray:
     """
     try:
         return np.asanyarray(_loaded(file, path).dataobj)
-    except (OSError, EOFError, ValueError, zlib.error):
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error):
         raise _damaged(path) from None
 
 

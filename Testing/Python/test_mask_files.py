@@ -148,7 +148,11 @@ def test_headers_with_their_voxels_beside_them_are_read(tmp_path: Path) -> None:
     assert _same(tmp_path / "T2WI.mhd", expected) and _same(tmp_path / "DWI.hdr", expected)
     (tmp_path / "expected.nii").unlink()
     assert read_study_folder(tmp_path).sequences == ("T2WI", "DWI")
-    (tmp_path / "T2WI.raw").unlink()
+    raw = tmp_path / "T2WI.raw"
+    raw.write_bytes(raw.read_bytes()[:-30])
+    with pytest.raises(StudyError, match=r"T2WI\.mhd cannot be read as an image \(damaged or cut short\)"):
+        read_sequence_image(tmp_path / "T2WI.mhd")
+    raw.unlink()
     with pytest.raises(StudyError, match=r"T2WI\.mhd is a header whose voxels are not beside it"):
         read_sequence_image(tmp_path / "T2WI.mhd")
     (tmp_path / "DWI.img").unlink()

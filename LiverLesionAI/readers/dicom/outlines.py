@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.readers.dicom.headers import LABEL_MAP_SEGMENTATION, SEGMENTATION, STRUCTURE_SET, Frame
+from LiverLesionAI.readers.dicom.headers import (
+    LABEL_MAP_SEGMENTATION,
+    SEGMENTATION,
+    STRUCTURE_SET,
+    Frame,
+    text,
+)
 from LiverLesionAI.readers.dicom.scan import Scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, read_segmentation
 from LiverLesionAI.readers.dicom.structure_sets import read_structure_set
@@ -168,6 +174,6 @@ def _class_of(file: Path) -> str:
 
     try:
         dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
-        return str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+        return text(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID"))
     except Exception:
         return ""
