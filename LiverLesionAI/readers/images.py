@@ -158,7 +158,7 @@ def _check_data_file(path: Path) -> None:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last sentence of an ITK exception, which says why; MetaImage's is the system's last error instead."""
+    """The last sentence of an ITK exception, which says why; MetaImage's is the system's last error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else "unknown reason"
     return "damaged or cut short" if last.startswith("Reason:") else last.rstrip(".!")

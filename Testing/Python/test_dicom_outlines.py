@@ -101,6 +101,24 @@ def test_a_dicom_image_is_no_mask(tmp_path: Path) -> None:
         read_study(folder, file)
 
 
+def test_a_mask_without_a_place_is_not_laid_on_dicom(tmp_path: Path) -> None:
+    """Whether its rows run as those of the slices do, only the tool that wrote it knows."""
+    sitk.WriteImage(sitk.GetImageFromArray(ONE), tmp_path / "mask.nii.gz")
+    with pytest.raises(StudyError, match=r"mask\.nii\.gz gives no place .* order of T2WI cannot be told"):
+        read_study(_study(tmp_path / "study"), tmp_path / "mask.nii.gz")
+
+
+def test_two_mask_files_beside_need_a_choice(tmp_path: Path) -> None:
+    folder = _study(tmp_path)
+    mask = sitk.GetImageFromArray(ONE)
+    mask.CopyInformation(image(**GEOMETRY))
+    sitk.WriteImage(mask, folder / "lesions.nii.gz")
+    assert read_study(folder).lesion_ids == (1,)
+    sitk.WriteImage(mask, folder / "lesions.seg.nrrd")
+    with pytest.raises(DicomError, match="both lesion masks; keep one"):
+        read_study(folder)
+
+
 @pytest.mark.parametrize("by_mask", [False, True])
 @pytest.mark.parametrize(
     ("keyword", "value", "message"),
