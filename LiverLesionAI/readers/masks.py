@@ -39,8 +39,11 @@ LIVER_ML = 300.0
 """A label that encloses others is the liver from here on: an adult's measures 600 ml at least, what surgery
 left or a child has less. A tumour whose core is outlined apart is seldom so large."""
 
-LARGEST_ML = 1000.0
-"""A lesion of a litre may be one, but is more often the liver."""
+ASKED_ML = 600.0
+"""A lesion of this size (a ball of 10.5 cm) may be one, but is as often the liver."""
+
+LITRE_ML = 1000.0
+"""So large a label is the liver if it adjoins others, and the background if it fills its grid."""
 
 FEWEST_VOXELS = 4
 """Below, neither shape nor texture can be seen."""
@@ -181,7 +184,7 @@ def _check_labels(voxels: np.ndarray, voxel_ml: float, what: Path | str) -> Cont
             "those of an image or a probability map; give a mask with one number per lesion."
         )
     labelled_ml = np.count_nonzero(voxels) * voxel_ml
-    fills = labelled_ml > LARGEST_ML and np.count_nonzero(voxels) > MOST_FILLED * voxels.size
+    fills = labelled_ml > LITRE_ML and np.count_nonzero(voxels) > MOST_FILLED * voxels.size
     if fills or labelled_ml > MOST_ML:
         raise StudyError(
             f"{what} is no lesion mask: its labels take up {labelled_ml / 1000:.1f} litres "
@@ -203,7 +206,7 @@ def _without_liver(
     voxels: np.ndarray, contacts: Contacts, voxel_ml: float, names: Mapping[int, str], what: str
 ) -> Iterator[str]:
     """Take out the label of the liver around the lesions; labels that enclose others are told of."""
-    litres = contacts.sizes * voxel_ml >= LARGEST_ML
+    litres = contacts.sizes * voxel_ml >= LITRE_ML
     encloses = np.where(litres[:, None], contacts.encloses(ADJOINED_SHARE), contacts.encloses())
     for index, label in enumerate(contacts.labels):
         inside = [contacts.labels[other] for other in np.flatnonzero(encloses[index])]
@@ -261,11 +264,11 @@ def _odd_sizes(voxels: np.ndarray, voxel_ml: float, names: Mapping[int, str], wh
         if count < FEWEST_VOXELS:
             size = _counted(count, "voxel")
             yield f"{_named(label, names)} of {what} has only {size}: its answer says little."
-        elif count * voxel_ml >= LARGEST_ML:
+        elif count * voxel_ml >= ASKED_ML:
             litres = count * voxel_ml / 1000
             yield f"{_named(label, names)} of {what} measures {litres:.1f} litres: is it the liver?"
     together = float(counts.sum()) * voxel_ml
-    if together >= LARGEST_ML > counts.max() * voxel_ml:
+    if together >= LITRE_ML and counts.max() * voxel_ml < ASKED_ML:
         litres = together / 1000
         yield f"The lesions of {what} measure {litres:.1f} litres together: are they parts of the liver?"
 
