@@ -142,6 +142,17 @@ def test_another_patients_outlines_are_refused(
     )
 
 
+def test_patients_are_told_apart_where_no_image_keeps_its_slices(tmp_path: Path) -> None:
+    """Unevenly spaced slices are interpolated, and the image stands for no file any more."""
+    made = segmentation(_sources(), ONE, ["lesion"])
+    made.PatientID = "9999"
+    save([each for index, each in enumerate(_sources()) if index != 8], tmp_path / "t2")
+    made.save_as(tmp_path / "seg.dcm")
+    assert read_study(tmp_path / "t2").images["T2WI"].dicom is None
+    with pytest.raises(DicomError, match=r"another patient than the images \(PatientID\)"):
+        read_study(tmp_path / "t2", tmp_path / "seg.dcm")
+
+
 def test_what_an_outline_does_not_say_is_no_difference(tmp_path: Path) -> None:
     made = segmentation(_sources(), ONE, ["lesion"])
     made.PatientID = made.PatientBirthDate = made.PatientSex = ""

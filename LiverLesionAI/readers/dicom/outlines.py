@@ -58,9 +58,18 @@ def read_outlines(file: Path, images: Mapping[str, SequenceImage]) -> Segmentati
 
 
 def outlines_inside(
-    found: Scan, images: Mapping[str, SequenceImage]
+    found: Scan, images: Mapping[str, SequenceImage], sources: Sequence[DicomSource]
 ) -> tuple[Segmentation | None, tuple[str, ...]]:
     """Find the object that outlines a study's lesions among the files of a scan.
+
+    Parameters
+    ----------
+    found
+        The scan.
+    images
+        Sequence to image of the study.
+    sources
+        The study's series.
 
     Returns
     -------
@@ -78,20 +87,20 @@ def outlines_inside(
     warnings: list[str] = []
     for file in _outline_files(found):
         try:
-            segmentation = read_outlines(file, images)
-            check_same_study(segmentation, images)
+            segmentation = with_source_series(read_outlines(file, images), found.frames)
+            check_same_study(segmentation, sources)
         except NoLesionError as error:
             warnings.append(str(error))
         except OtherStudyError:
             warnings.append(f"The segmentation {file.name} is of another study and was left out.")
         else:
             lesions.append(segmentation)
-    chosen = {source.series_uid for source in _sources(images)}
-    if len(lesions) > 1 and (drawn_here := [each for each in lesions if chosen & set(each.source_series)]):
-        left_out = [each.file.name for each in lesions if each not in drawn_here]
-        warnings += [
-            f"The segmentation {name} was not drawn on these images and was left out." for name in left_out
-        ]
+    chosen = {source.series_uid for source in sources_of(images)}
+    drawn_here = [each for each in lesions if chosen & set(each.source_series)]
+    if drawn_here:
+        left_out = {each.file.name for each in lesions} - {each.file.name for each in drawn_here}
+        said = "was not drawn on these images and was left out."
+        warnings += [f"The segmentation {name} {said}" for name in sorted(left_out)]
         lesions = drawn_here
     if len(lesions) > 1:
         names = ", ".join(str(segmentation.file) for segmentation in lesions)
@@ -107,8 +116,8 @@ def with_source_series(segmentation: Segmentation, frames: Sequence[Frame]) -> S
     return replace(segmentation, source_series=tuple(dict.fromkeys(uid for uid in series if uid)))
 
 
-def check_same_study(segmentation: Segmentation, images: Mapping[str, SequenceImage]) -> None:
-    """Check that an object was drawn in the examination of the images; what neither says is no difference.
+def check_same_study(segmentation: Segmentation, sources: Sequence[DicomSource]) -> None:
+    """Check that an object was drawn in the examination of the images; what is missing is no difference.
 
     Raises
     ------
@@ -117,7 +126,7 @@ def check_same_study(segmentation: Segmentation, images: Mapping[str, SequenceIm
     DicomError
         If the patient is another one.
     """
-    own, sources = segmentation.dicom, _sources(images)
+    own = segmentation.dicom
     differing = {name for source in sources for name in own.identity.differences(source.identity)}
     if differing:
         raise DicomError(
@@ -134,7 +143,7 @@ def check_same_study(segmentation: Segmentation, images: Mapping[str, SequenceIm
 def doubts(segmentation: Segmentation, images: Mapping[str, SequenceImage], reference: str) -> Iterator[str]:
     """Say where an object does not quite match the images that it is laid on."""
     own, name = segmentation.dicom, segmentation.file.name
-    if _is_other_study(own, _sources(images)):
+    if _is_other_study(own, sources_of(images)):
         yield f"The segmentation {name} is of another study than the images (StudyInstanceUID)."
     drawn_beside = images[reference].dicom
     if drawn_beside is not None and _is_other_frame(own, [drawn_beside]):
@@ -154,7 +163,8 @@ def _is_other_frame(own: DicomSource, sources: Sequence[DicomSource]) -> bool:
     return bool(own.frame_of_reference and stated) and own.frame_of_reference not in stated
 
 
-def _sources(images: Mapping[str, SequenceImage]) -> list[DicomSource]:
+def sources_of(images: Mapping[str, SequenceImage]) -> list[DicomSource]:
+    """Where images stand in DICOM, as far as they do."""
     return [image.dicom for image in images.values() if image.dicom is not None]
 
 

@@ -15,11 +15,13 @@ from LiverLesionAI.readers import folder
 from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
 from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
+from LiverLesionAI.readers.dicom.instances import dicom_source
 from LiverLesionAI.readers.dicom.outlines import (
     check_same_study,
     doubts,
     outlines_inside,
     read_outlines,
+    sources_of,
     with_source_series,
 )
 from LiverLesionAI.readers.dicom.scan import Scan, is_dicom, scan
@@ -28,7 +30,7 @@ from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.readers.images import IMAGE_SUFFIXES
 from LiverLesionAI.readers.masks import judged, with_lesions
 from LiverLesionAI.sequences import SEQUENCES
-from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.study import DicomSource, SequenceImage, Study
 
 MASK_FILES = tuple(f"{folder.MASK_STEM}{suffix}" for suffix in IMAGE_SUFFIXES)
 """A mask beside the DICOM files that is taken without being asked for."""
@@ -79,7 +81,8 @@ def read_dicom_study(
         )
     images, warnings = _read_images(choices, identified, path, progress)
     mask = mask if mask is not None else _mask_beside(path)
-    segmentation, said = _segmentation(mask, found, images)
+    sources = [dicom_source(item.stack.frames) for item in identified]
+    segmentation, said = _segmentation(mask, found, images, sources)
     reference = _reference(reference, images, segmentation, path)
     study = Study(
         id=pseudonym(identified[0].stack.first.study_uid),
@@ -119,7 +122,7 @@ def with_segmentation(study: Study, segmentation: Segmentation) -> Study:
     StudyError
         If it outlines no lesions, lies outside the study or belongs to another one.
     """
-    check_same_study(segmentation, study.images)
+    check_same_study(segmentation, sources_of(study.images))
     grids = [study.images[study.reference].image, *(image.image for image in study.images.values())]
     labels = on_grid_of(segmentation.lesions.labels, grids)
     said = (*segmentation.lesions.warnings, *doubts(segmentation, study.images, study.reference))
@@ -156,15 +159,19 @@ def _mask_beside(path: Path) -> Path | None:
 
 
 def _segmentation(
-    mask: str | Path | None, found: Scan, images: dict[str, SequenceImage]
+    mask: str | Path | None,
+    found: Scan,
+    images: dict[str, SequenceImage],
+    sources: Sequence[DicomSource],
 ) -> tuple[Segmentation | None, tuple[str, ...]]:
     """The DICOM object that outlines the lesions, where no mask file does, and warnings."""
-    said: tuple[str, ...] = ()
-    if mask is not None:
-        segmentation = read_outlines(Path(mask), images) if is_dicom(Path(mask)) else None
-    else:
-        segmentation, said = outlines_inside(found, images)
-    return (None if segmentation is None else with_source_series(segmentation, found.frames)), said
+    if mask is None:
+        return outlines_inside(found, images, sources)
+    if not is_dicom(Path(mask)):
+        return None, ()
+    segmentation = read_outlines(Path(mask), images)
+    check_same_study(segmentation, sources)
+    return with_source_series(segmentation, found.frames), ()
 
 
 def _read_images(
