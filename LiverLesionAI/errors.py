@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return a text that every UTF-8 stream, file and C++ library takes.
+
+    Names of files that are not UTF-8 come from the operating system with surrogates in place of their bytes
+    (PEP 383), on which ITK and VTK abort the process; a question mark stands for each.
+    """
+    return text.encode("utf-8", "replace").decode() if _has_surrogates(text) else text
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class LiverLesionError(Exception):
     """Base of every error that a user can cause; its text is one sentence fit to be shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class StudyError(LiverLesionError):
@@ -33,3 +49,7 @@ class PatchError(LiverLesionError):
 
 class DecisionError(LiverLesionError):
     """A reader's decision cannot be taken as it was given."""
+
+
+class MemoryShortError(LiverLesionError):
+    """The work needs more memory than the machine has left."""

@@ -22,6 +22,7 @@ import typer
 from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 from LiverLesionAI.explanation.settings import Method, Settings
+from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _reporting_errors(function: Function) -> Function:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OWN_FAULT) from None
         except Exception as error:
+            if is_memory_short(error):
+                _fail(NO_MEMORY, UNUSABLE_INPUT)
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()
             _fail(

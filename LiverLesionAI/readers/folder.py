@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
+from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite
 
@@ -152,12 +153,7 @@ def _put(files: dict[str, Path], name: str, file: Path) -> None:
 
 def _transform(folder: Path, name: str) -> sitk.Transform | None:
     file = folder / TRANSFORMS_FOLDER / f"{name}.tfm"
-    if not file.is_file():
-        return None
-    try:
-        return sitk.ReadTransform(file)
-    except RuntimeError:
-        raise StudyError(f"{file} cannot be read as a transform; write it again or remove it.") from None
+    return read_transform(file) if file.is_file() else None
 
 
 def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:

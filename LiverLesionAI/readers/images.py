@@ -9,6 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.readers.claims import check_claims
+from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -82,9 +84,12 @@ def read_label_image(path: Path) -> sitk.Image:
 def _read_3d(path: Path) -> sitk.Image:
     if not path.is_file():
         raise StudyError(f"{path} does not exist or is no file.")
+    check_claims(path)
     try:
-        image = sitk.ReadImage(str(path))
+        with native_path(path) as name, native_messages_logged():
+            image = sitk.ReadImage(name)
     except RuntimeError as error:
+        refuse_memory_short(error, path)
         raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
     if image.GetDimension() != 3:
         found = image.GetDimension()

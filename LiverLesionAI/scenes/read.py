@@ -20,33 +20,14 @@ from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
-SCENE_SUFFIXES = (".mrml", ".mrb")
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 
-def read_scene(path: str | Path, reference: str | None = None) -> Study:
-    """Read a scene file as a study.
+def open_scene(path: Path, reference: str | None = None) -> Study:
+    """Read a scene file in this process, which aborts over some that are damaged.
 
-    Parameters
-    ----------
-    path
-        ``.mrml`` or ``.mrb``.
-    reference
-        As for :func:`study_from_scene`.
-
-    Returns
-    -------
-    Study
-        Named after the study that our own writer put into the scene, else after the file.
-
-    Raises
-    ------
-    StudyError
-        If the file is no scene, or the scene is no study (see :func:`study_from_scene`).
-    LiverLesionError
-        If slicer-core is missing.
+    See :func:`LiverLesionAI.scenes.file.read_scene`.
     """
-    path = Path(path)
     try:
         return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
     except StudyError as error:

@@ -1,0 +1,386 @@
+"""Files that lie, are cut short or carry odd names: one sentence each, before C++ or memory breaks down."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from made_studies import bspline, made_result, made_study
+
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError, printable
+from LiverLesionAI.limits import available_bytes, check_memory, is_memory_short
+from LiverLesionAI.readers.claims import check_claims
+from LiverLesionAI.readers.folder import read_study_folder
+from LiverLesionAI.readers.images import read_sequence_image
+from LiverLesionAI.readers.transforms import read_transform
+from LiverLesionAI.study import Study
+
+LATIN_1 = os.fsdecode("Zürich".encode("latin-1"))
+posix = pytest.mark.skipif(sys.platform == "win32", reason="names are bytes, and address space has a limit")
+
+
+# --- transforms
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        sitk.Transform(3, sitk.sitkIdentity),
+        sitk.TranslationTransform(3, (1.0, 2.0, 3.0)),
+        sitk.ScaleTransform(3, (1.0, 1.1, 1.2)),
+        sitk.AffineTransform(3),
+        sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3),
+        sitk.VersorTransform((0.0, 0.0, 1.0), 0.2),
+        sitk.VersorRigid3DTransform((0.0, 0.0, 1.0), 0.2),
+        sitk.Similarity3DTransform(),
+        sitk.ScaleVersor3DTransform(),
+        sitk.ScaleSkewVersor3DTransform(),
+        bspline(),
+        sitk.DisplacementFieldTransform(sitk.Image([4, 5, 6], sitk.sitkVectorFloat64)),
+        sitk.CompositeTransform([sitk.AffineTransform(3), bspline(), sitk.Euler3DTransform()]),
+    ],
+    ids=lambda transform: transform.GetName(),
+)
+def test_every_kind_of_transform_is_read_and_refused_when_it_lacks_a_parameter(
+    tmp_path: Path, transform: sitk.Transform
+) -> None:
+    file = tmp_path / "LAP.tfm"
+    sitk.WriteTransform(transform, str(file))
+    point = (3.0, -7.0, 11.0)
+    assert read_transform(file).TransformPoint(point) == pytest.approx(transform.TransformPoint(point))
+    lines = file.read_text().splitlines()
+    for number, line in enumerate(lines):
+        key, _, values = line.partition(":")
+        if key in ("Parameters", "FixedParameters") and values.split():
+            shorter = [*lines[:number], f"{key}: {' '.join(values.split()[:-2])}", *lines[number + 1 :]]
+            file.write_text("\n".join(shorter) + "\n")
+            with pytest.raises(
+                StudyError, match=r"LAP\.tfm cannot be read as a transform: .*(instead of|grid)"
+            ):
+                read_transform(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("Euler3DTransform_double_3_3", "Euler2DTransform_double_2_2", "it has 2 dimensions"),
+        ("Euler3DTransform_double_3_3", "ThinPlateTransform_double_3_3", "are not read here"),
+        ("Euler3DTransform_double_3_3", "Euler3DTransform", "none of ITK's"),
+        ("0.5", "nan", "not all finite"),
+        ("0.5", "1e999", "not all finite"),
+        ("0.5", "half", "not all numbers"),
+        ("#Insight Transform File V1.0", "#Other", "does not begin"),
+        ("Fixed", "Loose", "none of ITK's"),
+        ("FixedParameters", "Parameters", "wrong place"),
+        ("0.5", "Ü", "no text file"),
+    ],
+)
+def test_transforms_that_are_none_are_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    file = tmp_path / "LAP.tfm"
+    sitk.WriteTransform(sitk.Euler3DTransform((0, 0, 0), 0.5, 0.0, 0.0), str(file))
+    content = file.read_text()
+    assert old in content
+    file.write_text(content.replace(old, new, 1), encoding="latin-1")
+    with pytest.raises(StudyError, match=reason):
+        read_transform(file)
+
+
+def test_a_grid_of_gigabytes_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "LAP.tfm"
+    sitk.WriteTransform(bspline(), str(file))
+    lines = file.read_text().splitlines()
+    fixed = next(line for line in lines if line.startswith("Fixed")).split()
+    lines[lines.index(" ".join(fixed))] = " ".join([fixed[0], "100000", "100000", *fixed[3:]])
+    file.write_text("\n".join(lines))
+    with pytest.raises(StudyError, match="no possible size"):
+        read_transform(file)
+
+
+# --- image headers
+
+
+def _image(path: Path, compressed: bool = True) -> Path:
+    voxels = np.random.default_rng(0).normal(100, 20, (6, 8, 10)).astype(np.float32)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path), compressed)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha"])
+def test_honest_headers_pass(tmp_path: Path, name: str) -> None:
+    check_claims(_image(tmp_path / name))
+    check_claims(_image(tmp_path / name, compressed=False))
+
+
+def _claiming(path: Path, side: int) -> Path:
+    """An image whose header claims `side`³ voxels."""
+    _image(path)
+    packed = path.name.endswith(".gz")
+    content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    if ".nii" in path.name:
+        changed = content[:40] + struct.pack("<4h", 3, side, side, side) + content[48:]
+    else:
+        shape = b"10 8 6"
+        assert shape in content
+        changed = content.replace(shape, f"{side} {side} {side}".encode(), 1)
+    path.write_bytes(gzip.compress(changed) if packed else changed)
+    return path
+
+
+@pytest.mark.parametrize("name", ["T2WI.nii", "T2WI.nii.gz", "T2WI.nrrd", "T2WI.mha"])
+def test_headers_that_claim_more_than_the_file_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StudyError, match=f"{name} is damaged or cut short"):
+        read_sequence_image(_claiming(tmp_path / name, 300))
+    with pytest.raises(StudyError, match=f"{name} claims 30000 × 30000 × 30000 voxels"):
+        read_sequence_image(_claiming(tmp_path / name, 30000))
+
+
+def test_an_image_that_does_not_fit_the_machine_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _image(tmp_path / "T2WI.nii.gz")
+    monkeypatch.setattr("LiverLesionAI.limits.available_bytes", lambda: 4000)
+    with pytest.raises(MemoryShortError, match=r"T2WI\.nii\.gz, with 480 voxels, needs .* GiB of memory"):
+        read_sequence_image(file)
+
+
+# --- memory
+
+
+@posix
+def test_the_limit_of_the_process_counts_as_memory() -> None:
+    code = (
+        "import resource; from LiverLesionAI.limits import *;"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); print(available_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 1 << 30
+
+
+def test_what_fits_passes() -> None:
+    available = available_bytes()
+    assert available is None or available > 0
+    check_memory(1000, "A test")
+    with pytest.raises(MemoryShortError):
+        check_memory(1 << 60, "A test")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("ITK ERROR: Image: Failed to allocate memory for image."),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("libvtk.so: failed to map segment from shared object"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_ran_out_is_recognised(error: Exception) -> None:
+    assert is_memory_short(error)
+    assert not is_memory_short(RuntimeError("Unable to determine ImageIO reader"))
+
+
+@posix
+def test_too_little_memory_is_no_fault_and_no_missing_package(tmp_path: Path, study_folder: Path) -> None:
+    """Whatever the limit hits first, the sentence is about memory."""
+    code = (
+        "import resource, sys; import LiverLesionAI.cli.commands as c, LiverLesionAI.pipeline, torch;"
+        "used = int(open('/proc/self/statm').read().split()[0]) * 4096;"
+        "limit = used + int(sys.argv.pop(1)); "
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); c.main()"
+    )
+    for spare in (150 << 20, 450 << 20):
+        arguments = ["classify", str(study_folder), "--out", str(tmp_path / "out"), "--no-register"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(spare), *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 3, done.stderr
+        assert "memory" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+# --- names
+
+
+def test_printable_leaves_every_real_text_alone() -> None:
+    for text in ("", "Zürich", "肝臓", "a\tb"):
+        assert printable(text) is text
+    assert printable(LATIN_1) == "Z?rich"
+    printable("\udfff\ud800").encode()
+    assert str(LiverLesionError(f"{LATIN_1} is wrong")) == "Z?rich is wrong"
+
+
+@posix
+@pytest.mark.parametrize("name", [LATIN_1, "Zürich"])
+def test_a_study_in_a_folder_of_any_name_is_read(
+    tmp_path: Path, ball_study: Callable[..., Study], name: str
+) -> None:
+    folder = tmp_path / name
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    study = ball_study()
+    for sequence, image in study.images.items():
+        sitk.WriteImage(image.image, plain / f"{sequence}.nii.gz")
+    sitk.WriteImage(study.lesions, plain / "lesions.nrrd")
+    (plain / "transforms").mkdir()
+    sitk.WriteTransform(sitk.Euler3DTransform(), plain / "transforms" / "DWI.tfm")
+    shutil.move(plain, folder)
+    read = read_study_folder(folder)
+    assert read.images["DWI"].transform is not None
+    assert read.id == printable(name) and read.lesion_ids == (1,)
+
+
+@posix
+def test_an_image_of_a_name_that_is_no_utf_8_is_named_in_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / f"T2WI{LATIN_1}.nrrd").write_bytes(b"NRRD0004\n")
+    with pytest.raises(StudyError) as caught:
+        read_study_folder(tmp_path)
+    str(caught.value).encode()
+
+
+# --- scenes
+
+
+@pytest.fixture
+def scene_files(tmp_path: Path) -> dict[str, bytes]:
+    """The members of a bundle that our own writer made."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from LiverLesionAI.scenes.show import write_scene
+
+    study = made_study(transform=bspline())
+    (tmp_path / "whole").mkdir()
+    write_scene(study, made_result(study), tmp_path / "whole" / "scene.mrb")
+    with zipfile.ZipFile(tmp_path / "whole" / "scene.mrb") as bundle:
+        return {name: bundle.read(name) for name in bundle.namelist() if not name.endswith("/")}
+
+
+def _packed(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+    return path
+
+
+def _named(files: dict[str, bytes], end: str) -> str:
+    return next(name for name in files if name.endswith(end))
+
+
+@pytest.mark.parametrize("end", ["segments.seg.nrrd", "LAP.nrrd", ".h5"])
+@pytest.mark.parametrize("part", [0.4, 0.97])
+def test_a_scene_with_a_file_cut_short_is_refused(
+    tmp_path: Path, scene_files: dict[str, bytes], end: str, part: float
+) -> None:
+    from LiverLesionAI.scenes.file import read_scene
+
+    name = _named(scene_files, end)
+    files = {**scene_files, name: scene_files[name][: int(part * len(scene_files[name]))]}
+    with pytest.raises(StudyError, match=r"short\.mrb"):
+        read_scene(_packed(tmp_path / "short.mrb", files))
+
+
+def test_what_a_scene_claims_is_checked_before_slicer_reads_it(
+    tmp_path: Path, scene_files: dict[str, bytes]
+) -> None:
+    from LiverLesionAI.scenes.file import read_scene
+
+    name = _named(scene_files, "LAP.nrrd")
+    files = {**scene_files, name: scene_files[name].replace(b"sizes: 44 40", b"sizes: 44000 40")}
+    assert files != scene_files
+    with pytest.raises(StudyError, match=r"big\.mrb: scene/Data/LAP\.nrrd is damaged or cut short"):
+        read_scene(_packed(tmp_path / "big.mrb", files))
+
+
+def test_archives_that_are_encrypted_doubled_or_bombs_are_refused(
+    tmp_path: Path, scene_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from LiverLesionAI.mrml.scene_files import unpack_scene
+
+    path = _packed(tmp_path / "scene.mrb", scene_files)
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(mark)
+        content[start + offset] |= 1
+    (tmp_path / "secret.mrb").write_bytes(content)
+    with pytest.raises(StudyError, match=r"secret\.mrb is encrypted"):
+        unpack_scene(tmp_path / "secret.mrb", tmp_path / "whole")
+    with zipfile.ZipFile(tmp_path / "twice.mrb", "w") as bundle, pytest.warns(UserWarning, match="Duplicate"):
+        for _ in range(2):
+            bundle.writestr("scene/scene.mrml", scene_files["scene/scene.mrml"])
+    with pytest.raises(StudyError, match=r"twice\.mrb holds 'scene/scene.mrml' twice"):
+        unpack_scene(tmp_path / "twice.mrb", tmp_path / "whole")
+    monkeypatch.setattr("LiverLesionAI.limits._HARMLESS_BYTES", 1000)
+    _packed(tmp_path / "bomb.mrb", {**scene_files, "scene/Data/zeros.nrrd": bytes(100_000_000)})
+    with pytest.raises(StudyError, match=r"bomb\.mrb would unpack to 0\.1 GiB"):
+        unpack_scene(tmp_path / "bomb.mrb", tmp_path / "whole")
+    assert [file.name for file in (tmp_path / "whole").iterdir()] == ["scene.mrb"]
+
+
+def test_damaged_members_of_an_archive_are_refused(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
+    from LiverLesionAI.mrml.scene_files import unpack_scene
+
+    path = _packed(tmp_path / "scene.mrb", scene_files)
+    with zipfile.ZipFile(path) as bundle:
+        info = bundle.getinfo(_named(scene_files, "LAP.nrrd"))
+    content = bytearray(path.read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    content[start + 20 : start + 60] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(StudyError, match=r"scene\.mrb is not a Slicer scene bundle, or it is damaged"):
+        unpack_scene(path, tmp_path / "whole")
+
+
+@posix
+def test_a_scene_in_a_folder_of_any_name_is_read(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
+    from LiverLesionAI.scenes.file import read_scene
+
+    folder = tmp_path / LATIN_1
+    folder.mkdir()
+    path = _packed(tmp_path / "scene.mrb", scene_files)
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extractall(folder)
+    for scene in (folder / "scene" / "scene.mrml", path.rename(folder / f"{LATIN_1}.mrb")):
+        assert read_scene(scene).sequences == ("T2WI", "T1WI", "LAP")
+
+
+@posix
+def test_a_reader_that_runs_out_of_memory_says_so(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
+    path = _packed(tmp_path / "scene.mrb", scene_files)
+    code = (
+        "import resource, sys; from LiverLesionAI.scenes.file import read_scene;"
+        "limit = int(open('/proc/self/statm').read().split()[0]) * 4096 + (150 << 20);"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "try: read_scene(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MemoryShortError") and "slicer-core" not in done.stdout
+
+
+def test_our_own_faults_in_the_other_process_stay_faults(
+    tmp_path: Path, scene_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from LiverLesionAI.scenes import file
+
+    path = _packed(tmp_path / "scene.mrb", scene_files)
+    monkeypatch.setattr(file, "python_executable", lambda: shutil.which("false"))
+    monkeypatch.setattr(file, "_FAULT", 7)
+    with pytest.raises(StudyError, match="breaks down"):
+        file.read_scene(path)
+    monkeypatch.undo()
+    broken = tmp_path / "library"
+    (broken / "slicer").mkdir(parents=True)
+    (broken / "slicer" / "__init__.py").write_text("1 / 0\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    with pytest.raises(RuntimeError, match=r"scene\.mrb: ZeroDivisionError"):
+        file.read_scene(path)
