@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 def printable(text: str) -> str:
     """Return a text that every UTF-8 stream, file and C++ library takes.
@@ -14,6 +16,29 @@ def printable(text: str) -> str:
 
 def _has_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def told_by_system(error: BaseException) -> str | None:
+    """Say in a sentence what the operating system refused, where that is no mistake of the program's.
+
+    Names too long, missing rights, a full disk, a device that fails and too many open files are such; a file
+    that the program itself should have made is not.
+    """
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return None
+    name = str(error.filename or error.filename2 or "A file")
+    shown = name if len(name) <= _SHOWN_NAME else f"…{name[-_SHOWN_NAME:]}"
+    return printable(f"{shown} cannot be used: {error.strerror or error}.")
+
+
+_SHOWN_NAME = 200
+_REFUSALS = {
+    getattr(errno, name, None)
+    for name in (
+        "EACCES", "EBUSY", "EDQUOT", "EFBIG", "EIO", "ELOOP", "EMFILE", "ENAMETOOLONG", "ENFILE", "ENODEV",
+        "ENOSPC", "ENOTCONN", "EPERM", "EROFS", "ESTALE", "ETIMEDOUT",
+    )
+} - {None}  # fmt: skip
 
 
 class LiverLesionError(Exception):

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from LiverLesionAI.errors import MemoryShortError
+from LiverLesionAI.errors import ConfigError, MemoryShortError
 
 MAX_VOXELS = 1_000_000_000
 """Voxels of one image or series: a tenth of that is a large liver volume."""
@@ -93,6 +93,20 @@ def check_memory(needed: int, what: str) -> None:
             f"{what} needs {needed / 2**30:.1f} GiB of memory, and {available / 2**30:.1f} GiB are free; "
             "close other programs, use a larger machine or give a smaller file."
         )
+
+
+def check_text_size(file: Path) -> None:
+    """Refuse a file of text that is larger than any that is written by hand or by this program.
+
+    Raises
+    ------
+    ConfigError
+        If it is.
+    OSError
+        If it cannot be looked at.
+    """
+    if file.stat().st_size > MAX_TEXT_BYTES:
+        raise ConfigError(f"{file} is larger than such a file may be ({MAX_TEXT_BYTES >> 20} MiB).")
 
 
 def is_bomb(packed: int, unpacked: int) -> bool:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError, told_by_system
 from LiverLesionAI.limits import is_memory_short, limit_address_space, tells_of_memory
 from LiverLesionAI.processes import library_environment, python_executable
 from LiverLesionAI.scenes.exchange import read_sent_study, send_study
@@ -110,9 +110,11 @@ def main(path: str, folder: str, reference: str) -> int:
     except LiverLesionError as error:
         return _refuse(folder, error)
     except Exception as error:
-        if not is_memory_short(error):
-            raise
-        return _refuse(folder, MemoryShortError(f"{path} needs more memory to be read than is free."))
+        if is_memory_short(error):
+            return _refuse(folder, MemoryShortError(f"{path} needs more memory to be read than is free."))
+        if (refused := told_by_system(error)) is not None:
+            return _refuse(folder, StudyError(refused))
+        raise
     return _DONE
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from LiverLesionAI.bundles.metadata import BUNDLE_NAME
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
 from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
@@ -279,17 +280,20 @@ def read_config(path: Path) -> TrainingConfig:
     import yaml
 
     try:
+        check_text_size(path)
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror
         raise ConfigError(f"{path} cannot be read ({reason}); give a training configuration.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{path} is not YAML ({reason}); see docs/training.md for an example.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no configuration; see docs/training.md for an example.")
     try:
         config = TrainingConfig.model_validate(content)
+    except RecursionError:
+        raise ConfigError(f"{path} is nested deeper than any configuration.") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the configuration"

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 import LiverLesionAI
-from LiverLesionAI.errors import LiverLesionError, MemoryShortError
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, told_by_system
 from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.worker import protocol
 from LiverLesionAI.worker.commands import COMMANDS
@@ -125,6 +125,8 @@ class _Server:
         except Exception as error:
             if is_memory_short(error):
                 return Failed(request.id, protocol.MEMORY, NO_MEMORY)
+            if (refused := told_by_system(error)) is not None:
+                return Failed(request.id, protocol.INPUT, refused)
             traceback.print_exc()
             message = f"This is a fault of LiverLesionAI ({type(error).__name__}: {error}); please report it."
             return Failed(request.id, protocol.FAULT, message)

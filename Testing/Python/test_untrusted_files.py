@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -11,12 +12,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from made_studies import bspline, made_result, made_study
+from typer.testing import CliRunner
 
+from LiverLesionAI.cli.commands import OWN_FAULT, UNUSABLE_INPUT, app
 from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError, printable
 from LiverLesionAI.limits import available_bytes, check_memory, is_memory_short
 from LiverLesionAI.readers.claims import check_claims
@@ -191,23 +195,72 @@ def test_memory_that_ran_out_is_recognised(error: Exception) -> None:
     assert not is_memory_short(RuntimeError("Unable to determine ImageIO reader"))
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("std::bad_alloc"), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "No space left"),
+        (OSError(errno.EACCES, "Permission denied", "/data/x"), "/data/x cannot be used: Permission denied"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "a/" * 3000),
+            "cannot be used: File name too long",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_machine_and_system_refuse_is_no_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("LiverLesionAI.pipeline.read_study", refuse)
+    done = CliRunner().invoke(app, ["classify", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == UNUSABLE_INPUT
+    assert sentence in done.output and "fault" not in done.output and len(done.output) < 400
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), FileNotFoundError(errno.ENOENT, "No such file", "x")])
+def test_our_own_mistakes_stay_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("LiverLesionAI.pipeline.read_study", fail)
+    done = CliRunner().invoke(app, ["classify", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == OWN_FAULT and "fault of LiverLesionAI" in done.output
+
+
 @posix
-def test_too_little_memory_is_no_fault_and_no_missing_package(tmp_path: Path, study_folder: Path) -> None:
-    """Whatever the limit hits first, the sentence is about memory."""
-    code = (
-        "import resource, sys; import LiverLesionAI.cli.commands as c, LiverLesionAI.pipeline, torch;"
-        "used = int(open('/proc/self/statm').read().split()[0]) * 4096;"
-        "limit = used + int(sys.argv.pop(1)); "
-        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); c.main()"
-    )
-    for spare in (150 << 20, 450 << 20):
-        arguments = ["classify", str(study_folder), "--out", str(tmp_path / "out"), "--no-register"]
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(spare), *arguments], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 3, done.stderr
-        assert "memory" in done.stderr.splitlines()[-1]
-        assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", "PATH", "--out", "out"],
+        ["classify", "STUDY", "--out", "PATH"],
+        ["classify", "STUDY", "--out", "out", "--mask", "PATH"],
+        ["classify", "STUDY", "--out", "out", "--model", "PATH"],
+        ["register", "PATH.mrb", "--out", "out"],
+        ["identify", "PATH"],
+        ["train", "PATH", "--out", "out"],
+        ["phantom", "--out", "PATH"],
+        ["models", "show", "PATH"],
+        ["models", "verify", "PATH"],
+        ["models", "add", "PATH"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("path", ["a/" * 3000, "a" * 300], ids=["path", "name"])
+def test_paths_that_are_too_long_are_refused(
+    tmp_path: Path, study_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], path: str
+) -> None:
+    monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(tmp_path / "bundles"))
+    monkeypatch.chdir(tmp_path)
+    given = [word.replace("PATH", f"/{path}").replace("STUDY", str(study_folder)) for word in arguments]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code in (2, UNUSABLE_INPUT), done.output
+    assert "fault" not in done.output
 
 
 # --- names
