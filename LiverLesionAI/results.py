@@ -253,7 +253,7 @@ class SequenceRegistration:
         Normalised mutual information with the reference around the lesions, 1 (independent) to 2; 0 where
         they hardly overlap, None where nothing was measured.
     warnings
-        Stages that were refused, and why.
+        Stages that were refused, and why; what the alignment rests on between frames of reference.
     """
 
     transform: str

@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError, printable
-from LiverLesionAI.identity import UNKNOWN, Identity
+from LiverLesionAI.identity import UNKNOWN, Identity, frames_differ
 
 ClinicalValue = str | float | bool | None
 
@@ -69,6 +69,14 @@ class SequenceImage:
     transform: sitk.Transform | None = None
     intensity_limits: tuple[float, float] | None = None
     dicom: DicomSource | None = None
+
+    def lies_in_another_frame_than(self, other: SequenceImage) -> bool:
+        """Whether both are known to have been scanned in different DICOM frames of reference.
+
+        Then the scanner's positions of one say nothing of the other. What is not known differs from nothing.
+        """
+        mine, others = (each.dicom.frame_of_reference if each.dicom else "" for each in (self, other))
+        return frames_differ(mine, others)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
 from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
+from LiverLesionAI.readers.dicom.left_out import file_warnings, series_warnings
 from LiverLesionAI.readers.dicom.scan import Scan, scan
 from LiverLesionAI.readers.dicom.segmentations import (
     NoLesionError,
@@ -25,6 +24,14 @@ from LiverLesionAI.readers.dicom.segmentations import (
     on_grid_of,
     read_segmentation,
     segmentations_among,
+)
+from LiverLesionAI.readers.dicom.split import series_of
+from LiverLesionAI.readers.dicom.studies import (
+    basis_warnings,
+    frame_warnings,
+    only_study,
+    pseudonym_of,
+    studies_of,
 )
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.sequences import SEQUENCES
@@ -59,7 +66,8 @@ def read_dicom_study(
     -------
     Study
         Its identifier is a pseudonym made from StudyInstanceUID. Warnings say which series were chosen among
-        several, what was repaired or left out, and that an ADC map was computed.
+        several, what was repaired or left out, that an ADC map was computed, what joins series without a
+        StudyInstanceUID, and which sequences lie in another frame of reference.
 
     Raises
     ------
@@ -80,12 +88,21 @@ def read_dicom_study(
     segmentation, said = (None, []) if mask is not None else _inside(path, found.frames, identified, choices)
     images, warnings = _read_images(choices, identified, path, progress)
     reference = _reference(reference, images, segmentation, path)
+    first_slices = [item.stack.first for item in identified]
+    masks = [path / name for name in MASK_FILES] + ([Path(mask)] if mask is not None else [])
     study = Study(
-        id=pseudonym(identified[0].stack.first.study_uid),
-        source=f"DICOM, {len({item.stack.first.series_uid for item in identified})} series",
+        id=pseudonym_of([frame for frame in first_slices if frame.is_image]),
+        source=f"DICOM, {len(set(map(series_of, first_slices)))} series",
         images=images,
         reference=reference,
-        warnings=(*_scan_warnings(found), *_unknown_warnings(identified), *said, *warnings),
+        warnings=(
+            *basis_warnings(first_slices),
+            *file_warnings(found, masks),
+            *series_warnings(identified),
+            *said,
+            *warnings,
+            *frame_warnings(images, reference),
+        ),
     )
     if mask is not None:
         return with_mask(study, mask)
@@ -93,11 +110,6 @@ def read_dicom_study(
         return with_segmentation(study, segmentation)
     beside = next((path / name for name in MASK_FILES if (path / name).is_file()), None)
     return folder.with_mask(study, beside) if beside is not None else study
-
-
-def pseudonym(study_uid: str) -> str:
-    """Return a short name for a study that says nothing of the patient and is always the same."""
-    return f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:10]}"
 
 
 def with_mask(study: Study, mask: str | Path) -> Study:
@@ -136,23 +148,22 @@ def _check_meets_images(study: Study, file: Path) -> None:
 
 
 def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identified, ...]:
-    """The stacks of the one study that is meant; several are refused."""
-    by_study: dict[str, list[Identified]] = defaultdict(list)
-    for item in identified:
-        by_study[item.stack.first.study_uid].append(item)
-    useful = {uid: items for uid, items in by_study.items() if any(item.is_sequence for item in items)}
+    """The stacks of the one study that is meant; several studies or patients are refused."""
+    studies = studies_of(identified, lambda item: item.stack.first)
+    useful = [items for items in studies if any(item.is_sequence for item in items)]
     if not useful:
         raise DicomError(
             f"{found.path} holds no series that is recognised as a sequence of a liver study; see what "
             "`liverlesionai identify` says, or name the images by their sequence in a study folder."
         )
-    if len(useful) > 1:
-        patients = {item.stack.first.identity for items in useful.values() for item in items}
-        what = f"{len(patients)} patients" if len(patients) > 1 else f"{len(useful)} studies of one patient"
-        folders = sorted({str(items[0].stack.first.file.parent) for items in useful.values()})
-        where = f" (they begin in {', '.join(folders[:4])})" if len(folders) > 1 else ""
-        raise DicomError(f"{found.path} holds {what}{where}; give a folder that holds one study.")
-    return tuple(next(iter(useful.values())))
+    only_study(
+        found.path, [[f for item in items for f in item.stack.frames if f.is_image] for items in useful]
+    )
+    return useful[0]
+
+
+def _image_slices(items: Sequence[Identified]) -> list[Frame]:
+    return [frame for item in items for frame in item.stack.frames if frame.is_image]
 
 
 def _inside(
@@ -239,21 +250,3 @@ def _reference(
     outlined = [name for name, image in images.items() if image.dicom and image.dicom.series_uid in drawn_on]
     preferred = [wanted, "T2WI" if "T2WI" in outlined else None, *outlined, "T2WI", *images]
     return next(name for name in preferred if name in images)
-
-
-def _scan_warnings(found: Scan) -> list[str]:
-    warnings = []
-    if found.unreadable:
-        named = ", ".join(file.name for file in found.unreadable[:3])
-        warnings.append(f"{len(found.unreadable)} damaged files were left out ({named}).")
-    return warnings
-
-
-def _unknown_warnings(identified: Sequence[Identified]) -> list[str]:
-    unknown = list(
-        dict.fromkeys(item.stack.first.description for item in identified if item.sequence is None)
-    )
-    if not unknown:
-        return []
-    named = ", ".join(repr(name) for name in unknown[:5]) + (" …" if len(unknown) > 5 else "")
-    return [f"{len(unknown)} series were not recognised and left out: {named}."]
