@@ -292,18 +292,8 @@ def is_safe(name: str) -> bool:
 
 
 def _check_tensors(bundle: Bundle, weights: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+    from LiverLesionAI.networks.weights import checked_tensors
 
     network = bundle.system.network(bundle.spec, device="meta")
-    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    try:
-        with safe_open(weights, framework="np") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise BundleError(f"{weights} is no file of weights ({error}); get the bundle again.") from None
-    if found != expected:
-        differing = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
-        raise BundleError(
-            f"{weights} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
-            "get the bundle again."
-        )
+    for _name, _tensor in checked_tensors(network, weights):
+        pass

@@ -48,7 +48,7 @@ def classify_folder(
         for unit in predictions
     }
     content = {"model": bundle.name, "intended_use": bundle.spec.intended_use, "lesions": lesions}
-    text = json.dumps(content, indent=1) + "\n"
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     if output is None:
         sys.stdout.write(text)
     else:

@@ -192,4 +192,4 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 def _write_json(content: object, path: Path) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

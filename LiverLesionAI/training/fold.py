@@ -183,7 +183,7 @@ def _finish(
         "labels": {task: [case.labels[i] for case in cases] for i, task in enumerate(config.tasks)},
         "probabilities": {task: rows.tolist() for task, rows in joined.items()},
     }
-    write_text_whole(folder / PREDICTIONS, json.dumps(content))
+    write_text_whole(folder / PREDICTIONS, json.dumps(content, allow_nan=False))
 
 
 @dataclass(frozen=True)

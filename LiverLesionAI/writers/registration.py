@@ -165,7 +165,9 @@ def _write_picture(grey: NDArray[np.uint8], path: Path) -> Path:
 
 def _write_report(registered: RegisteredStudy, path: Path) -> Path:
     try:
-        path.write_text(json.dumps(registration_report(registered), indent=1) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(registration_report(registered), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
     except OSError as error:
         raise _unwritable(path) from error
     return path

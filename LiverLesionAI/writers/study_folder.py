@@ -75,10 +75,10 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         if sequence.intensity_limits is not None
     }
     if limits:
-        write_text_whole(folder / ACQUISITION_FILE, json.dumps(limits, indent=1))
+        write_text_whole(folder / ACQUISITION_FILE, json.dumps(limits, indent=1, allow_nan=False))
         yield folder / ACQUISITION_FILE
     if study.clinical:
-        write_text_whole(folder / CLINICAL_FILE, json.dumps(dict(study.clinical), indent=1))
+        write_text_whole(folder / CLINICAL_FILE, json.dumps(dict(study.clinical), indent=1, allow_nan=False))
         yield folder / CLINICAL_FILE
 
 
