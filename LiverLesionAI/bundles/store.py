@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.manifest import sha256_of
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
@@ -214,15 +215,6 @@ def check_file(bundle: Bundle, name: str) -> None:
         raise BundleError(f"{file} is missing from the bundle {bundle.name}; get the bundle again.")
     if sha256_of(file) != expected:
         raise BundleError(f"{file} is damaged or was changed (its SHA-256 is wrong); get the bundle again.")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def bundle_files(path: Path) -> Iterator[PurePosixPath]:
