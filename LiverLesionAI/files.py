@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.manifest import CLUTTER, entries, write_manifest, written_by_us
@@ -37,7 +38,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 )
 """What `classify` writes at the top of its output folder."""
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT_SCHEMAS = {"results.json": (SCHEMA, FIRST_SCHEMA), "registration.json": (REGISTRATION_SCHEMA,)}
 
 
@@ -89,6 +90,19 @@ def write_text_whole(target: str | Path, text: str) -> None:
     """
     with whole_file(target) as partial:
         partial.write_bytes(text.encode())
+
+
+def write_json(target: str | Path, content: Any) -> None:
+    """Write what JSON can say, in UTF-8, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ValueError
+        If a number is not finite, which JSON cannot say.
+    """
+    write_text_whole(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -221,6 +235,8 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
                 if _has_report(partial, names):
                     write_manifest(partial)
             put_in_place(partial, target)
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(partial), str(target))) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -327,7 +343,7 @@ def _check_replaceable(target: Path, names: Collection[str]) -> None:
         )
     if foreign := _first_foreign(target, names):
         raise OutputError(
-            f"{target / foreign} is no earlier output of this program as it was written; move it away or name "
+            f"{target / foreign} is no earlier output of this program as it was written; move it or name "
             "another folder."
         )
 
