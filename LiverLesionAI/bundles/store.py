@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.limits import MAX_BUNDLE_TEXT_BYTES
+from LiverLesionAI.manifest import sha256_of
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
@@ -254,15 +255,6 @@ def model_card_of(bundle: Bundle) -> str:
         raise BundleError(f"{file} cannot be read ({error.strerror}); get the bundle again.") from None
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def bundle_files(path: Path) -> Iterator[PurePosixPath]:
     """All files below a folder, links included, relative to it and in order."""
     for file in sorted(path.rglob("*")):
@@ -334,18 +326,8 @@ def is_safe(name: str) -> bool:
 
 
 def _check_tensors(bundle: Bundle, weights: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+    from LiverLesionAI.networks.weights import checked_tensors
 
     network = bundle.system.network(bundle.spec, device="meta")
-    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    try:
-        with safe_open(weights, framework="np") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise BundleError(f"{weights} is no file of weights ({error}); get the bundle again.") from None
-    if found != expected:
-        differing = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
-        raise BundleError(
-            f"{weights} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
-            "get the bundle again."
-        )
+    for _name, _tensor in checked_tensors(network, weights):
+        pass

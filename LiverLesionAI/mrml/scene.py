@@ -13,9 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from LiverLesionAI.errors import LiverLesionError, MemoryShortError, OutputError, StudyError
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError
 from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.mrml.scene_files import check_storage_files, unpack_scene, with_plain_name
+from LiverLesionAI.written import check_archive, check_scene_folder, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +126,13 @@ def save_scene(scene: Node, path: Path) -> None:
     Raises
     ------
     OutputError
-        If Slicer's writer fails.
+        If a file cannot be written or does not come out whole.
     """
-    with vtk_messages_logged():
-        written = scene.WriteToMRB(path.as_posix())
-    if not written:
-        raise OutputError(f"{path} could not be written; check the free space and the rights of its folder.")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, path.stem)
+        folder.mkdir()
+        save_scene_folder(scene, folder)
+        pack_scene(folder, path)
 
 
 def save_scene_folder(scene: Node, folder: Path) -> None:
@@ -141,7 +143,7 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
     Raises
     ------
     OutputError
-        If Slicer's writer fails.
+        If Slicer's writer fails or a file does not come out whole.
     """
     compressed = []
     for node in nodes_of(scene, "vtkMRMLVolumeNode"):
@@ -158,9 +160,8 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
         for storage in compressed:
             storage.SetUseCompression(1)
     if not written:
-        raise OutputError(
-            f"{folder} could not be written; check the free space and the rights of its folder."
-        )
+        raise unwritable(folder)
+    check_scene_folder(folder)
 
 
 def pack_scene(folder: Path, path: Path) -> None:
@@ -176,7 +177,8 @@ def pack_scene(folder: Path, path: Path) -> None:
             for file in sorted(folder.rglob("*")):
                 archive.write(file, file.relative_to(folder.parent))
     except OSError as error:
-        raise OutputError(f"{path} could not be written ({error.strerror or error}).") from error
+        raise unwritable(path) from error
+    check_archive(path)
 
 
 def load_scene(path: Path) -> Node:

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import checked_transform, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
@@ -153,7 +154,7 @@ def _put(files: dict[str, Path], name: str, file: Path) -> None:
 
 def _transform(folder: Path, name: str) -> sitk.Transform | None:
     file = folder / TRANSFORMS_FOLDER / f"{name}.tfm"
-    return read_transform(file) if file.is_file() else None
+    return checked_transform(read_transform(file), str(file)) if file.is_file() else None
 
 
 def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
@@ -161,14 +162,10 @@ def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        pairs = {name: entry["intensity_limits"] for name, entry in content.items()}
-        limits = {name: (float(lower), float(upper)) for name, (lower, upper) in pairs.items()}
-        if not all(np.isfinite(pair).all() and pair[0] < pair[1] for pair in limits.values()):
-            raise ValueError("limits span nothing")
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return {name: usable_limits(entry["intensity_limits"]) for name, entry in content.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         form = '{"T2WI": {"intensity_limits": [lower, upper]}} with lower < upper'
         raise StudyError(f"{file} is not of the form {form}; mend or remove it.") from None
-    return limits
 
 
 def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str, Path]) -> Study:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import finite_place, finite_voxels
 from LiverLesionAI.readers.claims import check_claims
 from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
 
@@ -98,7 +100,9 @@ def _read_3d(path: Path) -> sitk.Image:
         raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
     if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
         raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
-    if not np.isfinite(_stored_voxels(path, image)).all():
+    if not finite_place(image):
+        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
+    if not all(map(finite_voxels, (sitk.GetArrayViewFromImage(image), _stored_voxels(path, image)))):
         raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
     return image
 
@@ -110,9 +114,24 @@ def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
     import nibabel
 
     try:
-        return np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+        stored = nibabel.load(path)
+        _check_header(path, stored.header)
+        return np.asanyarray(stored.dataobj)  # type: ignore[attr-defined]
     except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError):
         raise StudyError(f"{path} is damaged or cut short; copy or export it again.") from None
+
+
+def _check_header(path: Path, header: Any) -> None:
+    """Refuse a NIfTI header without finite position, in whose place ITK puts another without a word."""
+    position = [*header["pixdim"][1:4]]
+    if header["qform_code"]:
+        position += [header[f"quatern_{axis}"] for axis in "bcd"] + [
+            header[f"qoffset_{axis}"] for axis in "xyz"
+        ]
+    if header["sform_code"]:
+        position += [value for axis in "xyz" for value in header[f"srow_{axis}"]]
+    if not np.isfinite(position).all():
+        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
 
 
 def _reason(error: RuntimeError) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.files import write_json
 from LiverLesionAI.study import Study
 
 DESCRIPTION = "exchange.json"
@@ -52,7 +52,7 @@ def send_study(study: Study, folder: str | Path) -> Path:
         "lesion_names": {str(label): name for label, name in study.lesion_names.items()},
         "warnings": list(study.warnings),
     }
-    write_text_whole(folder / DESCRIPTION, json.dumps(description, ensure_ascii=False))
+    write_json(folder / DESCRIPTION, description)
     return folder
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.registration import outline_on_sequence
@@ -210,16 +210,21 @@ def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
 def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     image, name = mrml.image_from_volume(node), node.GetName()
     voxels = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(voxels).all():
-        raise StudyError(f"Volume {name!r} of the scene has voxels that are not numbers (NaN or infinite).")
+    if not (finite_voxels(voxels) and finite_place(image)):
+        raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
     if voxels.min() == voxels.max():
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)
     limits = node.GetAttribute(attributes.INTENSITY_LIMITS)
     if limits is None:
         return SequenceImage(image, transform)
-    lower, upper = map(float, limits.split())
-    return SequenceImage(image, transform, (lower, upper))
+    try:
+        return SequenceImage(image, transform, usable_limits(limits.split()))
+    except ValueError:
+        raise StudyError(
+            f"Volume {name!r} of the scene has intensity limits that span nothing (attribute "
+            f"{attributes.INTENSITY_LIMITS}); remove the attribute or load the volume again."
+        ) from None
 
 
 def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -> sitk.Image:

@@ -20,7 +20,7 @@ import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, LiverLesionError, OutputError
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.files import write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
@@ -146,7 +146,7 @@ def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: 
         raise OutputError(f"{out_dir} cannot be written: {error.strerror or error}.") from None
     write_text_whole(out_dir / CONFIG, config.to_yaml())
     run = {"config_sha256": config.digest(), "patches": cache_name(config)}
-    write_text_whole(record, json.dumps(run, indent=1) + "\n")
+    write_json(record, run)
     return run["patches"]
 
 
