@@ -24,7 +24,7 @@ MAX_SCENE_BYTES = 32 << 30
 MAX_SCENE_FILES = 20_000
 """What a Slicer scene bundle may unpack to."""
 
-_HARMLESS_BYTES, _LIKELY_DEFLATION = 1 << 30, 100
+_HARMLESS_BYTES, _LIKELY_DEFLATION = 256 << 20, 100
 
 MAX_TEXT_BYTES = 64 << 20
 """Size of a file of text: a scene, a table, JSON, YAML, a transform."""

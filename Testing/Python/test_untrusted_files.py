@@ -14,16 +14,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_dicom
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from made_studies import bspline, made_result, made_study
+from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from LiverLesionAI.cli.commands import OWN_FAULT, UNUSABLE_INPUT, app
-from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError, printable
+from LiverLesionAI.errors import DicomError, LiverLesionError, MemoryShortError, StudyError, printable
 from LiverLesionAI.limits import available_bytes, check_memory, is_memory_short
+from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.claims import check_claims
+from LiverLesionAI.readers.dicom.identify import identify
+from LiverLesionAI.readers.dicom.opening import open_dicom
+from LiverLesionAI.readers.dicom.scan import scan
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.readers.images import read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
@@ -261,6 +268,45 @@ def test_paths_that_are_too_long_are_refused(
     done = CliRunner().invoke(app, given)
     assert done.exit_code in (2, UNUSABLE_INPUT), done.output
     assert "fault" not in done.output
+
+
+# --- DICOM
+
+
+def _deflated(folder: Path) -> list[Path]:
+    objects = made_dicom.slices(made_dicom.image(size=(600, 600, 4)) * 0 + 1, **made_dicom.T2)
+    for ds in objects:
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return made_dicom.save(objects, folder)
+
+
+def test_deflated_objects_are_read_and_bombs_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = _deflated(tmp_path)
+    assert len(scan(tmp_path).images) == 4
+    monkeypatch.setattr("LiverLesionAI.limits._HARMLESS_BYTES", 500_000)
+    with pytest.raises(DicomError, match="unpacks to more than"):
+        open_dicom(files[0])
+    with pytest.raises(DicomError):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImageType", "InstanceNumber", "Rows"])
+def test_one_damaged_element_does_not_fail_the_folder(tmp_path: Path, keyword: str) -> None:
+    """Whatever its kind of value is said to be, and wherever it is said to end."""
+    made_dicom.write_study(tmp_path)
+    file = next(file for file in sorted((tmp_path / "t2").iterdir()))
+    content = file.read_bytes()
+    tag = Tag(keyword)
+    start = content.find(tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little"))
+    for kind in (b"SQ", b"OB", b"XX", b"UN", b"AT", b"FD"):
+        file.write_bytes(content[: start + 4] + kind + content[start + 6 :])
+        assert {item.sequence for item in identify(tmp_path)} >= {"T1WI"}
+        try:
+            assert "T1WI" in read_study(tmp_path).images
+        except StudyError as error:
+            assert str(tmp_path) in str(error)
 
 
 # --- names
