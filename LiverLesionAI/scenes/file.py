@@ -61,24 +61,21 @@ def read_scene(path: str | Path, reference: str | None = None) -> Study:
         return read_sent_study(Path(folder))
 
 
-def _convert(path: Path, folder: Path, reference: str | None) -> None:
-    """Write a scene file's study into an empty folder."""
-    command = [
-        python_executable(),
-        "-m",
-        "LiverLesionAI.scenes.file",
-        str(path),
-        str(folder),
-        reference or "",
-    ]
-    done = subprocess.run(
-        command,
+def _in_a_process(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Call :func:`main` in a new Python."""
+    return subprocess.run(
+        [python_executable(), "-m", "LiverLesionAI.scenes.file", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=library_environment(),
         check=False,
     )
+
+
+def _convert(path: Path, folder: Path, reference: str | None) -> None:
+    """Write a scene file's study into an empty folder."""
+    done = _in_a_process(str(path), str(folder), reference or "")
     words = done.stderr.decode("utf-8", "replace")
     for line in words.splitlines():
         logger.debug("%s", line)

@@ -47,8 +47,8 @@ def _check_deflated(file: Path, stream: IO[bytes]) -> None:
         unpacked += len(unpacking.decompress(waiting, _CHUNK))
         if is_bomb(packed, unpacked):
             raise DicomError(
-                f"{file} unpacks to more than {unpacked >> 20} MiB from {packed / 2**20:.1f} MiB, as no image "
-                "does; leave it out."
+                f"{file} unpacks to more than {unpacked >> 20} MiB from {packed / 2**20:.1f} MiB, as no "
+                "image does; leave it out."
             )
         waiting = unpacking.unconsumed_tail or stream.read(_CHUNK)
 
