@@ -20,6 +20,7 @@ from LiverLesionAI.errors import OutputError
 from LiverLesionAI.manifest import CLUTTER, entries, write_manifest, written_by_us
 from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
+from LiverLesionAI.written import refuse_odd_name
 
 OUTPUT_NAMES: frozenset[str] = frozenset(
     {
@@ -221,6 +222,7 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     target = Path(target).resolve()
     if not target.name:
         raise OutputError(f"{target} cannot be an output folder; name a folder inside it.")
+    refuse_odd_name(target)
     _refuse_mount_point(target)
     partial = target.with_name(f".{target.name}.partial")
     with _locked(target):

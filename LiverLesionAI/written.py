@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import OutputError, printable
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -115,6 +115,18 @@ def check_archive(path: Path) -> None:
 def unwritable(path: Path) -> OutputError:
     """The error that a file did not come out whole."""
     return OutputError(f"{path} could not be written; check the free space and the rights of its folder.")
+
+
+def refuse_odd_name(path: Path) -> None:
+    """Refuse a name that ITK and VTK abort on.
+
+    Raises
+    ------
+    OutputError
+        If the path is not UTF-8.
+    """
+    if printable(str(path)) != str(path):
+        raise OutputError(f"{path} has a name that is not UTF-8; choose another folder for the output.")
 
 
 def _is_whole(path: Path, look: Callable[[Path], bool]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError
 from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.mrml.scene_files import check_storage_files, unpack_scene, with_plain_name
-from LiverLesionAI.written import check_archive, check_scene_folder, unwritable
+from LiverLesionAI.written import check_archive, check_scene_folder, refuse_odd_name, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,7 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
     OutputError
         If Slicer's writer fails or a file does not come out whole.
     """
+    refuse_odd_name(folder)
     compressed = []
     for node in nodes_of(scene, "vtkMRMLVolumeNode"):
         if node.GetStorageNode() is None:

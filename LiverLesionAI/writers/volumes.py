@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
-from LiverLesionAI.written import check_image_file, check_transform_file, unwritable
+from LiverLesionAI.written import check_image_file, check_transform_file, refuse_odd_name, unwritable
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
@@ -139,15 +140,19 @@ def write_image(image: sitk.Image, path: Path, compression: int = -1) -> Path:
     OutputError
         If the file cannot be written or does not come out whole.
     """
+    refuse_odd_name(path)
     try:
         sitk.WriteImage(image, str(path), compression != 0, compression)
     except RuntimeError as error:
+        if is_memory_short(error):
+            raise
         raise unwritable(path) from error
     check_image_file(path, image)
     return path
 
 
 def _write_transform(transform: sitk.Transform, path: Path) -> Path:
+    refuse_odd_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         sitk.WriteTransform(transform, str(path))

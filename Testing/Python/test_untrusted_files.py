@@ -24,7 +24,15 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from LiverLesionAI.cli.commands import OWN_FAULT, UNUSABLE_INPUT, app
-from LiverLesionAI.errors import DicomError, LiverLesionError, MemoryShortError, StudyError, printable
+from LiverLesionAI.errors import (
+    DicomError,
+    LiverLesionError,
+    MemoryShortError,
+    OutputError,
+    StudyError,
+    printable,
+)
+from LiverLesionAI.files import output_folder
 from LiverLesionAI.limits import available_bytes, check_memory, is_memory_short
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.claims import check_claims
@@ -35,6 +43,10 @@ from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.readers.images import read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.study import Study
+from LiverLesionAI.worker import protocol
+from LiverLesionAI.worker.client import WorkerClient, WorkerError
+from LiverLesionAI.writers.study_folder import write_study_folder
+from LiverLesionAI.writers.volumes import write_image, write_transforms
 
 LATIN_1 = os.fsdecode("Zürich".encode("latin-1"))
 posix = pytest.mark.skipif(sys.platform == "win32", reason="names are bytes, and address space has a limit")
@@ -483,3 +495,35 @@ def test_our_own_faults_in_the_other_process_stay_faults(
     monkeypatch.setenv("PYTHONPATH", str(broken))
     with pytest.raises(RuntimeError, match=r"scene\.mrb: ZeroDivisionError"):
         file.read_scene(path)
+
+
+@posix
+def test_output_of_a_name_that_is_no_utf_8_is_refused_by_every_writer(tmp_path: Path) -> None:
+    folder = tmp_path / LATIN_1
+    folder.mkdir()
+    with pytest.raises(OutputError, match="not UTF-8"), output_folder(folder):
+        pass
+    study = made_study(transform=sitk.Euler3DTransform())
+    with pytest.raises(OutputError, match="not UTF-8"):
+        write_image(study.images["T2WI"].image, folder / "a.nrrd")
+    with pytest.raises(OutputError, match="not UTF-8"):
+        write_transforms(study, folder)
+    assert not any(folder.iterdir())
+
+
+@posix
+def test_the_worker_reads_folders_of_any_name_and_answers_in_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / LATIN_1
+    (tmp_path / "plain").mkdir()
+    for _file in write_study_folder(made_study(), tmp_path / "plain"):
+        pass
+    shutil.move(tmp_path / "plain", folder)
+    (folder / "LAP.nii.gz").write_bytes(b"no image")
+    with WorkerClient() as worker:
+        with pytest.raises(WorkerError, match=r"Z\?rich/LAP\.nii\.gz") as caught:
+            worker.call("register", study=str(folder), out=str(tmp_path / "out"))
+        assert caught.value.kind == protocol.INPUT
+        (folder / "LAP.nii.gz").unlink()
+        with pytest.raises(WorkerError, match="not UTF-8"):
+            worker.call("register", study=str(folder), out=str(folder / "out"), transform="rigid")
+        worker.call("register", study=str(folder), out=str(tmp_path / "out"), transform="rigid")
