@@ -5,7 +5,6 @@ Formats: NIfTI-1 and NIfTI-2 (nifti1.h, nifti2.h), NRRD (teem's format.html), Me
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 import struct
@@ -13,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.limits import (
@@ -23,7 +23,8 @@ from LiverLesionAI.limits import (
     check_memory,
 )
 
-_NIFTI_BYTES = 540
+_GZIP = b"\x1f\x8b"
+_LARGEST_OFFSET = 1 << 40
 _NIFTI_SIZES = {
     2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1536: 16,
     1792: 16, 2048: 32, 2304: 4,
@@ -44,6 +45,24 @@ _META_SIZES = {
     "LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8,
 }  # fmt: skip
 _PACKED = ("gzip", "gz", "bzip2", "bz2")
+
+
+@dataclass(frozen=True)
+class _NiftiLayout:
+    """Where a version of NIfTI has its fields: their kinds for :mod:`struct`, and their first bytes."""
+
+    size: int
+    dimensions: tuple[str, int]
+    code: tuple[str, int]
+    offset: tuple[str, int]
+    scaling: tuple[str, int]
+    magic: int
+
+
+_NIFTI_LAYOUTS = (
+    _NiftiLayout(348, ("8h", 40), ("h", 70), ("f", 108), ("2f", 112), 344),
+    _NiftiLayout(540, ("8q", 16), ("h", 12), ("q", 168), ("2d", 176), 4),
+)
 
 
 @dataclass(frozen=True)
@@ -73,22 +92,23 @@ class _Claim:
 
 
 def check_claims(file: Path) -> None:
-    """Refuse an image file whose header claims more than the file holds or the machine can.
+    """Refuse an image file whose header claims what cannot be, or more than the file or the machine holds.
 
     What is wrong in another way, or is of another format, is left to the reader.
 
     Raises
     ------
     StudyError
-        If the file is cut short, or has more voxels than any image may have.
+        If the file is cut short, has more voxels than any image may have, or a NIfTI header whose start or
+        scaling of the voxels is impossible.
     MemoryShortError
         If the machine cannot hold the image.
     """
     try:
         packed, start = _start_of(file)
-        claim = _claim(start)
+        claim = _claim(file, start)
         size = file.stat().st_size
-    except (OSError, EOFError, zlib.error):
+    except (OSError, zlib.error):
         return
     if claim is None:
         return
@@ -108,43 +128,40 @@ def check_claims(file: Path) -> None:
 
 
 def _start_of(file: Path) -> tuple[bool, bytes]:
-    """Whether a file is gzipped, and how it begins, unpacked."""
+    """Whether a file is gzipped, and how it begins, unpacked as far as it goes."""
     with file.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if not packed:
-            return False, raw.read(MAX_HEADER_BYTES)
-        with gzip.GzipFile(fileobj=raw) as unpacked:
-            return True, unpacked.read(MAX_HEADER_BYTES)
+        start = raw.read(MAX_HEADER_BYTES)
+    if start[:2] != _GZIP:
+        return False, start
+    return True, zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(start, MAX_HEADER_BYTES)
 
 
-def _claim(start: bytes) -> _Claim | None:
+def _claim(file: Path, start: bytes) -> _Claim | None:
     if start[:4] == b"NRRD":
         return _nrrd_claim(start)
-    if start[:4] in (struct.pack(f"{order}i", size) for order in "<>" for size in (348, 540)):
-        return _nifti_claim(start)
+    for layout in _NIFTI_LAYOUTS:
+        for order in "<>":
+            if start[:4] == struct.pack(f"{order}i", layout.size) and len(start) >= layout.size:
+                return _nifti_claim(file, start, layout, order)
     return _meta_claim(start)
 
 
-def _nifti_claim(start: bytes) -> _Claim | None:
-    order = next(o for o in "<>" if struct.unpack_from(f"{o}i", start)[0] in (348, 540))
-    if (len(start) < _NIFTI_BYTES and struct.unpack_from(f"{order}i", start)[0] == 540) or len(start) < 348:
-        return None
-    if struct.unpack_from(f"{order}i", start)[0] == 348:
-        dimensions = struct.unpack_from(f"{order}8h", start, 40)
-        (code,) = struct.unpack_from(f"{order}h", start, 70)
-        (offset,) = struct.unpack_from(f"{order}f", start, 108)
-        magic = start[344:348]
-    else:
-        dimensions = struct.unpack_from(f"{order}8q", start, 16)
-        (code,) = struct.unpack_from(f"{order}h", start, 12)
-        (offset,) = struct.unpack_from(f"{order}q", start, 168)
-        magic = start[4:8]
-    sizes = dimensions[1 : 1 + dimensions[0]] if 1 <= dimensions[0] <= 7 else ()
+def _nifti_claim(file: Path, start: bytes, layout: _NiftiLayout, order: str) -> _Claim | None:
+    def read(field: tuple[str, int]) -> tuple[Any, ...]:
+        return struct.unpack_from(order + field[0], start, field[1])
+
+    (code,), (offset,), (slope, intercept) = read(layout.code), read(layout.offset), read(layout.scaling)
+    rank, *dimensions = read(layout.dimensions)
+    sizes = tuple(dimensions[:rank]) if 1 <= rank <= 7 else ()
     if not sizes or min(sizes) < 1 or code not in _NIFTI_SIZES:
         return None
-    within = magic[:2] == b"n+" and math.isfinite(offset) and 0 <= offset <= 2**62
-    return _Claim(sizes, _NIFTI_SIZES[code], int(offset) if within else None)
+    if math.isfinite(slope) and slope != 0 and not math.isfinite(intercept):
+        raise StudyError(f"{file} is damaged: its scl_inter is no number; export it again.")
+    if start[layout.magic : layout.magic + 2] != b"n+":
+        return _Claim(sizes, _NIFTI_SIZES[code], None)
+    if offset != 0 and not layout.size + 4 <= offset <= _LARGEST_OFFSET:
+        raise StudyError(f"{file} is damaged: its vox_offset of {offset:g} is impossible; export it again.")
+    return _Claim(sizes, _NIFTI_SIZES[code], int(offset) or layout.size + 4)
 
 
 def _nrrd_claim(start: bytes) -> _Claim | None:

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 _STANDARD_ERROR = 2
 
+logging.getLogger("nibabel.global").disabled = True
+"""Prints what it finds odd in a header; what matters of it is told by our own sentences."""
+
 
 @contextmanager
 def native_messages_logged() -> Iterator[None]:

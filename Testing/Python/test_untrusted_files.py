@@ -167,6 +167,44 @@ def test_headers_that_claim_more_than_the_file_can_hold_are_refused(tmp_path: Pa
         read_sequence_image(_claiming(tmp_path / name, 30000))
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        (108, float("nan"), "vox_offset"),
+        (108, -5.0, "vox_offset"),
+        (108, 100.0, "vox_offset"),
+        (108, 1e9, "cut short"),
+        (116, float("inf"), "scl_inter"),
+        (116, float("nan"), "scl_inter"),
+    ],
+)
+def test_impossible_places_and_scalings_of_nifti_voxels_are_named(
+    tmp_path: Path, field: int, value: float, reason: str
+) -> None:
+    file = _image(tmp_path / "T2WI.nii", compressed=False)
+    content = bytearray(file.read_bytes())
+    struct.pack_into("<f", content, field, value)
+    file.write_bytes(content)
+    with pytest.raises(StudyError, match=reason):
+        read_sequence_image(file)
+
+
+def test_voxels_at_the_usual_place_may_leave_it_unsaid(tmp_path: Path) -> None:
+    file = _image(tmp_path / "T2WI.nii", compressed=False)
+    content = bytearray(file.read_bytes())
+    for field, value in ((108, 0.0), (112, float("nan")), (116, float("nan"))):
+        struct.pack_into("<f", content, field, value)
+    file.write_bytes(content)
+    check_claims(file)
+
+
+def test_a_cut_file_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
+    file = _claiming(tmp_path / "T2WI.nii.gz", 900)
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(StudyError, match="claims"):
+        check_claims(file)
+
+
 def test_an_image_that_does_not_fit_the_machine_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
