@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from LiverLesionAI.geometry import LesionGeometry
 
 SMALLEST_MM, LARGEST_MM = 0.05, 500.0
-SMALLEST_SIZE, LARGEST_SIZE = 8, 256
+SMALLEST_SIZE, LARGEST_SIZE = 8, 128
 """Lengths of a patch and voxels along its side."""
 
 

@@ -49,7 +49,7 @@ class Kind:
     mutate: Callable[[Path, random.Random], None]
     walk: Callable[[Path, random.Random], None]
     load: Callable[[], None]
-    seconds: int = 20
+    seconds: int = 60
     share: int = 10
 
 
@@ -484,5 +484,5 @@ KINDS: dict[str, Kind] = {
     "scene": Kind(_make_scene, _mutate_scene, _walk_scene, _load_scenes, share=15),
     "bundle": Kind(_make_bundle, _mutate_bundle, _walk_bundle, _load_bundles, share=10),
     "config": Kind(_make_config, _mutate_config, _walk_config, _load_training, share=10),
-    "worker": Kind(_make_worker, _mutate_worker, _walk_worker, _load_worker, seconds=40, share=5),
+    "worker": Kind(_make_worker, _mutate_worker, _walk_worker, _load_worker, share=5),
 }

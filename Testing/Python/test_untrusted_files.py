@@ -257,6 +257,7 @@ def test_memory_that_ran_out_is_recognised(error: Exception) -> None:
     [
         (MemoryError(), "not enough memory"),
         (RuntimeError("std::bad_alloc"), "not enough memory"),
+        (ValueError("embedded null byte"), "NUL character"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "No space left"),
         (OSError(errno.EACCES, "Permission denied", "/data/x"), "/data/x cannot be used: Permission denied"),
         (
