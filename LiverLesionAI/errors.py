@@ -21,8 +21,8 @@ def _has_surrogates(text: str) -> bool:
 def told_by_system(error: BaseException) -> str | None:
     """Say in a sentence what the operating system refused, where that is no mistake of the program's.
 
-    Names that no file can have, missing rights, a full disk, a device that fails and too many open files are such; a file
-    that the program itself should have made is not.
+    Names that no file can have, missing rights, a full disk, a device that fails and too many open files are
+    such; a file that the program itself should have made is not.
     """
     if isinstance(error, ValueError) and "null byte" in str(error):
         return "The name of a file holds a NUL character, which none may; mend it where it is given."

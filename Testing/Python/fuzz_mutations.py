@@ -224,7 +224,7 @@ def mutate_names(folder: Path, rng: random.Random) -> None:
     elif what == 2:
         shutil.copyfile(file, odd)
     elif what == 3:
-        shutil.copyfile(rng.choice(files), file) if len(files) > 1 else file.write_bytes(b"")
+        file.write_bytes(rng.choice(files).read_bytes())
     elif what == 4:
         file.write_bytes(b"")
     elif what == 5:

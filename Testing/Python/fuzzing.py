@@ -35,6 +35,7 @@ from fuzz_kinds import KINDS, OUT, SHELF, Kind
 
 MEMORY_BYTES = 4 << 30
 FILE_BYTES = 1 << 29
+_ORPHAN_SECONDS = 300
 ACCEPTED, REFUSED, FAULT, CRASH, HANG, HALF_WRITTEN, NOISE = (
     "accepted", "refused", "fault", "crash", "hang", "half-written", "noise",
 )  # fmt: skip
@@ -136,6 +137,7 @@ def _forked(*arguments: str) -> subprocess.CompletedProcess[bytes]:
             for stream in (1, 2):
                 os.dup2(words.fileno(), stream)
             code = 1
+            signal.alarm(_ORPHAN_SECONDS)
             try:
                 code = file.main(*arguments)
             except BaseException:
@@ -152,23 +154,26 @@ def _start(kind: Kind, whole: Path, folder: Path, seed: str) -> int:
     pid = os.fork()
     if pid:
         return pid
-    os.setpgid(0, 0)
-    rng = random.Random(seed)
-    given = folder / _INPUT
-    shutil.copytree(whole, given)
-    kind.mutate(given, rng)
-    words = os.open(folder / _WORDS, os.O_WRONLY | os.O_CREAT)
-    for stream in (1, 2):
-        os.dup2(words, stream)
-    _limit(kind.seconds)
-    report: dict[str, str] = {}
     try:
-        report = _walked(kind, given, rng)
+        _carry_out(kind, whole, folder, random.Random(seed))
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        (folder / _REPORT).write_text(json.dumps(report))
         os._exit(0)
+
+
+def _carry_out(kind: Kind, whole: Path, folder: Path, rng: random.Random) -> None:
+    given = folder / _INPUT
+    shutil.copytree(whole, given)
+    words = os.open(folder / _WORDS, os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(words, stream)
+    kind.mutate(given, rng)
+    _limit(kind.seconds)
+    report = _walked(kind, given, rng)
+    (folder / _REPORT).write_text(json.dumps(report))
 
 
 def _limit(seconds: int) -> None:
