@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import checked_transform, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
@@ -94,6 +95,7 @@ def read_clinical(file: Path) -> dict[str, ClinicalValue]:
         If the file cannot be read or is none.
     """
     try:
+        check_text_size(file)
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StudyError(f"{file} cannot be read ({error.strerror}); give a file of clinical data.") from None
@@ -160,6 +162,7 @@ def _transform(folder: Path, name: str) -> sitk.Transform | None:
 def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
     if not file.is_file():
         return {}
+    check_text_size(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {name: usable_limits(entry["intensity_limits"]) for name, entry in content.items()}

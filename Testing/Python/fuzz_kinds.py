@@ -115,10 +115,15 @@ def _make_transform(folder: Path) -> None:
 def _walk_study(folder: Path, rng: random.Random) -> None:
     from LiverLesionAI.bundles import load_bundle
     from LiverLesionAI.inference.units import cut_units
-    from LiverLesionAI.pipeline import read_study
+    from LiverLesionAI.options import RegisterOptions
+    from LiverLesionAI.pipeline import read_study, register_path
 
-    if rng.random() < 0.03:
+    way = rng.random()
+    if way < 0.03:
         _classify(folder)
+        return
+    if way < 0.05:
+        register_path(folder, folder.parent / OUT, RegisterOptions(transform="rigid"))
         return
     study = read_study(folder)
     if study.lesions is not None and rng.random() < 0.3:
@@ -165,6 +170,7 @@ def _load_studies() -> None:
     import LiverLesionAI.outputs
     import LiverLesionAI.pipeline
     import LiverLesionAI.readers.dicom.study
+    import LiverLesionAI.registration
     import LiverLesionAI.scenes.file
     import LiverLesionAI.systems.wang2021
     import LiverLesionAI.writers.figures

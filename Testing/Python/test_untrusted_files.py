@@ -24,6 +24,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from LiverLesionAI.cli.commands import OWN_FAULT, UNUSABLE_INPUT, app
+from LiverLesionAI.cohort import read_rows
 from LiverLesionAI.errors import (
     DicomError,
     LiverLesionError,
@@ -43,6 +44,7 @@ from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.readers.images import read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.study import Study
+from LiverLesionAI.training.config import read_config
 from LiverLesionAI.worker import protocol
 from LiverLesionAI.worker.client import WorkerClient, WorkerError
 from LiverLesionAI.writers.study_folder import write_study_folder
@@ -566,3 +568,15 @@ def test_the_worker_reads_folders_of_any_name_and_answers_in_utf_8(tmp_path: Pat
         with pytest.raises(WorkerError, match="not UTF-8"):
             worker.call("register", study=str(folder), out=str(folder / "out"), transform="rigid")
         worker.call("register", study=str(folder), out=str(tmp_path / "out"), transform="rigid")
+
+
+@pytest.mark.parametrize("name", ["clinical.json", "acquisition.json", "cohort.csv", "config.yaml"])
+def test_files_of_text_have_a_size(
+    tmp_path: Path, study_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("LiverLesionAI.limits.MAX_TEXT_BYTES", 1000)
+    file = study_folder / name
+    file.write_bytes(b" " * 2000)
+    readers = {"cohort.csv": read_rows, "config.yaml": read_config}
+    with pytest.raises(LiverLesionError, match=f"{name} is larger than such a file may be"):
+        readers.get(name, lambda path: read_study_folder(path.parent))(file)
