@@ -55,7 +55,7 @@ def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Stu
     from LiverLesionAI.readers import folder
     from LiverLesionAI.readers.dicom.scan import holds_dicom
     from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
-    from LiverLesionAI.scenes.read import SCENE_SUFFIXES, read_scene
+    from LiverLesionAI.scenes.file import SCENE_SUFFIXES, read_scene
 
     if path.suffix.lower() in SCENE_SUFFIXES:
         study = read_scene(path)

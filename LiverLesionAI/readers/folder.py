@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import checked_transform, usable_limits
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.readers.images import UNREAD_SUFFIXES, image_stem, read_sequence_image
 from LiverLesionAI.readers.mask_files import read_mask
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
 from LiverLesionAI.readers.placement import placed, without_place
+from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite, labels_in
 
@@ -101,6 +103,7 @@ def read_clinical(file: Path) -> dict[str, ClinicalValue]:
         If the file cannot be read or is none.
     """
     try:
+        check_text_size(file)
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StudyError(f"{file} cannot be read ({error.strerror}); give a file of clinical data.") from None
@@ -172,27 +175,19 @@ def _put(files: dict[str, Path], name: str, file: Path) -> None:
 
 def _transform(folder: Path, name: str) -> sitk.Transform | None:
     file = folder / TRANSFORMS_FOLDER / f"{name}.tfm"
-    if not file.is_file():
-        return None
-    try:
-        return sitk.ReadTransform(file)
-    except RuntimeError:
-        raise StudyError(f"{file} cannot be read as a transform; write it again or remove it.") from None
+    return checked_transform(read_transform(file), str(file)) if file.is_file() else None
 
 
 def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
     if not file.is_file():
         return {}
+    check_text_size(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        pairs = {name: entry["intensity_limits"] for name, entry in content.items()}
-        limits = {name: (float(lower), float(upper)) for name, (lower, upper) in pairs.items()}
-        if not all(np.isfinite(pair).all() and pair[0] < pair[1] for pair in limits.values()):
-            raise ValueError("limits span nothing")
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return {name: usable_limits(entry["intensity_limits"]) for name, entry in content.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         form = '{"T2WI": {"intensity_limits": [lower, upper]}} with lower < upper'
         raise StudyError(f"{file} is not of the form {form}; mend or remove it.") from None
-    return limits
 
 
 def _with_lesions(

@@ -9,7 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import finite_place, finite_voxels
 from LiverLesionAI.readers import nifti
+from LiverLesionAI.readers.claims import check_claims
+from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd", ".hdr")
 """The longer of two that end alike comes first. ``.raw`` and ``.img`` are read through their headers."""
@@ -104,6 +107,7 @@ def read_voxels(path: Path) -> sitk.Image:
     """
     if not path.is_file():
         raise StudyError(f"{path} does not exist or is no file.")
+    check_claims(path)
     with nifti.rightly_named(path) as file:
         if nifti.is_nifti(path):
             nifti.check_header(file, path)
@@ -111,9 +115,8 @@ def read_voxels(path: Path) -> sitk.Image:
             _check_data_file(path)
         image = _read_by_itk(file, path)
         _check_grid(image, path)
-        stored = nifti.is_nifti(path)
-        voxels = nifti.stored_voxels(file, path) if stored else sitk.GetArrayViewFromImage(image)
-        if not np.isfinite(voxels).all():
+        stored = [nifti.stored_voxels(file, path)] if nifti.is_nifti(path) else []
+        if not all(map(finite_voxels, (sitk.GetArrayViewFromImage(image), *stored))):
             raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
     return image
 
@@ -129,6 +132,8 @@ def _check_grid(image: sitk.Image, path: Path) -> None:
         raise StudyError(
             f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
         )
+    if not finite_place(image):
+        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
     if "complex" in image.GetPixelIDTypeAsString():
         raise StudyError(f"{path} has complex values; export the magnitude.")
 
@@ -142,8 +147,10 @@ def _read_3d(path: Path) -> sitk.Image:
 
 def _read_by_itk(file: Path, path: Path) -> sitk.Image:
     try:
-        return sitk.ReadImage(str(file))
+        with native_path(file) as name, native_messages_logged():
+            return sitk.ReadImage(name)
     except RuntimeError as error:
+        refuse_memory_short(error, path)
         raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
 
 

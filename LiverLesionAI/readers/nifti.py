@@ -89,6 +89,7 @@ def check_header(file: Path, path: Path) -> None:
         )
     header = _loaded(file, path).header
     _check_kind(header, path)
+    _check_position(header, path)
     if np.issubdtype(header.get_data_dtype(), np.complexfloating):
         raise StudyError(f"{path} has complex values; export the magnitude.")
     try:
@@ -141,6 +142,18 @@ def _check_kind(header: Any, path: Path) -> None:
         raise StudyError(
             f"{path} is an ANALYZE file, which does not say where left is; convert the original to NIfTI."
         )
+
+
+def _check_position(header: Any, path: Path) -> None:
+    """Refuse a header without finite position, in whose place ITK puts another without a word."""
+    position = [*header["pixdim"][1:4]]
+    if header["qform_code"]:
+        position += [header[f"quatern_{axis}"] for axis in "bcd"]
+        position += [header[f"qoffset_{axis}"] for axis in "xyz"]
+    if header["sform_code"]:
+        position += [value for axis in "xyz" for value in header[f"srow_{axis}"]]
+    if not np.isfinite(position).all():
+        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
 
 
 def _check_agreement(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...], path: Path) -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
@@ -22,33 +22,14 @@ from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
-SCENE_SUFFIXES = (".mrml", ".mrb")
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 
-def read_scene(path: str | Path, reference: str | None = None) -> Study:
-    """Read a scene file as a study.
+def open_scene(path: Path, reference: str | None = None) -> Study:
+    """Read a scene file in this process, which aborts over some that are damaged.
 
-    Parameters
-    ----------
-    path
-        ``.mrml`` or ``.mrb``.
-    reference
-        As for :func:`study_from_scene`.
-
-    Returns
-    -------
-    Study
-        Named after the study that our own writer put into the scene, else after the file.
-
-    Raises
-    ------
-    StudyError
-        If the file is no scene, or the scene is no study (see :func:`study_from_scene`).
-    LiverLesionError
-        If slicer-core is missing.
+    See :func:`LiverLesionAI.scenes.file.read_scene`.
     """
-    path = Path(path)
     try:
         return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
     except StudyError as error:
@@ -231,16 +212,21 @@ def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
 def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     image, name = mrml.image_from_volume(node), node.GetName()
     voxels = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(voxels).all():
-        raise StudyError(f"Volume {name!r} of the scene has voxels that are not numbers (NaN or infinite).")
+    if not (finite_voxels(voxels) and finite_place(image)):
+        raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
     if voxels.min() == voxels.max():
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)
     limits = node.GetAttribute(attributes.INTENSITY_LIMITS)
     if limits is None:
         return SequenceImage(image, transform)
-    lower, upper = map(float, limits.split())
-    return SequenceImage(image, transform, (lower, upper))
+    try:
+        return SequenceImage(image, transform, usable_limits(limits.split()))
+    except ValueError:
+        raise StudyError(
+            f"Volume {name!r} of the scene has intensity limits that span nothing (attribute "
+            f"{attributes.INTENSITY_LIMITS}); remove the attribute or load the volume again."
+        ) from None
 
 
 def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -> sitk.Image:

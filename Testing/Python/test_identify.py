@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from vocabulary_rows import Row, rows
 
 from LiverLesionAI.cli import app
+from LiverLesionAI.identity import UNKNOWN
 from LiverLesionAI.readers.dicom.choose import choose
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_stacks
@@ -75,7 +76,7 @@ def _slice(z: float = 0.0, **said: Any) -> Frame:
     return Frame(
         file=Path(f"{z}-{said.get('instance')}.dcm"),
         number=1,
-        patient="p",
+        identity=UNKNOWN,
         study_uid="1",
         sop_uid=f"{facts['series_uid']}.{z}.{said}",
         sop_class="",

@@ -29,9 +29,10 @@ from made_studies import (
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import LiverLesionError, StudyError
+from LiverLesionAI.scenes.file import read_scene
 from LiverLesionAI.scenes.logic import nodes_for, only_segmentation
 from LiverLesionAI.scenes.nodes import ChosenNodes
-from LiverLesionAI.scenes.read import read_scene, study_from_nodes, study_from_scene
+from LiverLesionAI.scenes.read import open_scene, study_from_nodes, study_from_scene
 from LiverLesionAI.scenes.show import write_scene
 from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.taxonomy import Code
@@ -50,7 +51,7 @@ def test_a_study_comes_back_from_a_scene_file(tmp_path_factory, direction, centr
     path = tmp_path_factory.mktemp("scene") / "scene.mrb"
     study = made_study(direction, centre, transform)
     write_scene(study, made_result(study), path)
-    same_study(study, read_scene(path))
+    same_study(study, open_scene(path))
 
 
 @few

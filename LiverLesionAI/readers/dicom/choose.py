@@ -68,7 +68,7 @@ def choose(identified: Iterable[Identified]) -> tuple[Choice, ...]:
     """
     candidates: dict[str, list[Identified]] = defaultdict(list)
     for item in identified:
-        if item.sequence in SEQUENCES and _is_usable(item):
+        if item.sequence in SEQUENCES and is_usable(item):
             candidates[item.sequence].append(item)
     return tuple(Choice(name, _ranked(name, candidates[name])) for name in SEQUENCES if name in candidates)
 
@@ -80,7 +80,8 @@ def extent_mm(item: Identified) -> float:
     return max(known) - min(known) if known else 0.0
 
 
-def _is_usable(item: Identified) -> bool:
+def is_usable(item: Identified) -> bool:
+    """Whether a stack has slices enough and is recognised surely enough to be a candidate."""
     return len(item.stack.frames) >= FEWEST_SLICES and item.confidence >= LEAST_CONFIDENCE
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.identity import Identity, identity_of
-from LiverLesionAI.readers.dicom.bvalues import b_value
+from LiverLesionAI.readers.dicom.bvalues import b_value, is_directional
+from LiverLesionAI.readers.dicom.charsets import text_of
+from LiverLesionAI.readers.dicom.functional_groups import (
+    Lookup,
+    dimension_of,
+    frame_lookups,
+    object_lookup,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,19 +31,6 @@ IMAGE_MODALITIES = ("MR", "CT")
 IMAGE_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4")}
 """CT and MR image storage, classic, enhanced (colour too) and legacy-converted."""
 
-_FRAME_ALIASES = {
-    "EchoTime": ("EffectiveEchoTime",),
-    "ImageType": ("FrameType",),
-    "InversionTime": ("InversionTimes",),
-    "TemporalPositionIdentifier": ("TemporalPositionIndex",),
-    "TriggerTime": ("TemporalPositionTimeOffset", "NominalCardiacTriggerDelayTime"),
-    "AcquisitionTime": ("FrameAcquisitionDateTime", "AcquisitionDateTime"),
-    "SequenceName": ("PulseSequenceName",),
-    "AcquisitionNumber": ("FrameAcquisitionNumber",),
-    "EchoTrainLength": ("RFEchoTrainLength", "GradientEchoTrainLength"),
-}
-"""Names that enhanced multi-frame objects give to what classic objects say (DICOM PS3.3 C.7.6.16, C.8.13)."""
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -48,6 +42,8 @@ class Frame:
         The file, and the frame in it counted from 1.
     identity
         What tells patients apart, as digests; the identity itself is never kept.
+    study_uid, series_uid, sop_uid, frame_of_reference
+        As in DICOM; empty where missing or overwritten, which is equal to nothing.
     position, row, column
         ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
     spacing
@@ -60,8 +56,16 @@ class Frame:
         Whether this is diffusion along one direction; traces and means are not.
     temporal_position, acquisition_number, trigger_ms
         As in DICOM; the trigger time holds the phase's delay in dynamic series of some vendors.
+    dimension
+        Index values of the dimensions of a multi-frame object other than place; they order before times do.
     acquired_s, injected_s
         Second of the day at which the slice was acquired and the contrast agent injected.
+    day, study_day
+        Proleptic ordinals of AcquisitionDate and StudyDate.
+    body_part
+        BodyPartExamined, and the meaning of AnatomicRegionSequence.
+    photometric
+        PhotometricInterpretation.
     rescale
         Slope and intercept of stored values.
     """
@@ -102,8 +106,12 @@ class Frame:
     temporal_position: int | None = None
     acquisition_number: int | None = None
     trigger_ms: float | None = None
+    dimension: tuple[int, ...] = ()
     acquired_s: float | None = None
     injected_s: float | None = None
+    day: int | None = None
+    study_day: int | None = None
+    body_part: str = ""
     position: tuple[float, float, float] | None = None
     row: tuple[float, float, float] | None = None
     column: tuple[float, float, float] | None = None
@@ -113,6 +121,7 @@ class Frame:
     thickness: float | None = None
     frame_of_reference: str = ""
     samples: int = 1
+    photometric: str = "MONOCHROME2"
     rescale: tuple[float, float] = (1.0, 0.0)
 
     @property
@@ -166,20 +175,21 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
         One for a classic object, one a frame for enhanced objects (their functional groups are flattened, the
         frame's own before the shared ones). Unreadable values count as missing.
     """
-    top = _lookup(dataset)
-    per_frame = top("PerFrameFunctionalGroupsSequence")
-    if not per_frame or text(top("SOPClassUID")) in (SEGMENTATION, LABEL_MAP_SEGMENTATION):
+    top = object_lookup(dataset)
+    label_maps = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
+    if not top("PerFrameFunctionalGroupsSequence") or text(top("SOPClassUID")) in label_maps:
         return (_frame(dataset, top, file, 1),)
-    shared = _flattened(next(iter(top("SharedFunctionalGroupsSequence") or ()), None))
     return tuple(
-        _frame(dataset, _frame_lookup(_flattened(item), shared, top), file, number)
-        for number, item in enumerate(per_frame, start=1)
+        _frame(dataset, get, file, number) for number, get in enumerate(frame_lookups(dataset), start=1)
     )
 
 
-def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int) -> Frame:
-    name = text(get("SequenceName"))
-    b, source = b_value(real(get("DiffusionBValue")), dataset, text(get("Manufacturer")), name)
+def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
+    name, maker = text(get("SequenceName")), text(get("Manufacturer"))
+    b, source = b_value(real(get("DiffusionBValue")), dataset, maker, name)
+    image_type = words(get("ImageType"))
+    directed = any(reals(get("DiffusionGradientOrientation")))
+    directional = is_directional(text(get("DiffusionDirectionality")), image_type, directed, dataset, maker)
     orientation = reals(get("ImageOrientationPatient"))
     position = reals(get("ImagePositionPatient"))
     spacing = reals(get("PixelSpacing"))
@@ -189,19 +199,19 @@ def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int)
         file=file,
         number=number,
         identity=identity_of(get),
-        study_uid=text(get("StudyInstanceUID")),
-        series_uid=text(get("SeriesInstanceUID")),
-        sop_uid=text(get("SOPInstanceUID")),
+        study_uid=uid(get("StudyInstanceUID")),
+        series_uid=uid(get("SeriesInstanceUID")),
+        sop_uid=uid(get("SOPInstanceUID")),
         sop_class=text(get("SOPClassUID")),
         modality=text(get("Modality")).upper(),
-        manufacturer=text(get("Manufacturer")),
+        manufacturer=maker,
         series_number=whole(get("SeriesNumber")),
         instance=whole(get("InstanceNumber")),
-        description=text(get("SeriesDescription")),
-        protocol=text(get("ProtocolName")),
+        description=text_of(dataset, "SeriesDescription"),
+        protocol=text_of(dataset, "ProtocolName"),
         sequence_name=name,
-        study_description=text(get("StudyDescription")),
-        image_type=words(get("ImageType")),
+        study_description=text_of(dataset, "StudyDescription"),
+        image_type=image_type,
         component=text(get("ComplexImageComponent")).upper(),
         scanning_sequence=words(get("ScanningSequence")) or _echo_kind(get),
         sequence_variant=words(get("SequenceVariant")),
@@ -216,14 +226,18 @@ def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int)
         field_t=_field_strength(get),
         b=b,
         b_source=source,
-        directional=_is_directional(get),
-        agent=_agent(get),
+        directional=directional and b != 0,
+        agent=_agent(dataset, get),
         contrast_phase=text(get("ContrastBolusAgentPhase")),
         temporal_position=whole(get("TemporalPositionIdentifier")),
         acquisition_number=whole(get("AcquisitionNumber")),
         trigger_ms=real(get("TriggerTime")),
         acquired_s=second_of_day(get("AcquisitionTime")),
         injected_s=second_of_day(get("ContrastBolusStartTime")),
+        dimension=dimension_of(get),
+        day=day_of(get("AcquisitionDate")),
+        study_day=day_of(get("StudyDate")),
+        body_part=_body_part(get),
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
         column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
@@ -231,53 +245,22 @@ def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int)
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         thickness=_positive(get("SliceThickness")),
-        frame_of_reference=text(get("FrameOfReferenceUID")),
+        frame_of_reference=uid(get("FrameOfReferenceUID")),
         samples=whole(get("SamplesPerPixel")) or 1,
+        photometric=text(get("PhotometricInterpretation")).upper() or "MONOCHROME2",
         rescale=_rescale(get),
     )
-
-
-def _lookup(dataset: Dataset) -> Callable[[str], Any]:
-    def get(keyword: str) -> Any:
-        try:
-            return dataset.get(keyword)
-        except Exception:
-            return None
-
-    return get
-
-
-def _frame_lookup(
-    own: Mapping[str, Any], shared: Mapping[str, Any], top: Callable[[str], Any]
-) -> Callable[[str], Any]:
-    def get(keyword: str) -> Any:
-        for name in (*_FRAME_ALIASES.get(keyword, ()), keyword):
-            for group in (own, shared):
-                if group.get(name) not in (None, ""):
-                    return group[name]
-        value = top(keyword)
-        if value in (None, ""):
-            value = next((found for n in _FRAME_ALIASES.get(keyword, ()) if (found := top(n))), value)
-        return value
-
-    return get
-
-
-def _flattened(groups: Dataset | None) -> dict[str, Any]:
-    """Attributes of all functional groups of a frame, by keyword."""
-    flat: dict[str, Any] = {}
-    for sequence in groups or ():
-        if sequence.VR != "SQ" or not sequence.value:
-            continue
-        for element in sequence.value[0]:
-            if element.keyword:
-                flat.setdefault(element.keyword, element.value)
-    return flat
 
 
 def text(value: Any) -> str:
     """Text of an attribute, on one line."""
     return "" if value is None else " ".join(str(value).split())
+
+
+def uid(value: Any) -> str:
+    """Return a unique identifier; empty for what is none: words that anonymisers write over it, and zeros."""
+    said = text(value)
+    return said if any(letter in "123456789" for letter in said) else ""
 
 
 def words(value: Any) -> tuple[str, ...]:
@@ -327,7 +310,16 @@ def second_of_day(value: Any) -> float | None:
     return hours * 3600 + minutes * 60 + seconds if hours < 24 and minutes < 60 and seconds < 61 else None
 
 
-def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:
+def day_of(value: Any) -> int | None:
+    """Ordinal of a DICOM date, or of the date of a date and time; None where it is none."""
+    match = re.match(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", text(value))
+    try:
+        return date(*(int(part) for part in match.groups())).toordinal() if match else None
+    except ValueError:
+        return None
+
+
+def _echo_kind(get: Lookup) -> tuple[str, ...]:
     """What enhanced objects say instead of ScanningSequence."""
     kinds = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
     kind = list(kinds.get(text(get("EchoPulseSequence")).upper(), ()))
@@ -338,7 +330,7 @@ def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:
     return tuple(kind)
 
 
-def _fat_suppressed(get: Callable[[str], Any], options: tuple[str, ...]) -> bool:
+def _fat_suppressed(get: Lookup, options: tuple[str, ...]) -> bool:
     fat_options = {
         "FS",
         "SFS",
@@ -355,27 +347,25 @@ def _fat_suppressed(get: Callable[[str], Any], options: tuple[str, ...]) -> bool
     return bool(fat_options & set(options)) or spectral in ("FAT", "FAT_AND_WATER", "SILICON_AND_FAT")
 
 
-def _field_strength(get: Callable[[str], Any]) -> float | None:
+def _field_strength(get: Lookup) -> float | None:
     """In tesla; a few scanners write gauss."""
     field = _positive(get("MagneticFieldStrength"))
     return field / 10_000 if field is not None and field > 100 else field
 
 
-def _is_directional(get: Callable[[str], Any]) -> bool:
-    stated = text(get("DiffusionDirectionality")).upper()
-    if stated:
-        return stated in ("DIRECTIONAL", "BMATRIX")
-    return any(reals(get("DiffusionGradientOrientation")))
+def _body_part(get: Lookup) -> str:
+    regions = [text(item.get("CodeMeaning")) for item in get("AnatomicRegionSequence") or ()]
+    return " ".join(filter(None, (text(get("BodyPartExamined")), *regions)))
 
 
-def _agent(get: Callable[[str], Any]) -> str:
-    agents = [text(get("ContrastBolusAgent"))]
+def _agent(dataset: Dataset, get: Lookup) -> str:
+    agents = [text_of(dataset, "ContrastBolusAgent")]
     for item in get("ContrastBolusAgentSequence") or ():
         agents.append(text(item.get("CodeMeaning")))
     said = " ".join(agent for agent in agents if agent)
     return "" if said.casefold() in ("none", "no", "no contrast", "without", "ohne", "non", "keine") else said
 
 
-def _rescale(get: Callable[[str], Any]) -> tuple[float, float]:
+def _rescale(get: Lookup) -> tuple[float, float]:
     slope, intercept = real(get("RescaleSlope")), real(get("RescaleIntercept"))
     return (1.0 if slope in (None, 0.0) else float(slope or 1.0), intercept or 0.0)

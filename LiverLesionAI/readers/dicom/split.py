@@ -107,11 +107,24 @@ def split(frames: Iterable[Frame]) -> tuple[Stack, ...]:
         By series (in order of series number and time), and within a series by orientation, kind, echo,
         b-value and time.
     """
-    series: dict[tuple[str, str], list[Frame]] = defaultdict(list)
+    series: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
-        series[(frame.study_uid, frame.series_uid or frame.description)].append(frame)
+        series[series_of(frame)].append(frame)
     ordered = sorted(series.values(), key=lambda slices: (_or_last(slices[0].series_number), _start(slices)))
     return tuple(stack for slices in ordered for stack in _split_series(slices))
+
+
+def series_of(frame: Frame) -> Hashable:
+    """What the slices of one series have in common.
+
+    Where SeriesInstanceUID is missing, these are its number (its folder, where that is missing too), name and
+    frame of reference.
+    """
+    if frame.series_uid:
+        return frame.study_uid, frame.series_uid
+    number = frame.series_number if frame.series_number is not None else frame.file.parent
+    said = (frame.modality, frame.description, frame.protocol, frame.frame_of_reference)
+    return frame.study_uid, number, *said
 
 
 def _split_series(frames: list[Frame]) -> list[Stack]:

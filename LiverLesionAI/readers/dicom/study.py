@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +12,10 @@ from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers import folder
 from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
 from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
+from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_scan
 from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.dicom.left_out import file_warnings, series_warnings
 from LiverLesionAI.readers.dicom.outlines import (
     check_same_study,
     doubts,
@@ -26,6 +26,14 @@ from LiverLesionAI.readers.dicom.outlines import (
 )
 from LiverLesionAI.readers.dicom.scan import Scan, is_dicom, scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, on_grid_of
+from LiverLesionAI.readers.dicom.split import series_of
+from LiverLesionAI.readers.dicom.studies import (
+    basis_warnings,
+    frame_warnings,
+    only_study,
+    pseudonym_of,
+    studies_of,
+)
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.readers.images import IMAGE_SUFFIXES
 from LiverLesionAI.readers.masks import judged, with_lesions
@@ -61,7 +69,8 @@ def read_dicom_study(
     -------
     Study
         Its identifier is a pseudonym made from StudyInstanceUID. Warnings say which series were chosen among
-        several, what was repaired or left out, and that an ADC map was computed.
+        several, what was repaired or left out, that an ADC map was computed, what joins series without a
+        StudyInstanceUID, and which sequences lie in another frame of reference.
 
     Raises
     ------
@@ -84,21 +93,25 @@ def read_dicom_study(
     sources = [dicom_source(item.stack.frames) for item in identified]
     segmentation, said = _segmentation(mask, found, images, sources)
     reference = _reference(reference, images, segmentation, path)
+    first_slices = [item.stack.first for item in identified]
+    masks = [Path(mask)] if mask is not None else [segmentation.file] if segmentation is not None else []
     study = Study(
-        id=pseudonym(identified[0].stack.first.study_uid),
-        source=f"DICOM, {len({item.stack.first.series_uid for item in identified})} series",
+        id=pseudonym_of([frame for frame in first_slices if frame.is_image]),
+        source=f"DICOM, {len(set(map(series_of, first_slices)))} series",
         images=images,
         reference=reference,
-        warnings=(*_scan_warnings(found, segmentation), *_unknown_warnings(identified), *said, *warnings),
+        warnings=(
+            *basis_warnings(first_slices),
+            *file_warnings(found, masks),
+            *series_warnings(identified),
+            *said,
+            *warnings,
+            *frame_warnings(images, reference),
+        ),
     )
     if segmentation is not None:
         return with_segmentation(study, segmentation)
     return study if mask is None else folder.with_mask(study, mask)
-
-
-def pseudonym(study_uid: str) -> str:
-    """Return a short name for a study that says nothing of the patient and is always the same."""
-    return f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:10]}"
 
 
 def with_mask(study: Study, mask: str | Path) -> Study:
@@ -131,23 +144,22 @@ def with_segmentation(study: Study, segmentation: Segmentation) -> Study:
 
 
 def _one_study(found: Scan, identified: Sequence[Identified]) -> tuple[Identified, ...]:
-    """The stacks of the one study that is meant; several are refused."""
-    by_study: dict[str, list[Identified]] = defaultdict(list)
-    for item in identified:
-        by_study[item.stack.first.study_uid].append(item)
-    useful = {uid: items for uid, items in by_study.items() if any(item.is_sequence for item in items)}
+    """The stacks of the one study that is meant; several studies or patients are refused."""
+    studies = studies_of(identified, lambda item: item.stack.first)
+    useful = [items for items in studies if any(item.is_sequence for item in items)]
     if not useful:
         raise DicomError(
             f"{found.path} holds no series that is recognised as a sequence of a liver study; see what "
             "`liverlesionai identify` says, or name the images by their sequence in a study folder."
         )
-    if len(useful) > 1:
-        patients = {item.stack.first.identity for items in useful.values() for item in items}
-        what = f"{len(patients)} patients" if len(patients) > 1 else f"{len(useful)} studies of one patient"
-        folders = sorted({str(items[0].stack.first.file.parent) for items in useful.values()})
-        where = f" (they begin in {', '.join(folders[:4])})" if len(folders) > 1 else ""
-        raise DicomError(f"{found.path} holds {what}{where}; give a folder that holds one study.")
-    return tuple(next(iter(useful.values())))
+    only_study(
+        found.path, [[f for item in items for f in item.stack.frames if f.is_image] for items in useful]
+    )
+    return useful[0]
+
+
+def _image_slices(items: Sequence[Identified]) -> list[Frame]:
+    return [frame for item in items for frame in item.stack.frames if frame.is_image]
 
 
 def _mask_beside(path: Path) -> Path | None:
@@ -247,22 +259,3 @@ def _drawn_on(segmentation: Segmentation | None, images: dict[str, SequenceImage
 
 def _is_not_t2(name: str) -> bool:
     return name != "T2WI"
-
-
-def _scan_warnings(found: Scan, segmentation: Segmentation | None) -> list[str]:
-    warnings = []
-    left_out = [file for file in found.unreadable if segmentation is None or file != segmentation.file]
-    if left_out:
-        named = ", ".join(file.name for file in left_out[:3])
-        warnings.append(f"{len(left_out)} damaged files were left out ({named}).")
-    return warnings
-
-
-def _unknown_warnings(identified: Sequence[Identified]) -> list[str]:
-    unknown = list(
-        dict.fromkeys(item.stack.first.description for item in identified if item.sequence is None)
-    )
-    if not unknown:
-        return []
-    named = ", ".join(repr(name) for name in unknown[:5]) + (" …" if len(unknown) > 5 else "")
-    return [f"{len(unknown)} series were not recognised and left out: {named}."]

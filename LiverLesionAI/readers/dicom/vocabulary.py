@@ -236,6 +236,9 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("dwi", frozenset({"DIFFUSION", "TRACEW", "DIFFUSION_ANISO"})),
 )  # fmt: skip
 
+UNREADABLE = "\ufffd"
+"""Stands in a name for what is in no known character set; such a name says nothing."""
+
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SEPARATORS = re.compile(r"[\s_\-./:;,()\[\]{}<>|*=\"'^~#@!?]+")
 _MINUTES = re.compile(r"(?<![a-z\d.])(\d{1,3})(?:[.,]\d)? ?(?:min\w*|mn|m|分(?:钟|鐘)?|')(?![a-z\d])")
@@ -268,6 +271,9 @@ class Reading:
         B-values that are named.
     phase_number
         GE's ``Ph2/…``.
+    unreadable
+        Whether a part of it is in no known character set: then nothing is concluded from any of it, and its
+        silence about something says nothing either.
     """
 
     meanings: dict[str, str]
@@ -275,6 +281,7 @@ class Reading:
     seconds: tuple[int, ...] = ()
     b_values: tuple[int, ...] = ()
     phase_number: int | None = None
+    unreadable: bool = False
 
     def says(self, *meanings: str) -> bool:
         """Whether any of the meanings is said."""
@@ -294,6 +301,8 @@ def read_words(said: str) -> Reading:
     >>> sorted(read_words("t1_vibe_fs_tra_bh_ART").meanings)
     ['LAP', 'fat suppressed', 't1', 't1 volume']
     """
+    if UNREADABLE in said:
+        return Reading({}, unreadable=True)
     raw = unicodedata.normalize("NFKC", said).casefold()
     spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", raw.replace("µ", "u"))
     spaced = re.sub(r"(?<![a-z])c-(?![a-z\d])", " c minus ", spaced)

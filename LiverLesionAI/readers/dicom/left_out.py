@@ -1,0 +1,95 @@
+"""What of a folder is not in the study, counted and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, is_usable
+from LiverLesionAI.readers.dicom.identify import Identified
+from LiverLesionAI.readers.dicom.rules import OTHER
+from LiverLesionAI.readers.dicom.scan import Scan
+
+_SHOWN_FILES = 3
+_SHOWN_SERIES = 5
+_OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
+
+
+def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
+    """Say which files of a scan were left out, and which say too little of themselves.
+
+    Parameters
+    ----------
+    found
+        The scan.
+    masks
+        Files that are used as masks; they are not left out.
+    """
+    used = {mask.resolve() for mask in masks}
+    foreign = [
+        file
+        for file in found.foreign
+        if not file.name.startswith(".")
+        and file.name.lower() not in _OF_THE_SYSTEM
+        and file.resolve() not in used
+    ]
+    warnings = []
+    if found.unreadable:
+        warnings.append(f"{_counted(found.unreadable, 'damaged file')} left out{_named(found.unreadable)}.")
+    if foreign:
+        warnings.append(f"{_counted(foreign, 'file')} no DICOM and left out{_named(foreign)}.")
+    if found.not_entered:
+        folders = _counted(found.not_entered, "folder")
+        warnings.append(f"{folders} not looked into: closed, or nested too deep{_named(found.not_entered)}.")
+    if found.copies:
+        warnings.append(
+            f"{found.copies} images were found a second time, with the same UID, place and pixels; "
+            "the copies were left out."
+        )
+    if found.repeated:
+        warnings.append(
+            f"{found.repeated} images carry the SOPInstanceUID of another one that is different, or none; "
+            "they were kept apart by place and pixels."
+        )
+    if found.without_series:
+        warnings.append(
+            f"{len(found.without_series)} files have no SeriesInstanceUID; they were put into series by "
+            "number and name."
+        )
+    return warnings
+
+
+def series_warnings(identified: Sequence[Identified]) -> list[str]:
+    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none."""
+    unknown = [item for item in identified if item.sequence is None]
+    unusable = [item for item in identified if item.is_sequence and not is_usable(item)]
+    none = [item for item in identified if item.sequence == OTHER]
+    warnings = []
+    if unknown:
+        count = len(_names(unknown))
+        warnings.append(f"{count} series were not recognised and left out{_quoted(unknown)}.")
+    if unusable:
+        what = f"of fewer than {FEWEST_SLICES} slices or too doubtful"
+        warnings.append(f"{len(unusable)} images are {what} and left out{_quoted(unusable)}.")
+    if none:
+        warnings.append(f"{len(none)} series show none of the sequences and were left out{_quoted(none)}.")
+    return warnings
+
+
+def _counted(files: Sequence[Path], what: str) -> str:
+    return f"{len(files)} {what}{'s were' if len(files) > 1 else ' was'}"
+
+
+def _named(files: Sequence[Path]) -> str:
+    more = ", …" if len(files) > _SHOWN_FILES else ""
+    return f" ({', '.join(file.name for file in files[:_SHOWN_FILES])}{more})"
+
+
+def _names(items: Sequence[Identified]) -> list[str]:
+    return list(dict.fromkeys(item.stack.name for item in items))
+
+
+def _quoted(items: Sequence[Identified]) -> str:
+    names = _names(items)
+    more = ", …" if len(names) > _SHOWN_SERIES else ""
+    return f" ({', '.join(repr(name) for name in names[:_SHOWN_SERIES])}{more})"
