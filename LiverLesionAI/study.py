@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import StudyError
+from LiverLesionAI.errors import StudyError, printable
 from LiverLesionAI.identity import UNKNOWN, Identity, frames_differ
 
 ClinicalValue = str | float | bool | None
@@ -115,6 +115,11 @@ class Study:
     lesion_names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
     clinical: Mapping[str, ClinicalValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", printable(self.id))
+        object.__setattr__(self, "source", printable(self.source))
+        object.__setattr__(self, "warnings", tuple(map(printable, self.warnings)))
 
     @property
     def sequences(self) -> tuple[str, ...]:

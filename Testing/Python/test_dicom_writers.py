@@ -267,11 +267,11 @@ def test_the_reader_takes_the_segmentation_as_mask(written: tuple[Study, StudyRe
     from LiverLesionAI.readers.dicom.segmentations import read_segmentation
 
     study, _, file, _ = written
-    lesions = read_segmentation(file)
-    assert list(lesions.names.values()) == list(NAMES.values())
-    assert lesions.source_series == (study.images["T2WI"].dicom.series_uid,)
+    found = read_segmentation(file)
+    assert list(found.lesions.names.values()) == list(NAMES.values())
+    assert found.source_series == (study.images["T2WI"].dicom.series_uid,)
     on_grid = sitk.Resample(
-        lesions.labels, study.outlined_lesions, sitk.Transform(), sitk.sitkNearestNeighbor
+        found.lesions.labels, study.outlined_lesions, sitk.Transform(), sitk.sitkNearestNeighbor
     )
     expected = sitk.GetArrayFromImage(study.outlined_lesions)
     assert np.array_equal(sitk.GetArrayFromImage(on_grid), np.where(expected == 3, 2, expected))

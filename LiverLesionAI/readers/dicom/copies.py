@@ -11,6 +11,7 @@ from pathlib import Path
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.headers import Frame
+from LiverLesionAI.readers.dicom.opening import open_dicom
 
 
 class Sieve:
@@ -70,10 +71,8 @@ def _facts(frame: Frame) -> Hashable:
 
 def _stored_pixels(file: Path) -> tuple[str, bytes]:
     """Transfer syntax and pixels as they are stored; no pixels where the object has none."""
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, force=True)
+        dataset = open_dicom(file)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         return str(syntax or ""), dataset.get("PixelData") or b""
     except Exception:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE_MODALITIES = ("MR", "CT")
@@ -186,7 +188,9 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
         frame's own before the shared ones). Unreadable values count as missing.
     """
     top = object_lookup(dataset)
-    if not items_of(top("PerFrameFunctionalGroupsSequence")) or text(top("SOPClassUID")) == SEGMENTATION:
+    label_maps = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
+    per_frame = items_of(top("PerFrameFunctionalGroupsSequence"))
+    if not per_frame or text(top("SOPClassUID")) in label_maps:
         return (_frame(dataset, top, file, 1),)
     return tuple(
         _frame(dataset, get, file, number) for number, get in enumerate(frame_lookups(dataset), start=1)
@@ -204,6 +208,7 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
     spacing = reals(get("PixelSpacing"))
     options = words(get("ScanOptions"))
     oriented = len(orientation) == 6
+    frames = whole(get("NumberOfFrames")) or 1
     return Frame(
         file=file,
         number=number,
@@ -251,7 +256,7 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
         column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
-        frames=1 if get("PerFrameFunctionalGroupsSequence") else whole(get("NumberOfFrames")) or 1,
+        frames=1 if len(items_of(get("PerFrameFunctionalGroupsSequence"))) > 1 else frames,
         rows=whole(get("Rows")),
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,

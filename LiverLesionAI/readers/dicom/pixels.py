@@ -20,12 +20,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
+from LiverLesionAI.limits import BYTES_PER_VOXEL, MAX_VOXELS, check_memory
 from LiverLesionAI.readers.dicom.headers import Frame, whole
+from LiverLesionAI.readers.dicom.opening import open_dicom
+from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_VOXELS = 1_000_000_000
 INVERTED = "MONOCHROME1"
 
 
@@ -61,10 +63,12 @@ def pixels_of(frames: Sequence[Frame]) -> list[np.ndarray]:
         If a file is cut short, damaged, or compressed in a way that nothing here decodes, or if only some
         slices are stored the wrong way round.
     """
-    if sum((frame.rows or 0) * (frame.columns or 0) for frame in frames) > MAX_VOXELS:
+    voxels = sum((frame.rows or 0) * (frame.columns or 0) for frame in frames)
+    if voxels > MAX_VOXELS:
         raise DicomError(
             f"{frames[0].file} belongs to a series of more than {MAX_VOXELS} voxels; leave it out."
         )
+    check_memory(voxels * BYTES_PER_VOXEL, f"The series of {frames[0].file}")
     by_file: dict[Path, list[int]] = {}
     for index, frame in enumerate(frames):
         by_file.setdefault(frame.file, []).append(index)
@@ -102,7 +106,8 @@ def _read(file: Path, frames: list[Frame]) -> list[_Slice]:
     """Rescaled pixels of some frames of one file."""
     try:
         pixels = _by_pydicom(file, frames)
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError) as error:
+        refuse_memory_short(error, file)
         pixels = _by_gdcm(file, frames)
     except (
         OSError,
@@ -114,6 +119,7 @@ def _read(file: Path, frames: list[Frame]) -> list[_Slice]:
         IndexError,
         MemoryError,
     ) as error:
+        refuse_memory_short(error, file)
         raise _damaged(file, error) from None
     expected = [(frame.rows, frame.columns) for frame in frames]
     if [found.pixels.shape for found in pixels] != expected:
@@ -122,12 +128,11 @@ def _read(file: Path, frames: list[Frame]) -> list[_Slice]:
 
 
 def _by_pydicom(file: Path, frames: list[Frame]) -> list[_Slice]:
-    from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = dcmread(file, force=True)
+        dataset = open_dicom(file)
         if "TransferSyntaxUID" not in dataset.file_meta:
             _assume_uncompressed(dataset)
         _check_length(dataset, file)
@@ -197,15 +202,15 @@ def _check_length(dataset: Dataset, file: Path) -> None:
 
 def _by_gdcm(file: Path, frames: list[Frame]) -> list[_Slice]:
     """GDCM rescales and turns MONOCHROME1 round by itself: the padding value follows, the turn is undone."""
-    from pydicom import dcmread
-
     try:
-        voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
+        with native_path(file) as name, native_messages_logged():
+            voxels = sitk.GetArrayFromImage(sitk.ReadImage(name, imageIO="GDCMImageIO"))
     except RuntimeError as error:
+        refuse_memory_short(error, file)
         raise _damaged(file, error) from None
     if voxels.ndim != 3 or max(frame.number for frame in frames) > len(voxels):
         raise DicomError(f"{file} holds other frames than its header says; export it again.")
-    header = dcmread(file, force=True, stop_before_pixels=True)
+    header = open_dicom(file, stop_before_pixels=True)
     padding = _padding_range(header)
     slices = []
     for frame in frames:

@@ -14,6 +14,7 @@ from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.dicom.copies import Sieve
 from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of, whole
+from LiverLesionAI.readers.dicom.opening import open_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -216,8 +217,8 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
         if _class_of(dataset) == DIRECTORY:
             directories.append(file)
             continue
-        found = frames_of(dataset, file)
-        if len(found) > 1 and len(found) != whole(dataset.get("NumberOfFrames")):
+        found = _frames_in(dataset, file)
+        if found is None:
             unreadable.append(file)
             continue
         if not all(frame.series_uid for frame in found):
@@ -239,13 +240,21 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
     return scanned
 
 
+def _frames_in(dataset: Dataset, file: Path) -> tuple[Frame, ...] | None:
+    """Every frame of an object; None where attributes cannot be read or frames are missing."""
+    try:
+        found = frames_of(dataset, file)
+        stated = whole(dataset.get("NumberOfFrames"))
+    except Exception:
+        return None
+    return found if len(found) in (1, stated) else None
+
+
 def read_header(file: Path) -> Dataset | None:
     """Read a file's header without its pixels; None where it is damaged or does not say what it is."""
-    from pydicom import dcmread
-
     with _without_warnings():
         try:
-            dataset = dcmread(file, stop_before_pixels=True, force=True)
+            dataset = open_dicom(file, stop_before_pixels=True)
             useful = any(keyword in dataset for keyword in _SAYS_WHAT_IT_IS) or bool(_class_of(dataset))
         except Exception:
             return None

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
+from LiverLesionAI.finite import finite_place, finite_voxels
 from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.instances import dicom_source
@@ -287,7 +288,7 @@ def _regular(image: sitk.Image, grid: _Grid) -> sitk.Image:
 
 def _check_values(image: sitk.Image, grid: _Grid) -> None:
     voxels = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(voxels).all():
+    if not (finite_voxels(voxels) and finite_place(image)):
         raise DicomError(
             f"{grid.frames[0].file} and its series have voxels that are not numbers; export it again."
         )
