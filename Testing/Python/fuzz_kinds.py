@@ -184,10 +184,23 @@ def _load_studies() -> None:
 
 
 def _make_dicom(folder: Path) -> None:
+    from dataclasses import replace
+
     import made_dicom
+    import numpy as np
+    from made_studies import filled, made_result
+
+    from LiverLesionAI.pipeline import read_study
+    from LiverLesionAI.writers.dicom import write_dicom
 
     made_dicom.write_study(folder)
     made_dicom.save(made_dicom.slices(made_dicom.image(seed=8), 8, **made_dicom.T2), folder / "again")
+    study = read_study(folder)
+    image = study.images[study.reference].image
+    voxels = np.zeros(image.GetSize()[::-1], np.uint16)
+    voxels[1:3, 3:7, 3:8], voxels[3:5, 7:11, 9:14] = 1, 2
+    outlined = replace(study, lesions=filled(image, voxels))
+    write_dicom(outlined, made_result(outlined), folder)
 
 
 def _mutate_dicom(folder: Path, rng: random.Random) -> None:
