@@ -133,5 +133,5 @@ def test_without_series_uids_number_and_name_tell_series_apart(tmp_path: Path) -
     edit = {"SeriesInstanceUID": "anonymized"}
     study = read_study(_write(tmp_path, edit, edit))
     assert study.sequences == ("T2WI", "PVP")
-    assert any("have no SeriesInstanceUID" in warning for warning in study.warnings)
+    assert any("SeriesInstanceUID is missing in 10 files" in warning for warning in study.warnings)
     assert [len(item.stack.frames) for item in identify(tmp_path)] == [5, 5]

@@ -49,8 +49,8 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
         )
     if found.without_series:
         warnings.append(
-            f"{len(found.without_series)} files have no SeriesInstanceUID; they were put into series by "
-            "number and name."
+            f"SeriesInstanceUID is missing in {len(found.without_series)} files: they were put into series "
+            "by number and name."
         )
     return warnings
 

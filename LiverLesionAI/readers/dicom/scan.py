@@ -50,7 +50,7 @@ class Scan:
     directories
         DICOMDIR files.
     without_series
-        Files of `frames` that do not say which series they belong to: SeriesInstanceUID is missing or
+        Files of images that do not say which series they belong to: SeriesInstanceUID is missing or
         overwritten.
     foreign
         Files that are no DICOM.
@@ -221,7 +221,7 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
         if found is None:
             unreadable.append(file)
             continue
-        if not all(frame.series_uid for frame in found):
+        if any(frame.is_image and not frame.series_uid for frame in found):
             without_series.append(file)
         frames += [frame for frame in found if sieve.keeps(frame)]
     progress("scan", 1.0)
