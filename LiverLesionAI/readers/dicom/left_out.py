@@ -9,6 +9,7 @@ from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, is_usable
 from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.rules import OTHER
 from LiverLesionAI.readers.dicom.scan import Scan
+from LiverLesionAI.readers.dicom.split import series_of
 
 _SHOWN_FILES = 3
 _SHOWN_SERIES = 5
@@ -67,13 +68,15 @@ def series_warnings(identified: Sequence[Identified]) -> list[str]:
     ]
     warnings = []
     if unknown:
-        count = len(_names(unknown))
-        warnings.append(f"{count} series were not recognised and left out{_quoted(unknown)}.")
+        count = len({series_of(item.stack.first) for item in unknown})
+        warnings.append(f"{count} series were not recognised and left out{_named_series(unknown)}.")
     if unusable:
         what = f"of fewer than {FEWEST_SLICES} slices or too doubtful"
-        warnings.append(f"{len(unusable)} images are {what} and left out{_quoted(unusable)}.")
+        warnings.append(f"{len(unusable)} images are {what} and left out{_named_series(unusable)}.")
     if none:
-        warnings.append(f"{len(none)} series show none of the sequences and were left out{_quoted(none)}.")
+        warnings.append(
+            f"{len(none)} series show none of the sequences and were left out{_named_series(none)}."
+        )
     return warnings
 
 
@@ -90,11 +93,7 @@ def _named(files: Sequence[Path]) -> str:
     return f" ({', '.join(file.name for file in files[:_SHOWN_FILES])}{more})"
 
 
-def _names(items: Sequence[Identified]) -> list[str]:
-    return list(dict.fromkeys(item.stack.name for item in items))
-
-
-def _quoted(items: Sequence[Identified]) -> str:
-    names = _names(items)
+def _named_series(items: Sequence[Identified]) -> str:
+    names = list(dict.fromkeys(item.stack.name for item in items))
     more = ", …" if len(names) > _SHOWN_SERIES else ""
-    return f" ({', '.join(repr(name) for name in names[:_SHOWN_SERIES])}{more})"
+    return f" ({', '.join(names[:_SHOWN_SERIES])}{more})"
