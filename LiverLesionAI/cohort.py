@@ -17,6 +17,7 @@ from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import whole_file
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.taxonomy import Taxonomy
 
 COHORT_FILE = "cohort.csv"
@@ -96,6 +97,7 @@ def read_rows(
         If the file cannot be read, lacks a column, or has a row that cannot be used, whose line is named.
     """
     try:
+        check_text_size(table)
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
             _check_columns(table, reader.fieldnames or (), required)

@@ -11,13 +11,16 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from LiverLesionAI.errors import OutputError
+from LiverLesionAI.manifest import CLUTTER, entries, write_manifest, written_by_us
 from LiverLesionAI.results import EVALUATION_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
+from LiverLesionAI.written import refuse_odd_name
 
 OUTPUT_NAMES: frozenset[str] = frozenset(
     {
@@ -36,13 +39,12 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 )
 """What `classify` writes at the top of its output folder."""
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT_SCHEMAS = {
     "results.json": (SCHEMA, FIRST_SCHEMA),
     "registration.json": (REGISTRATION_SCHEMA,),
     "evaluation.json": (EVALUATION_SCHEMA,),
 }
-_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 @contextmanager
@@ -95,6 +97,19 @@ def write_text_whole(target: str | Path, text: str) -> None:
         partial.write_bytes(text.encode())
 
 
+def write_json(target: str | Path, content: Any) -> None:
+    """Write what JSON can say, in UTF-8, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ValueError
+        If a number is not finite, which JSON cannot say.
+    """
+    write_text_whole(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 @contextmanager
 def folder_aside(parent: Path) -> Iterator[Path]:
     """Give an empty hidden folder in `parent`, to be filled and given to :func:`put_in_place`.
@@ -117,8 +132,24 @@ def folder_aside(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_in_place(folder: Path, target: Path) -> None:
-    """Rename a complete folder to `target`; an earlier folder there goes once the new one has its place.
+def put_in_place(
+    folder: Path, target: Path, ours: Callable[[Path], Collection[PurePosixPath]] | None = None
+) -> None:
+    """Rename a complete folder to `target`; what we wrote of an earlier folder there goes after that.
+
+    Its files are on the disk before.
+
+    Files of an earlier folder that are not `ours`, put there or changed by somebody, move into the new one,
+    under another name where theirs is taken.
+
+    Parameters
+    ----------
+    folder
+        The new folder.
+    target
+        Its place.
+    ours
+        Told a folder, says which files below it we wrote and may go; by default those of an output.
 
     Raises
     ------
@@ -128,16 +159,38 @@ def put_in_place(folder: Path, target: Path) -> None:
     _refuse_mount_point(target)
     old = _old(target)
     with _errors_of(target):
+        _flush(folder)
         try:
             if target.is_dir():
-                shutil.rmtree(old, ignore_errors=True)
+                _give_up(old, target, ours or _ours)
                 target.rename(old)
             folder.rename(target)
         except BaseException:
             if old.exists() and not target.exists():
                 old.rename(target)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+        _give_up(old, target, ours or _ours)
+
+
+def _give_up(old: Path, target: Path, ours: Callable[[Path], Collection[PurePosixPath]]) -> None:
+    """Remove what we wrote of a folder and keep the rest in `target`; the list of ours goes last."""
+    if not old.exists():
+        return
+    for name in ours(old):
+        (old / name).unlink()
+    for name in entries(old):
+        kept = _free(target / name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (old / name).rename(kept)
+    shutil.rmtree(old)
+
+
+def _free(path: Path) -> Path:
+    """The path, with a number where it is taken."""
+    number, free = 2, path
+    while os.path.lexists(free):
+        number, free = number + 1, path.with_name(f"{path.stem} ({number}){path.suffix}")
+    return free
 
 
 @contextmanager
@@ -145,16 +198,19 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     """Give an empty folder to write into, which becomes `target` when the block ends well.
 
     The folder lies beside the target, hidden. After an error or Ctrl-C it is removed and the target is as it
-    was; an earlier output stays until the new one is complete. A killed run leaves at most the hidden folder,
-    which the next run removes. One process at a time may have a target: the lock is the operating system's,
-    so it dies with its process.
+    was; an earlier output stays until the new one is complete and on the disk. A killed run leaves at most
+    the hidden folder, which the next run removes. One process at a time may have a target: the lock is the
+    operating system's, so it dies with its process.
+
+    Only files that the program wrote itself are ever replaced (:mod:`LiverLesionAI.manifest`): an earlier
+    output with any other, or with one that was changed, is refused; what appears in it meanwhile is kept.
 
     Parameters
     ----------
     target
         A folder that does not exist, is empty, or is an earlier output.
     names
-        What an earlier output may hold at its top; anything else is somebody's own, and is not thrown away.
+        What an earlier output may hold at its top.
 
     Yields
     ------
@@ -164,12 +220,13 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     Raises
     ------
     OutputError
-        If the target is in use, is a mount point, holds anything that is not an earlier output, or cannot be
-        written.
+        If the target is in use, is a mount point, holds anything that is not an earlier output as it was
+        written, or cannot be written.
     """
     target = Path(target).resolve()
     if not target.name:
         raise OutputError(f"{target} cannot be an output folder; name a folder inside it.")
+    refuse_odd_name(target)
     _refuse_mount_point(target)
     partial = target.with_name(f".{target.name}.partial")
     with _locked(target):
@@ -181,17 +238,43 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
                 partial.mkdir()
             with _errors_of(target, partial):
                 yield partial
+                if _has_report(partial, names):
+                    write_manifest(partial)
             put_in_place(partial, target)
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(partial), str(target))) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bool:
-    """True if a folder has a report of our schema and nothing beside what we write."""
-    ours = any(
+    """True if a folder has a report of our schema and nothing beside what we wrote, as we wrote it."""
+    return _has_report(folder, names) and _first_foreign(folder, names) is None
+
+
+def _ours(folder: Path) -> Collection[PurePosixPath]:
+    """Files that we wrote of an output folder; by their names only where a report of ours is among them."""
+    return written_by_us(folder, by_name=_has_report(folder))
+
+
+def _has_report(folder: Path, names: Collection[str] = _REPORT_SCHEMAS) -> bool:
+    return any(
         name in names and _schema_of(folder / name) in schemas for name, schemas in _REPORT_SCHEMAS.items()
     )
-    return ours and {entry.name for entry in folder.iterdir()} <= {*names, *_CLUTTER}
+
+
+def _first_foreign(folder: Path, names: Collection[str]) -> PurePosixPath | None:
+    """The first file below a folder that is not an earlier output's as it was written."""
+    ours = {name for name in _ours(folder) if name.parts[0] in names or name.name in CLUTTER}
+    return min((name for name in entries(folder) if name not in ours), default=None)
+
+
+def _flush(folder: Path) -> None:
+    """See that every file below a folder is on the disk, which may refuse what it took before."""
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
 
 
 def _schema_of(report: Path) -> object:
@@ -245,7 +328,7 @@ def _recover(target: Path) -> None:
     old = _old(target)
     if old.exists() and not target.exists():
         old.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    _give_up(old, target, _ours)
 
 
 def _refuse_mount_point(target: Path) -> None:
@@ -258,9 +341,16 @@ def _check_replaceable(target: Path, names: Collection[str]) -> None:
         return
     if not target.is_dir():
         raise OutputError(f"{target} is a file; name a folder for the output.")
-    if any(target.iterdir()) and not is_earlier_output(target, names):
+    if not any(target.iterdir()):
+        return
+    if not _has_report(target, names):
         raise OutputError(
             f"{target} holds files that are no earlier output of this program; empty it or name another."
+        )
+    if foreign := _first_foreign(target, names):
+        raise OutputError(
+            f"{target / foreign} is no earlier output of this program as it was written; move it or name "
+            "another folder."
         )
 
 

@@ -34,7 +34,8 @@ def read_study(
         A study folder (:mod:`LiverLesionAI.readers.folder`), an ``.mrml`` or ``.mrb`` scene, or a folder of
         DICOM files in any nesting, one DICOM file or a DICOMDIR (:mod:`LiverLesionAI.readers.dicom.study`).
     mask
-        Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
+        Lesion mask to use instead of the study's own: an image file, a DICOM segmentation or an RT
+        structure set.
     progress
         Told how far the reading of DICOM is; may cancel by raising.
     clinical
@@ -55,7 +56,7 @@ def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Stu
     from LiverLesionAI.readers import folder
     from LiverLesionAI.readers.dicom.scan import holds_dicom
     from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
-    from LiverLesionAI.scenes.read import SCENE_SUFFIXES, read_scene
+    from LiverLesionAI.scenes.file import SCENE_SUFFIXES, read_scene
 
     if path.suffix.lower() in SCENE_SUFFIXES:
         study = read_scene(path)

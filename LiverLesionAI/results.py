@@ -254,7 +254,7 @@ class SequenceRegistration:
         Normalised mutual information with the reference around the lesions, 1 (independent) to 2; 0 where
         they hardly overlap, None where nothing was measured.
     warnings
-        Stages that were refused, and why.
+        Stages that were refused, and why; what the alignment rests on between frames of reference.
     """
 
     transform: str
@@ -348,7 +348,7 @@ class StudyResult:
 
     def to_json(self) -> str:
         """Return ``results.json`` as text; the same result gives the same text."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> StudyResult:
@@ -357,9 +357,11 @@ class StudyResult:
         Raises
         ------
         StudyError
-            If the content is of another schema or does not fit it.
+            If the content is of another schema, does not fit it, or holds a number that is not finite.
         """
         from pydantic import TypeAdapter, ValidationError
+
+        from LiverLesionAI.finite import all_finite
 
         if not isinstance(content, Mapping):
             raise StudyError("The results are no JSON object; classify the study again.")
@@ -368,6 +370,8 @@ class StudyResult:
             raise StudyError(
                 f"The results are of schema {found!r}, not {SCHEMA!r}; classify the study again."
             )
+        if not all_finite(content):
+            raise StudyError("The results hold values that are not numbers; classify the study again.")
         rest = {key: value for key, value in content.items() if key != "schema"}
         try:
             rest = results_v1.from_first(rest) if found == results_v1.SCHEMA else rest

@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import StudyError
-from LiverLesionAI.identity import UNKNOWN, Identity
+from LiverLesionAI.errors import StudyError, printable
+from LiverLesionAI.identity import UNKNOWN, Identity, frames_differ
 
 ClinicalValue = str | float | bool | None
 
@@ -70,6 +70,14 @@ class SequenceImage:
     intensity_limits: tuple[float, float] | None = None
     dicom: DicomSource | None = None
 
+    def lies_in_another_frame_than(self, other: SequenceImage) -> bool:
+        """Whether both are known to have been scanned in different DICOM frames of reference.
+
+        Then the scanner's positions of one say nothing of the other. What is not known differs from nothing.
+        """
+        mine, others = (each.dicom.frame_of_reference if each.dicom else "" for each in (self, other))
+        return frames_differ(mine, others)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -107,6 +115,11 @@ class Study:
     lesion_names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
     clinical: Mapping[str, ClinicalValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", printable(self.id))
+        object.__setattr__(self, "source", printable(self.source))
+        object.__setattr__(self, "warnings", tuple(map(printable, self.warnings)))
 
     @property
     def sequences(self) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ renamed, so that a refused bundle leaves nothing behind.
 
 from __future__ import annotations
 
+import lzma
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,14 +28,16 @@ from LiverLesionAI.bundles import (
 )
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.files import folder_aside, put_in_place
-
-MAX_FILES = 100
-MAX_FILE_BYTES = 2 << 30
-MAX_TEXT_BYTES = 4 << 20
-MAX_BUNDLE_BYTES = 6 << 30
+from LiverLesionAI.limits import (
+    MAX_BUNDLE_BYTES,
+    MAX_BUNDLE_FILES,
+    MAX_BUNDLE_TEXT_BYTES,
+    MAX_PICTURE_BYTES,
+    MAX_WEIGHTS_BYTES,
+)
 
 TEXTS = frozenset({".json", ".md", ".txt", ".yaml", ".yml", ".csv"})
-BINARIES = {".safetensors": MAX_FILE_BYTES, ".png": 16 << 20}
+BINARIES = {".safetensors": MAX_WEIGHTS_BYTES, ".png": MAX_PICTURE_BYTES}
 PICKLES = frozenset(
     {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".ts", ".pyc"}
 )
@@ -108,7 +112,7 @@ def _members(source: Path) -> Iterator[list[_Member]]:
         try:
             with zipfile.ZipFile(source) as archive:
                 yield _zip_members(archive)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
             raise BundleError(f"{source} cannot be unpacked ({error}); get the bundle again.") from None
     else:
         raise BundleError(f"{source} is neither a folder nor a zip; give a bundle's folder or a zip of it.")
@@ -148,10 +152,13 @@ def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
 
 
 def _copy_checked(source: Path, members: list[_Member], target: Path) -> None:
-    if len(members) > MAX_FILES:
-        raise BundleError(f"{source} holds {len(members)} files, more than the {MAX_FILES} of any bundle.")
+    if len(members) > MAX_BUNDLE_FILES:
+        raise BundleError(
+            f"{source} holds {len(members)} files, more than the {MAX_BUNDLE_FILES} of any bundle."
+        )
     if sum(member.size for member in members) > MAX_BUNDLE_BYTES:
         raise BundleError(f"{source} is larger than any bundle may be ({MAX_BUNDLE_BYTES >> 30} GiB).")
+    _check_names_differ(source, [member.name for member in members])
     for member in members:
         _check_name(source, member)
     for member in members:
@@ -159,6 +166,14 @@ def _copy_checked(source: Path, members: list[_Member], target: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with member.open() as content, file.open("xb") as copy:
             _copy(source, member, content, copy)
+
+
+def _check_names_differ(source: Path, names: list[str]) -> None:
+    """Refuse names that no folder can hold side by side: twice the same, or a file that is a folder too."""
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    for name, count in Counter(names).items():
+        if count > 1 or name in folders:
+            raise BundleError(f"{source} holds {name!r} twice; get the bundle again.")
 
 
 def _check_name(source: Path, member: _Member) -> None:
@@ -176,7 +191,7 @@ def _check_name(source: Path, member: _Member) -> None:
         )
     if member.name != "LICENSE" and suffix not in TEXTS and suffix not in BINARIES:
         raise BundleError(f"{source} holds {member.name!r}, a kind of file that no bundle has; remove it.")
-    limit = BINARIES.get(suffix, MAX_TEXT_BYTES)
+    limit = BINARIES.get(suffix, MAX_BUNDLE_TEXT_BYTES)
     if member.size > limit:
         raise BundleError(f"{source}: {member.name!r} is larger than such a file may be ({limit >> 20} MiB).")
 

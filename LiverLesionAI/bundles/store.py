@@ -19,6 +19,8 @@ from pydantic import ValidationError
 
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.limits import MAX_BUNDLE_TEXT_BYTES
+from LiverLesionAI.manifest import sha256_of
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
@@ -129,8 +131,8 @@ def find_bundle(name: str) -> Path:
     BundleError
         If no folder of bundles holds one of that name.
     """
-    for folder in bundle_folders():
-        if (folder / name / METADATA).is_file() and PurePosixPath(name).name == name:
+    for folder in bundle_folders() if PurePosixPath(name).name == name else ():
+        if (folder / name / METADATA).is_file():
             return folder / name
     known = ", ".join(bundle.name for bundle in list_bundles()) or "none"
     raise BundleError(
@@ -155,14 +157,28 @@ def list_bundles() -> tuple[Bundle, ...]:
 
 
 def bundle_folders() -> tuple[Path, ...]:
-    """Folders that bundles are looked for in: those shipped with the software, then the user's."""
-    return BUNDLES, user_bundle_folder()
+    """Folders that bundles are looked for in: those shipped with the software, then the user's if any."""
+    try:
+        return BUNDLES, user_bundle_folder()
+    except BundleError:
+        return (BUNDLES,)
 
 
 def user_bundle_folder() -> Path:
-    """Folder that bundles are added to: ``$LIVERLESIONAI_BUNDLES``, else the user's data folder."""
+    """Folder that bundles are added to: ``$LIVERLESIONAI_BUNDLES``, else the user's data folder.
+
+    Raises
+    ------
+    BundleError
+        If the user has no home folder and none was chosen.
+    """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
-    return Path(chosen) if chosen else Path.home() / ".local" / "share" / "LiverLesionAI" / "bundles"
+    try:
+        return Path(chosen) if chosen else Path.home() / ".local" / "share" / "LiverLesionAI" / "bundles"
+    except RuntimeError:
+        raise BundleError(
+            f"There is no home folder to keep bundles in; set {ENVIRONMENT_VARIABLE} to a folder."
+        ) from None
 
 
 def verify_bundle(path: str | Path) -> Bundle:
@@ -190,7 +206,7 @@ def verify_bundle(path: str | Path) -> Bundle:
             raise BundleError(f"{bundle.path / file} is not listed in the bundle's metadata; remove it.")
     for name in bundle.spec.files:
         check_file(bundle, name)
-    if json.loads((bundle.path / INFERENCE).read_text(encoding="utf-8")) != inference_config():
+    if _json_in(bundle.path / INFERENCE) != inference_config():
         raise BundleError(
             f"{bundle.path / INFERENCE} is not the one that this software writes, and such a file can run "
             "any code; do not use this bundle."
@@ -198,6 +214,14 @@ def verify_bundle(path: str | Path) -> Bundle:
     for weights in bundle.member_paths:
         _check_tensors(bundle, weights)
     return bundle
+
+
+def _json_in(file: Path) -> object:
+    """Content of a file of JSON; None where it is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def check_file(bundle: Bundle, name: str) -> None:
@@ -216,13 +240,19 @@ def check_file(bundle: Bundle, name: str) -> None:
         raise BundleError(f"{file} is damaged or was changed (its SHA-256 is wrong); get the bundle again.")
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def model_card_of(bundle: Bundle) -> str:
+    """Text of a bundle's model card.
+
+    Raises
+    ------
+    BundleError
+        If it has none.
+    """
+    file = bundle.path / CARD
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read ({error.strerror}); get the bundle again.") from None
 
 
 def bundle_files(path: Path) -> Iterator[PurePosixPath]:
@@ -266,6 +296,10 @@ def _open(path: Path) -> Bundle:
             f"{path} is not a model bundle (it has no {METADATA}); give a bundle's folder or name."
         )
     try:
+        if file.stat().st_size > MAX_BUNDLE_TEXT_BYTES:
+            raise BundleError(
+                f"{file} is larger than a description of a bundle may be; do not use this bundle."
+            )
         content = file.read_bytes()
         metadata = BundleMetadata.model_validate_json(content)
     except ValidationError as error:
@@ -292,18 +326,8 @@ def is_safe(name: str) -> bool:
 
 
 def _check_tensors(bundle: Bundle, weights: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+    from LiverLesionAI.networks.weights import checked_tensors
 
     network = bundle.system.network(bundle.spec, device="meta")
-    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    try:
-        with safe_open(weights, framework="np") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise BundleError(f"{weights} is no file of weights ({error}); get the bundle again.") from None
-    if found != expected:
-        differing = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
-        raise BundleError(
-            f"{weights} does not fit its network ({differing[0]} is missing, unknown or of another shape); "
-            "get the bundle again."
-        )
+    for _name, _tensor in checked_tensors(network, weights):
+        pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from LiverLesionAI import resources
 from LiverLesionAI.bundles.card import model_card
@@ -17,10 +17,13 @@ from LiverLesionAI.bundles.store import (
     METADATA,
     Bundle,
     bundle_files,
+    check_file,
     inference_config,
+    load_bundle,
     sha256_of,
     verify_bundle,
 )
+from LiverLesionAI.errors import BundleError
 from LiverLesionAI.files import folder_aside, put_in_place
 
 TRAINING_CONFIG = "configs/training.yaml"
@@ -41,7 +44,7 @@ def write_bundle(
     weights
         Name in the bundle to file of weights.
     target
-        The bundle's folder; an existing one is replaced.
+        The bundle's folder; an existing one is replaced, but for files in it that are not the bundle's.
     texts
         Further files.
     """
@@ -64,8 +67,25 @@ def write_bundle(
         complete = metadata.model_copy(update={"liver_lesion": spec})
         (staging / METADATA).write_text(complete.to_json(), encoding="utf-8")
         verify_bundle(staging)
-        put_in_place(staging, target)
+        put_in_place(staging, target, _as_written)
     return target
+
+
+def _as_written(folder: Path) -> set[PurePosixPath]:
+    """Files of an earlier bundle that are as its metadata lists them."""
+    try:
+        bundle = load_bundle(folder)
+    except BundleError:
+        return set()
+    return {METADATA, *(PurePosixPath(name) for name in bundle.spec.files if _is_unchanged(bundle, name))}
+
+
+def _is_unchanged(bundle: Bundle, name: str) -> bool:
+    try:
+        check_file(bundle, name)
+    except BundleError:
+        return False
+    return True
 
 
 def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:

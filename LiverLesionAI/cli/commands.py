@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress, warn
-from LiverLesionAI.errors import ConfigError, LiverLesionError
+from LiverLesionAI.errors import ConfigError, LiverLesionError, told_by_system
 from LiverLesionAI.explanation.settings import Method, Settings
+from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def _reporting_errors(function: Function) -> Function:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OWN_FAULT) from None
         except Exception as error:
+            if is_memory_short(error):
+                _fail(NO_MEMORY, UNUSABLE_INPUT)
+            if (refused := told_by_system(error)) is not None:
+                _fail(refused, UNUSABLE_INPUT)
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()
             _fail(
@@ -356,9 +361,9 @@ def _model_row(bundle: Bundle) -> dict[str, Any]:
 @_reporting_errors
 def show_model(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None:
     """Print a bundle's model card."""
-    from LiverLesionAI.bundles import CARD, load_bundle
+    from LiverLesionAI.bundles import load_bundle, model_card_of
 
-    print((load_bundle(name).path / CARD).read_text(encoding="utf-8"))
+    print(model_card_of(load_bundle(name)))
 
 
 @models.command("verify")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,13 @@ def show_identified(items: Sequence[Identified]) -> None:
     """Print a table for each study; the series that would be taken for a sequence are marked."""
     from rich.console import Console
 
+    from LiverLesionAI.readers.dicom.studies import studies_of
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
-    studies: dict[str, list[Identified]] = defaultdict(list)
-    for item in items:
-        studies[item.stack.first.study_uid].append(item)
-    for number, parts in enumerate(studies.values(), start=1):
+    studies = studies_of(items, lambda item: item.stack.first)
+    for number, parts in enumerate(studies, start=1):
         title = "Series" if len(studies) == 1 else f"Study {number} of {len(studies)}"
         console.print(_table(title, parts))
     console.print(f"{CHOSEN} taken for the study; the reasons of every series: identify --json.")

@@ -179,7 +179,8 @@ class Classifier:
         self, name: str, taxonomy: Taxonomy, unit: UnitInputs, probabilities: np.ndarray
     ) -> TaskPrediction:
         """Join the groups of a unit, ``[members, groups, classes]``, into its answer."""
-        if not np.isfinite(probabilities).all():
+        joined = self.bundle.system.joined(probabilities)
+        if not (np.isfinite(probabilities).all() and np.isfinite(joined).all()):
             raise StudyError(
                 f"Model {self.bundle.name} came to no probabilities for {unit.groups[0].name}; its images, "
                 "clinical data or the model's weights hold values that cannot be."
@@ -187,7 +188,7 @@ class Classifier:
         has_groups = len(unit.groups) > 1 or self.bundle.system.unit == "slice"
         groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if has_groups else ()
         primary = name == self.bundle.spec.primary_task
-        return TaskPrediction(taxonomy, self.bundle.system.joined(probabilities), primary, groups)
+        return TaskPrediction(taxonomy, joined, primary, groups)
 
 
 def _groups(unit: UnitInputs, taxonomy: Taxonomy, means: np.ndarray) -> tuple[GroupResult, ...]:

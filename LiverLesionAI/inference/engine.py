@@ -65,8 +65,16 @@ def run_batches(
             with autocast:
                 features = network.features(*tensors)  # type: ignore[operator]
             for task, logits in network.logits(features).items():  # type: ignore[operator]
-                found.setdefault(task, []).append(logits.cpu().double().softmax(dim=1).numpy())
+                found.setdefault(task, []).append(probabilities(logits.cpu().double()).numpy())
     return {task: np.concatenate(parts) for task, parts in found.items()}
+
+
+def probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Softmax over the classes, ``[inputs, classes]``; not a number where a logit is not finite.
+
+    Softmax alone turns a logit of minus infinity, which an overflow left, into a probability of 0.
+    """
+    return logits.softmax(dim=1) + 0.0 * logits.sum(dim=1, keepdim=True)
 
 
 def autocast_of(execution: Execution) -> torch.autocast:

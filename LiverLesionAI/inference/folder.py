@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.files import write_json
 from LiverLesionAI.inference.classifier import predict
 from LiverLesionAI.inference.units import cut_units
 
@@ -48,9 +47,8 @@ def classify_folder(
         for unit in predictions
     }
     content = {"model": bundle.name, "intended_use": bundle.spec.intended_use, "lesions": lesions}
-    text = json.dumps(content, indent=1) + "\n"
     if output is None:
-        sys.stdout.write(text)
+        print(json.dumps(content, indent=1, allow_nan=False))
     else:
-        write_text_whole(output, text)
+        write_json(output, content)
     return content

@@ -11,6 +11,10 @@ import SimpleITK as sitk
 
 from LiverLesionAI.geometry import LesionGeometry
 
+SMALLEST_MM, LARGEST_MM = 0.05, 500.0
+SMALLEST_SIZE, LARGEST_SIZE = 8, 128
+"""Lengths of a patch and voxels along its side."""
+
 
 @dataclass(frozen=True)
 class PatchParameters:
@@ -56,6 +60,23 @@ class PatchParameters:
     margin_mm: float = 8.0
     training_margin_mm: tuple[float, float] = (4.0, 16.0)
     annotation_sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        lower, upper = self.percentiles
+        margins = (self.margin_mm, *self.training_margin_mm)
+        wrong = {
+            "spacing_mm": not SMALLEST_MM <= self.spacing_mm <= LARGEST_MM,
+            "percentiles": not 0 <= lower < upper <= 100,
+            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+            "small_crop_mm": not 1 <= self.small_crop_mm <= LARGEST_MM,
+            "medium_crop_mm": not 1 <= self.medium_crop_mm <= LARGEST_MM,
+            "medium_below_mm": not 0 <= self.small_below_mm <= self.medium_below_mm <= LARGEST_MM,
+            "margin_mm": not all(0 <= margin <= LARGEST_MM for margin in margins) or margins[1] > margins[2],
+            "annotation_sigma": not 0 <= self.annotation_sigma <= LARGEST_SIZE,
+        }
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise ValueError(f"{name} is outside of what a patch can have")
 
 
 @dataclass(frozen=True)

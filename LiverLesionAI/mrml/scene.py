@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from LiverLesionAI.errors import LiverLesionError, OutputError, StudyError
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError
+from LiverLesionAI.limits import is_memory_short
+from LiverLesionAI.mrml.scene_files import check_storage_files, unpack_scene, with_plain_name
+from LiverLesionAI.written import check_archive, check_scene_folder, refuse_odd_name, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,15 @@ def slicer_module() -> ModuleType:
     """
     try:
         import slicer
-    except ImportError:
+    except ImportError as error:
+        if is_memory_short(error):
+            raise MemoryShortError(
+                "There is not enough memory to load Slicer's libraries; close other programs."
+            ) from None
+        if not isinstance(error, ModuleNotFoundError):
+            raise LiverLesionError(
+                f"The package slicer-core is there but cannot be loaded ({error}); install it again."
+            ) from None
         raise LiverLesionError(
             "Slicer scenes need the package slicer-core; install it with pip install 'liverlesionai[scene]'."
         ) from None
@@ -38,9 +50,17 @@ def slicer_module() -> ModuleType:
 
 
 def has_slicer() -> bool:
-    """True where Slicer or slicer-core is there, so that scenes can be made."""
+    """True where Slicer or slicer-core is there, so that scenes can be made.
+
+    Raises
+    ------
+    MemoryShortError
+        If it is there and cannot be loaded for lack of memory.
+    """
     try:
         slicer_module()
+    except MemoryShortError:
+        raise
     except LiverLesionError:
         return False
     return True
@@ -106,12 +126,13 @@ def save_scene(scene: Node, path: Path) -> None:
     Raises
     ------
     OutputError
-        If Slicer's writer fails.
+        If a file cannot be written or does not come out whole.
     """
-    with vtk_messages_logged():
-        written = scene.WriteToMRB(path.as_posix())
-    if not written:
-        raise OutputError(f"{path} could not be written; check the free space and the rights of its folder.")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, path.stem)
+        folder.mkdir()
+        save_scene_folder(scene, folder)
+        pack_scene(folder, path)
 
 
 def save_scene_folder(scene: Node, folder: Path) -> None:
@@ -122,8 +143,9 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
     Raises
     ------
     OutputError
-        If Slicer's writer fails.
+        If Slicer's writer fails or a file does not come out whole.
     """
+    refuse_odd_name(folder)
     compressed = []
     for node in nodes_of(scene, "vtkMRMLVolumeNode"):
         if node.GetStorageNode() is None:
@@ -139,9 +161,8 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
         for storage in compressed:
             storage.SetUseCompression(1)
     if not written:
-        raise OutputError(
-            f"{folder} could not be written; check the free space and the rights of its folder."
-        )
+        raise unwritable(folder)
+    check_scene_folder(folder)
 
 
 def pack_scene(folder: Path, path: Path) -> None:
@@ -157,7 +178,8 @@ def pack_scene(folder: Path, path: Path) -> None:
             for file in sorted(folder.rglob("*")):
                 archive.write(file, file.relative_to(folder.parent))
     except OSError as error:
-        raise OutputError(f"{path} could not be written ({error.strerror or error}).") from error
+        raise unwritable(path) from error
+    check_archive(path)
 
 
 def load_scene(path: Path) -> Node:
@@ -167,27 +189,23 @@ def load_scene(path: Path) -> Node:
     ------
     StudyError
         If the file is missing, is no scene, or lacks some of its data.
+    MemoryShortError
+        If it needs more memory or disk than there is.
     """
     if not path.is_file():
         raise StudyError(f"{path} does not exist; name a Slicer scene (.mrml or .mrb).")
-    scene = new_scene()
     with tempfile.TemporaryDirectory() as folder, vtk_messages_logged():
-        scene.SetURL((path if path.suffix.lower() == ".mrml" else _unpacked(path, folder)).as_posix())
+        is_loose = path.suffix.lower() == ".mrml"
+        try:
+            file = with_plain_name(path, Path(folder)) if is_loose else unpack_scene(path, Path(folder))
+            check_storage_files(file)
+        except LiverLesionError as error:
+            raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from None
+        scene = new_scene()
+        scene.SetURL(file.as_posix())
         if not scene.Import():
             raise StudyError(f"{path} cannot be read as a Slicer scene, or some of its data is missing.")
     return scene
-
-
-def _unpacked(path: Path, folder: str) -> Path:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise StudyError(f"{path} is not a Slicer scene bundle, or it is damaged; save it again.") from error
-    scenes = sorted(Path(folder).rglob("*.mrml"))
-    if len(scenes) != 1:
-        raise StudyError(f"{path} holds {len(scenes)} scenes, where a Slicer scene bundle holds one.")
-    return scenes[0]
 
 
 def add_node(scene: Node, class_name: str, name: str) -> Node:

@@ -16,10 +16,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.finite import check_matrix, checked_transform, linear_matrix
 from LiverLesionAI.mrml.frames import LPS_RAS, numpy_matrix, ras, vtk_matrix
-from LiverLesionAI.mrml.scene import Node, add_node, slicer_module, vtk_messages_logged
+from LiverLesionAI.mrml.scene import Node, add_node, parent_transforms, slicer_module, vtk_messages_logged
 
 _IDENTITY_TOLERANCE = 1e-12
+_FLAT = 1e-6
 
 
 def add_transform(scene: Node, transform: sitk.Transform, name: str) -> Node:
@@ -42,7 +44,7 @@ def add_transform(scene: Node, transform: sitk.Transform, name: str) -> Node:
     """
     if transform.IsLinear():
         node = add_node(scene, "vtkMRMLLinearTransformNode", name)
-        node.SetMatrixTransformFromParent(vtk_matrix(LPS_RAS @ _matrix(transform) @ LPS_RAS))
+        node.SetMatrixTransformFromParent(vtk_matrix(LPS_RAS @ linear_matrix(transform) @ LPS_RAS))
     else:
         node = add_node(scene, "vtkMRMLTransformNode", name)
         with _transform_file() as (path, storage):
@@ -68,16 +70,21 @@ def transform_between(source: Node, target: Node) -> sitk.Transform | None:
     Raises
     ------
     StudyError
-        If the way from one to the other holds an inverted deformation, which ITK cannot express.
+        If the way from one to the other holds an inverted deformation, which ITK cannot express, or a
+        transform that no patient can undergo (:func:`LiverLesionAI.finite.checked_transform`).
     """
     import vtk
 
+    for node in (*parent_transforms(source), *parent_transforms(target)):
+        _check_invertible(node)
     mrml = slicer_module().vtkMRMLTransformNode
+    way = f"{source.GetName()!r} to {target.GetName()!r}"
     general, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
     mrml.GetTransformBetweenNodes(source.GetParentTransformNode(), target.GetParentTransformNode(), general)
     if not mrml.IsGeneralTransformLinear(general, linear):
-        return _deformation(general, f"{source.GetName()!r} to {target.GetName()!r}")
+        return _deformation(general, way)
     matrix = LPS_RAS @ numpy_matrix(linear.GetMatrix()) @ LPS_RAS
+    check_matrix(matrix, f"The transform from {way}")
     if np.allclose(matrix, np.eye(4), rtol=0, atol=_IDENTITY_TOLERANCE):
         return None
     return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
@@ -129,12 +136,13 @@ def _deformation(general: Any, way: str) -> sitk.Transform:
     with _transform_file() as (path, storage), vtk_messages_logged():
         storage.WriteData(node)
         try:
-            return sitk.ReadTransform(path)
+            transform = sitk.ReadTransform(path)
         except RuntimeError:
             raise StudyError(
                 f"The deformation from {way} is stored as an inverse; "
                 "convert it to a displacement field in Slicer's Transforms module."
             ) from None
+    return checked_transform(transform, f"The deformation from {way}")
 
 
 @contextmanager
@@ -145,10 +153,16 @@ def _transform_file() -> Iterator[tuple[str, Node]]:
         yield storage.GetFileName(), storage
 
 
-def _matrix(transform: sitk.Transform) -> np.ndarray:
-    """Matrix [4, 4] of a linear transform, LPS."""
-    matrix = np.eye(4)
-    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
-    for axis, unit in enumerate(np.eye(3).tolist()):
-        matrix[:3, axis] = transform.TransformVector(unit, (0.0, 0.0, 0.0))
-    return matrix
+def _check_invertible(node: Node) -> None:
+    """Refuse a linear transform that VTK would invert without a word although it has no inverse."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    if not (node.IsLinear() and node.GetMatrixTransformToParent(matrix)):
+        return
+    scales = np.linalg.svd(np.nan_to_num(numpy_matrix(matrix)[:3, :3]), compute_uv=False)
+    if not np.isfinite(numpy_matrix(matrix)).all() or scales.min() <= _FLAT * scales.max():
+        raise StudyError(
+            f"Transform {node.GetName()!r} of the scene flattens what is under it or holds values that are "
+            "not numbers; mend or remove it in Slicer's Transforms module."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or the network has weights that are not finite as they would be stored.
     """
     parameters = network.named_parameters(remove_duplicate=False)
     kernels = {name for name, parameter in parameters if parameter.ndim > 1}
@@ -38,6 +39,12 @@ def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> None:
         name: _copy(tensor.detach(), torch.float16 if half and name in kernels else tensor.dtype)
         for name, tensor in network.state_dict().items()
     }
+    for name, tensor in tensors.items():
+        if not _is_finite(tensor):
+            raise OutputError(
+                f"{path} was not written: {name} of the network has values that are not numbers; train again "
+                "with a lower learning rate."
+            )
     try:
         with whole_file(path) as partial:
             save_file(tensors, partial)
@@ -54,21 +61,56 @@ def load_weights(network: nn.Module, path: Path, device: str = "cpu") -> nn.Modu
     Raises
     ------
     BundleError
-        If the file is damaged or its tensors are not those of the network.
+        See :func:`checked_tensors`.
+    """
+    tensors = {name: _ready(tensor, device) for name, tensor in checked_tensors(network, path)}
+    network.load_state_dict(tensors, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def checked_tensors(network: nn.Module, path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Read the tensors of a file one by one, as they are stored.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged, its tensors are not those of the network by name, shape and kind of number,
+        or one holds a value that is not finite.
     """
     expected = network.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
-            if set(file.keys()) != set(expected):
-                raise BundleError(f"{path} does not hold the tensors of its network; get the bundle again.")
-            tensors = {name: _ready(file.get_tensor(name), device) for name in file.keys()}  # noqa: SIM118
+            if strange := sorted(set(file.keys()) ^ set(expected)):
+                raise _unfitting(path, strange[0], "missing or unknown")
+            for name in file.keys():  # noqa: SIM118
+                tensor = file.get_tensor(name)
+                _check_tensor(path, name, tensor, expected[name])
+                yield name, tensor
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path} is damaged ({error}); get the bundle again.") from None
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise BundleError(f"{path}: {name} has another shape than in its network; get the bundle again.")
-    network.load_state_dict(tensors, assign=True)
-    return network.requires_grad_(False).eval()
+
+
+def _check_tensor(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
+    if tensor.shape != expected.shape:
+        raise _unfitting(path, name, "of another shape")
+    if tensor.is_floating_point() != expected.is_floating_point() or tensor.is_complex():
+        raise _unfitting(path, name, f"of type {str(tensor.dtype).removeprefix('torch.')}")
+    if not _is_finite(tensor):
+        raise BundleError(
+            f"{path}: {name} holds values that are not numbers (NaN or infinite); do not use this bundle."
+        )
+
+
+def _unfitting(path: Path, name: str, what: str) -> BundleError:
+    return BundleError(f"{path} does not fit its network ({name} is {what}); get the bundle again.")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite; their sum tells, which is read once, unless it overflows."""
+    if not tensor.is_floating_point():
+        return True
+    total = tensor.sum(dtype=torch.float32)
+    return bool(total.isfinite()) or bool(tensor.isfinite().all())
 
 
 def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:

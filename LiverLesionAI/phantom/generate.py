@@ -245,7 +245,7 @@ def _check(
         raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
     if REFERENCE not in sequences:
         raise ConfigError(f"The phantom needs {REFERENCE}, the sequence that its lesions are segmented on.")
-    if len(misalign_mm) != 2 or min(misalign_mm) < 0 or max(misalign_mm) > 30:
+    if len(misalign_mm) != 2 or not all(0 <= bound <= 30 for bound in misalign_mm):
         raise ConfigError("The phantom's displacement bounds are two numbers from 0 to 30 mm: rigid, smooth.")
     if field_tesla not in (None, 1.5, 3, 3.0):
         raise ConfigError(f"The phantom knows 1.5 and 3 T, not {field_tesla}.")

@@ -9,19 +9,18 @@ The layout is that of every study folder and cohort of this program::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from LiverLesionAI.cohort import COHORT_FILE, CohortRow, write_rows
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.files import output_folder
+from LiverLesionAI.files import output_folder, write_json
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.sequences import W_SEQUENCES
-from LiverLesionAI.writers.study_folder import write_study_folder
+from LiverLesionAI.writers.study_folder import COMPRESSED, write_study_folder
+from LiverLesionAI.writers.volumes import write_image
 
 from .fields import stream
 from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
@@ -29,6 +28,7 @@ from .truth import Truth
 
 TRUTH_FOLDER = "truth"
 KINETICS_TIMES_S = np.arange(0.0, 361.0, 5.0)
+LIGHTLY = COMPRESSED.compression
 
 
 def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: bool = True) -> Path:
@@ -154,12 +154,14 @@ def write_truth(truth: Truth, folder: Path) -> None:
     for part in ("masks", "displacement"):
         (folder / part).mkdir()
     for sequence in truth.grids:
-        write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz")
-        write_image(truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz")
-    write_image(truth.regions(), folder / "regions.nii.gz")
-    _write_json(_truth_summary(truth), folder / "truth.json")
+        write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz", LIGHTLY)
+        write_image(
+            truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz", LIGHTLY
+        )
+    write_image(truth.regions(), folder / "regions.nii.gz", LIGHTLY)
+    write_json(folder / "truth.json", _truth_summary(truth))
     curves = {name: curve.tolist() for name, curve in truth.concentrations(KINETICS_TIMES_S).items()}
-    _write_json({"time_s": KINETICS_TIMES_S.tolist(), "concentration_mM": curves}, folder / "kinetics.json")
+    write_json(folder / "kinetics.json", {"time_s": KINETICS_TIMES_S.tolist(), "concentration_mM": curves})
 
 
 def _truth_summary(truth: Truth) -> dict[str, object]:
@@ -184,12 +186,3 @@ def _truth_summary(truth: Truth) -> dict[str, object]:
         "contrast_agent": truth.protocol.agent.name,
         "regions": {index: name for index, name in enumerate(truth.region_names) if index},
     }
-
-
-def write_image(image: sitk.Image, path: Path) -> None:
-    """Write an image, compressed lightly: noise does not get smaller by trying harder."""
-    sitk.WriteImage(image, str(path), True, 1)
-
-
-def _write_json(content: object, path: Path) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")

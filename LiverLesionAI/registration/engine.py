@@ -66,7 +66,9 @@ def register_study(
 
     DWI and ADC of one acquisition share a transform. A sequence that brings a transform along keeps it. A
     stage (shift, rigid, affine, B-spline) is kept only if it makes the images more alike around the lesions
-    and is plausible; where none does, the scanner's positions stay.
+    and is plausible; where none does, the scanner's positions stay. A sequence from another DICOM frame of
+    reference than the reference is aligned from the scanner's positions too, and a warning says what that
+    rests on.
 
     Parameters
     ----------
@@ -221,5 +223,15 @@ def _judged(
     if fault:
         warnings.append(f"it lies as scanned; the movement found was not used, since {fault}")
         after = before
+    if any(study.images[n].lies_in_another_frame_than(study.images[study.reference]) for n in names):
+        warnings.append(_resting_on(after.kind, study.reference))
     report = SequenceRegistration(after.kind, before.score + 1, after.score + 1, tuple(warnings))
     return after.transform, report
+
+
+def _resting_on(kind: str, reference: str) -> str:
+    """What the alignment of a sequence that was scanned in another frame of reference rests on."""
+    frame = f"it was scanned in another frame of reference than {reference}"
+    if kind == "none":
+        return f"{frame}, and no alignment better than the scanner's positions was found: check it by eye"
+    return f"{frame}: its alignment rests on the likeness of the images alone, check it by eye"

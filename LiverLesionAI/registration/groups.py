@@ -42,7 +42,8 @@ class Group:
 def groups_of(study: Study) -> tuple[Group, ...]:
     """The sequences to be registered, in groups.
 
-    DWI and the ADC map computed from it lie in one frame where they share a grid. The phases of the dynamic
+    DWI and the ADC map computed from it lie in one frame where they share a grid, unless they are known to
+    come from different frames of reference. The phases of the dynamic
     series show the same tissue by the same physics: they are aligned with each other far more precisely than
     with the reference, and together they say more about where the reference is than each alone. Where the
     reference is a phase itself, each of the others is registered to it directly.
@@ -51,7 +52,7 @@ def groups_of(study: Study) -> tuple[Group, ...]:
         name for name, image in study.images.items() if name != study.reference and image.transform is None
     ]
     diffusion = tuple(name for name in _DIFFUSION if name in moving)
-    if len(diffusion) < 2 or not _same_grid(*(study.images[name] for name in diffusion)):
+    if len(diffusion) < 2 or not _lie_together(*(study.images[name] for name in diffusion)):
         diffusion = ()
     dynamic = tuple(name for name in SEQUENCES if SEQUENCES[name].dynamic and name in moving)
     if len(dynamic) < 2 or SEQUENCES[study.reference].dynamic:
@@ -72,7 +73,10 @@ def already_registered(study: Study) -> list[str]:
     return [n for n, i in study.images.items() if n != study.reference and i.transform is not None]
 
 
-def _same_grid(one: SequenceImage, other: SequenceImage) -> bool:
+def _lie_together(one: SequenceImage, other: SequenceImage) -> bool:
+    """Whether two sequences share a grid in one frame of reference."""
+    if one.lies_in_another_frame_than(other):
+        return False
     a, b = one.image, other.image
     return a.GetSize() == b.GetSize() and np.allclose(
         [*a.GetOrigin(), *a.GetSpacing(), *a.GetDirection()],

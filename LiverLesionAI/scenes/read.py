@@ -7,46 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.geometry import covers_lesion, lesion_geometry
+from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
 from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.readers.mask_files import overlap_warning
+from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
+from LiverLesionAI.readers.segments import lesions_among
 from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
-SCENE_SUFFIXES = (".mrml", ".mrb")
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 
-def read_scene(path: str | Path, reference: str | None = None) -> Study:
-    """Read a scene file as a study.
+def open_scene(path: Path, reference: str | None = None) -> Study:
+    """Read a scene file in this process, which aborts over some that are damaged.
 
-    Parameters
-    ----------
-    path
-        ``.mrml`` or ``.mrb``.
-    reference
-        As for :func:`study_from_scene`.
-
-    Returns
-    -------
-    Study
-        Named after the study that our own writer put into the scene, else after the file.
-
-    Raises
-    ------
-    StudyError
-        If the file is no scene, or the scene is no study (see :func:`study_from_scene`).
-    LiverLesionError
-        If slicer-core is missing.
+    See :func:`LiverLesionAI.scenes.file.read_scene`.
     """
-    path = Path(path)
     try:
         return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
     except StudyError as error:
@@ -154,9 +137,9 @@ def study_from_nodes(
     study = Study(study_id, source, images, reference=reference)
     if lesions is None:
         return study
-    image, names, warnings = _labels(lesions, anchor, images[reference].image)
-    study = replace(study, lesions=image, lesion_names=names, warnings=warnings)
-    _check_lesions(study, image, lesions.GetName())
+    what = f"{lesions.GetName()!r} of the scene"
+    given = _labels(lesions, anchor, images[reference].image, what)
+    study = with_lesions(study, judged(given, what, split=False), what)
     drawn = {name: _outline(study, name, node, volumes[name], lesions) for name, node in outlines.items()}
     return replace(study, outlines=drawn)
 
@@ -232,16 +215,21 @@ def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
 def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     image, name = mrml.image_from_volume(node), node.GetName()
     voxels = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(voxels).all():
-        raise StudyError(f"Volume {name!r} of the scene has voxels that are not numbers (NaN or infinite).")
+    if not (finite_voxels(voxels) and finite_place(image)):
+        raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
     if voxels.min() == voxels.max():
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)
     limits = node.GetAttribute(attributes.INTENSITY_LIMITS)
     if limits is None:
         return SequenceImage(image, transform)
-    lower, upper = map(float, limits.split())
-    return SequenceImage(image, transform, (lower, upper))
+    try:
+        return SequenceImage(image, transform, usable_limits(limits.split()))
+    except ValueError:
+        raise StudyError(
+            f"Volume {name!r} of the scene has intensity limits that span nothing (attribute "
+            f"{attributes.INTENSITY_LIMITS}); remove the attribute or load the volume again."
+        ) from None
 
 
 def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -> sitk.Image:
@@ -260,28 +248,30 @@ def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -
     return sitk.Add(drawn, sitk.Mask(carried, drawn == 0))
 
 
-def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dict[int, str], tuple[str, ...]]:
-    """Label image in the frame of `anchor`, names of its lesions, and warnings."""
+def _labels(node: Node, anchor: Node, grid: sitk.Image, what: str) -> Outlined:
+    """The lesions of a node in the frame of `anchor`."""
     names: Mapping[int, str] = {}
     warnings: tuple[str, ...] = ()
     if node.IsA("vtkMRMLSegmentationNode"):
-        segmented = mrml.labels_from_segmentation(node)
+        segmented, warnings = _segmented(node, what)
         image, names = segmented.image, segmented.names
         if segmented.overlap:
-            warnings = (f"Segments of {node.GetName()!r} overlap: common voxels went to the later one.",)
+            warnings = (*warnings, overlap_warning(what))
     else:
         image = mrml.image_from_volume(node)
     displacement = mrml.transform_between(anchor, node)
     if displacement is not None:
         image = sitk.Resample(image, grid, displacement, sitk.sitkNearestNeighbor)
     given = {label: name for label, name in names.items() if name != f"lesion {label}"}
-    return sitk.Cast(image, sitk.sitkUInt16), given, warnings
+    return Outlined(sitk.Cast(image, sitk.sitkUInt16), given, warnings)
 
 
-def _check_lesions(study: Study, lesions: sitk.Image, name: str) -> None:
-    if not study.lesion_ids:
-        raise StudyError(f"{name!r} of the scene is empty, no voxel is labelled; segment a lesion.")
-    geometries = [lesion_geometry(lesions, lesion_id) for lesion_id in study.lesion_ids]
-    images = study.images.values()
-    if not any(covers_lesion(image, lesions, geometry) for geometry in geometries for image in images):
-        raise StudyError(f"{name!r} of the scene lies outside every sequence; check its transform.")
+def _segmented(node: Node, what: str) -> tuple[mrml.SegmentedLabels, tuple[str, ...]]:
+    """The segments that are lesions as labels, and warnings about the others."""
+    described = mrml.described_segments(node)
+    if not described:
+        return mrml.labels_from_segmentation(node), ()
+    chosen, warnings = lesions_among(described, what)
+    numbers = {segment.number for segment in chosen}
+    labels = {key: label for key, label in mrml.segment_labels(node).items() if label in numbers}
+    return mrml.labels_from_segmentation(node, labels), warnings

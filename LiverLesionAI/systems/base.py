@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 
 class Part(BaseModel):
-    """Base of every checked value of a bundle or a configuration: immutable, unknown keys refused."""
+    """Base of every checked value of a bundle or a configuration: immutable; refused are unknown keys and
+    numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Task(Part):
@@ -324,6 +325,10 @@ def checked_settings(kind: Any, value: Any) -> Any:
     ValueError
         Naming the first wrong one.
     """
+    from LiverLesionAI.finite import all_finite
+
+    if not all_finite(value):
+        raise ValueError("one of its numbers is not finite")
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

@@ -41,8 +41,8 @@ class Network(Part):
     """
 
     architecture: Literal["resnet3d"] = "resnet3d"
-    width: PositiveInt = 64
-    head_hidden: NonNegativeInt = 64
+    width: Annotated[PositiveInt, Field(le=1024)] = 64
+    head_hidden: Annotated[NonNegativeInt, Field(le=65536)] = 64
 
 
 def _known_parameters(value: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.files import whole_file, write_text_whole
+from LiverLesionAI.files import whole_file, write_json
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
 from LiverLesionAI.training.config import TrainingConfig
@@ -158,7 +158,7 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
 
 
 def _write_record(folder: Path, case: TrainingCase, *, present: list[list[bool]], error: str) -> None:
-    write_text_whole(_record(folder, case), json.dumps({"present": present, "error": error}))
+    write_json(_record(folder, case), {"present": present, "error": error})
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[Any]:

@@ -59,14 +59,17 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
     Raises
     ------
     ConfigError
-        If the cohort's CSV cannot be read or one of its rows cannot be used.
+        If the cohort's CSV cannot be read, has no row, or one of its rows cannot be used.
     """
     if config.phantom is not None:
         cases = _phantom_cases(config.phantom, config)
     else:
         assert config.cohort is not None
         cases = _cohort_cases(config.cohort, config)
-    return tuple(replace(case, labels=_labels(case.truth, config)) for case in cases)
+    labelled = tuple(replace(case, labels=_labels(case.truth, config)) for case in cases)
+    if not labelled:
+        raise ConfigError(f"{config.cohort} has no row; give a lesion with its truth in each.")
+    return labelled
 
 
 def _labels(truth: str, config: TrainingConfig) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from LiverLesionAI.bundles.metadata import BUNDLE_NAME
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
 from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
@@ -31,6 +32,7 @@ RESERVED_SEEDS = range(900_000, 900_700)
 """Phantoms that the published evaluation is measured on; nothing is ever trained or tuned on them."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[NonNegativeInt, Field(lt=2**63)]
 
 
 class PhantomSource(Part):
@@ -46,8 +48,8 @@ class PhantomSource(Part):
         Bounds of the rigid and of the smooth displacement between sequences.
     """
 
-    first_seed: NonNegativeInt
-    lesions: PositiveInt
+    first_seed: Seed
+    lesions: Annotated[PositiveInt, Field(le=5_000_000)]
     classes: tuple[str, ...] = TAXONOMIES["W7"].names
     atypical_fraction: Fraction = 0.25
     misalign_mm: tuple[NonNegativeFloat, NonNegativeFloat] = (2.0, 1.0)
@@ -79,7 +81,7 @@ class Variants(Part):
     ``patches.training_margin_mm``.
     """
 
-    count: PositiveInt = 4
+    count: Annotated[PositiveInt, Field(le=1000)] = 4
     rotation_deg: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (8.0, 8.0, 20.0)
     scale: Annotated[float, Field(ge=1, lt=2)] = 1.1
     shift_mm: NonNegativeFloat = 4.0
@@ -106,15 +108,15 @@ class Optimisation(Part):
         ``"auto"`` takes bfloat16 on GPUs that multiply it, else float32.
     """
 
-    epochs: PositiveInt = 12
+    epochs: Annotated[PositiveInt, Field(le=100_000)] = 12
     central_epochs: NonNegativeInt = 0
-    batch_size: PositiveInt = 16
+    batch_size: Annotated[PositiveInt, Field(le=65_536)] = 16
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["balanced"] | None = None
-    patience: PositiveInt = 6
+    patience: Annotated[PositiveInt, Field(le=100_000)] = 6
     shared_kernels: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -140,7 +142,7 @@ class TrainingConfig(Part):
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
     version: str = "0.1.0"
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     system: SystemName = DEFAULT
     sequences: tuple[str, ...] = Field(default=None, validate_default=True)
     required_sequences: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ class TrainingConfig(Part):
     variants: Variants = Variants()
     augmentation: Any = Field(default_factory=dict, validate_default=True)
     optimisation: Optimisation = Optimisation()
-    fold_count: Annotated[int, Field(ge=2)] = 5
+    fold_count: Annotated[int, Field(ge=2, le=1000)] = 5
     folds: tuple[NonNegativeInt, ...] | None = None
     parallel_folds: PositiveInt | None = None
 
@@ -181,7 +183,7 @@ class TrainingConfig(Part):
             raise ValueError(f"sequences must be different ones of {', '.join(SEQUENCES)}")
         if not set(self.required_sequences) <= set(self.sequences):
             raise ValueError("required_sequences must be among sequences")
-        if self.folds is not None and not set(self.folds) <= set(range(self.fold_count)):
+        if self.folds is not None and not all(fold < self.fold_count for fold in self.folds):
             raise ValueError(f"folds must be among 0–{self.fold_count - 1}")
         asked = {name for name in ("central_epochs", "shared_kernels") if getattr(self.optimisation, name)}
         refused = sorted(asked - self.recipe.options)
@@ -279,17 +281,20 @@ def read_config(path: Path) -> TrainingConfig:
     import yaml
 
     try:
+        check_text_size(path)
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror
         raise ConfigError(f"{path} cannot be read ({reason}); give a training configuration.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{path} is not YAML ({reason}); see docs/training.md for an example.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no configuration; see docs/training.md for an example.")
     try:
         config = TrainingConfig.model_validate(content)
+    except RecursionError:
+        raise ConfigError(f"{path} is nested deeper than any configuration.") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the configuration"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from LiverLesionAI.files import whole_file, write_text_whole
+from LiverLesionAI.files import whole_file, write_json
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.systems.base import outputs
@@ -183,7 +182,7 @@ def _finish(
         "labels": {task: [case.labels[i] for case in cases] for i, task in enumerate(config.tasks)},
         "probabilities": {task: rows.tolist() for task, rows in joined.items()},
     }
-    write_text_whole(folder / PREDICTIONS, json.dumps(content))
+    write_json(folder / PREDICTIONS, content)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
-from LiverLesionAI.errors import ConfigError, OutputError
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.errors import ConfigError, LiverLesionError, OutputError
+from LiverLesionAI.files import write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
@@ -28,6 +29,10 @@ from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"
+
+
+class WorkerLostError(LiverLesionError):
+    """A process of the run was ended from outside; the run goes on with ``resume``."""
 
 
 class TrainingStoppedError(Exception):
@@ -69,7 +74,9 @@ def train(
     ConfigError
         If the configuration or the cohort cannot be used, or is not that of the run to resume.
     OutputError
-        If `out_dir` already holds a run and `resume` is not set.
+        If `out_dir` already holds a run and `resume` is not set, or it cannot be written.
+    WorkerLostError
+        If a process of the run is ended from outside.
     """
     from LiverLesionAI.training.export import export_bundle
 
@@ -78,10 +85,17 @@ def train(
     starting_bundle(config)
     resolve_training_execution(config.optimisation.precision)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
-    cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
-    if not cache.cases:
-        raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
-    _train_folds(config, cache, out_dir / "folds", progress)
+    patches = caches / _open_run(config, config_path, out_dir, resume)
+    try:
+        cache = build_cache(config, patches, progress=progress)
+        if not cache.cases:
+            raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
+        _train_folds(config, cache, out_dir / "folds", progress)
+    except BrokenProcessPool:
+        raise WorkerLostError(
+            f"A process of the training in {out_dir} was ended from outside, as systems do that run out of "
+            "memory; go on with --resume, with fewer parallel_folds or smaller batches."
+        ) from None
     return export_bundle(config, cache, out_dir)
 
 
@@ -126,10 +140,13 @@ def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: 
                 f"{config_path} differs from that of the run in {out_dir}; choose another folder."
             )
         return run["patches"]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out_dir} cannot be written: {error.strerror or error}.") from None
+    write_text_whole(out_dir / CONFIG, config.to_yaml())
     run = {"config_sha256": config.digest(), "patches": cache_name(config)}
-    write_text_whole(record, json.dumps(run, indent=1) + "\n")
+    write_json(record, run)
     return run["patches"]
 
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 from LiverLesionAI.errors import LiverLesionError
+from LiverLesionAI.processes import python_executable
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.worker import protocol
 from LiverLesionAI.worker.process import end_process_tree, start_process
@@ -84,12 +82,8 @@ class PendingRequest:
 
 
 def worker_command() -> list[str]:
-    """Command that starts the worker: this Python's, or PythonSlicer beside Slicer's executable."""
-    executable = Path(sys.executable)
-    if not executable.stem.lower().startswith("python"):
-        beside = shutil.which("PythonSlicer", path=str(executable.parent))
-        executable = Path(beside or shutil.which("PythonSlicer") or executable)
-    return [str(executable), "-m", "LiverLesionAI", "worker"]
+    """Command that starts the worker."""
+    return [python_executable(), "-m", "LiverLesionAI", "worker"]
 
 
 class WorkerClient:

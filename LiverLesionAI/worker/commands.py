@@ -254,18 +254,14 @@ def segment(
     looseness: float = 0.0,
 ) -> dict[str, Any]:
     """Outline the lesion around a point; the mask (1 in the lesion) is written to the file `out`."""
-    import SimpleITK as sitk
-
     from LiverLesionAI.geometry import lesion_geometry
     from LiverLesionAI.one_click import outline_lesion
     from LiverLesionAI.worker.exchange import receive_study
+    from LiverLesionAI.writers.volumes import write_image
 
     found = outline_lesion(receive_study(study), point_lps_mm, sequences=sequences, looseness=looseness)
     _folder(str(Path(out).parent))
-    try:
-        sitk.WriteImage(found.mask, out, useCompression=True)
-    except RuntimeError:
-        raise OutputError(f"{out} cannot be written; choose another place.") from None
+    write_image(found.mask, Path(out))
     geometry = lesion_geometry(found.mask, 1)
     return {
         "mask": out,

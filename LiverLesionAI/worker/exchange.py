@@ -1,59 +1,13 @@
-"""How a study travels between front end and worker: files in a folder.
-
-The folder is a study folder (:mod:`LiverLesionAI.readers.folder`), uncompressed for speed, with
-``exchange.json`` for what a study folder does not say.
-"""
+"""How a study comes to the worker: as a front end sent it, or as any other that can be read."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from LiverLesionAI.errors import StudyError
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.scenes.exchange import DESCRIPTION, is_sent_study, read_sent_study, send_study
 from LiverLesionAI.study import Study
 
-DESCRIPTION = "exchange.json"
-
-
-def send_study(study: Study, folder: str | Path) -> Path:
-    """Write a study for the worker.
-
-    Parameters
-    ----------
-    study
-        The study; its transforms, outlines and lesions' names travel along, where its slices stand in DICOM
-        does not.
-    folder
-        An empty or missing folder.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
-    from LiverLesionAI.writers.study_folder import UNCOMPRESSED, write_study_folder
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for _file in write_study_folder(study, folder, UNCOMPRESSED):
-        pass
-    description = {
-        "id": study.id,
-        "source": study.source,
-        "reference": study.reference,
-        "lesion_names": {str(label): name for label, name in study.lesion_names.items()},
-        "warnings": list(study.warnings),
-    }
-    write_text_whole(folder / DESCRIPTION, json.dumps(description, ensure_ascii=False))
-    return folder
+__all__ = ["DESCRIPTION", "receive_study", "send_study"]
 
 
 def receive_study(path: str | Path, mask: str | Path | None = None) -> Study:
@@ -72,24 +26,6 @@ def receive_study(path: str | Path, mask: str | Path | None = None) -> Study:
         If there is nothing usable at `path`.
     """
     from LiverLesionAI import pipeline
-    from LiverLesionAI.readers.folder import read_study_folder
 
     path = Path(path)
-    if not (path / DESCRIPTION).is_file():
-        return pipeline.read_study(path, mask)
-    description = _description(path / DESCRIPTION)
-    return replace(
-        read_study_folder(path, mask, reference=description["reference"]),
-        id=description["id"],
-        source=description["source"],
-        lesion_names={int(label): name for label, name in description["lesion_names"].items()},
-        warnings=tuple(description["warnings"]),
-    )
-
-
-def _description(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {key: content[key] for key in ("id", "source", "reference", "lesion_names", "warnings")}
-    except (ValueError, TypeError, KeyError):
-        raise StudyError(f"{file} is damaged; have the study written again.") from None
+    return read_sent_study(path, mask) if is_sent_study(path) else pipeline.read_study(path, mask)

@@ -97,8 +97,8 @@ _EVENTS: Mapping[str, type[Any]] = {kind.event: kind for kind in (Ready, Progres
 
 
 def request_line(request: Request) -> str:
-    """Return a request as a line, its end included."""
-    return _line(asdict(request))
+    """Return a request as a line, its end included; in ASCII, so that names of files of any bytes survive."""
+    return json.dumps(asdict(request), allow_nan=False) + "\n"
 
 
 def event_line(event: Event) -> str:

@@ -20,7 +20,8 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 import LiverLesionAI
-from LiverLesionAI.errors import LiverLesionError
+from LiverLesionAI.errors import LiverLesionError, MemoryShortError, told_by_system
+from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.worker import protocol
 from LiverLesionAI.worker.commands import COMMANDS
 from LiverLesionAI.worker.protocol import Done, Event, Failed, ProgressMade, Ready, Request
@@ -39,7 +40,7 @@ def run_worker() -> None:
 
     Standard output carries the protocol alone: what any library prints goes to standard error.
     """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="replace", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.stdout = sys.stderr
     requests = os.fdopen(os.dup(sys.stdin.fileno()), "r", encoding="utf-8", errors="replace")
@@ -117,12 +118,15 @@ class _Server:
             return Failed(request.id, protocol.CANCELLED, CANCELLED_MESSAGE)
         except _UsageError as error:
             return Failed(request.id, protocol.USAGE, str(error))
+        except MemoryShortError as error:
+            return Failed(request.id, protocol.MEMORY, str(error))
         except LiverLesionError as error:
             return Failed(request.id, protocol.INPUT, str(error))
-        except MemoryError:
-            message = "There is not enough memory for this; close other programs or use smaller images."
-            return Failed(request.id, protocol.MEMORY, message)
         except Exception as error:
+            if is_memory_short(error):
+                return Failed(request.id, protocol.MEMORY, NO_MEMORY)
+            if (refused := told_by_system(error)) is not None:
+                return Failed(request.id, protocol.INPUT, refused)
             traceback.print_exc()
             message = f"This is a fault of LiverLesionAI ({type(error).__name__}: {error}); please report it."
             return Failed(request.id, protocol.FAULT, message)

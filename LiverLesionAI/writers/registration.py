@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.files import write_json
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.registration import RegisteredStudy, outline_on_sequence
 from LiverLesionAI.results import REGISTRATION_SCHEMA
@@ -156,20 +155,9 @@ def _grey(image: sitk.Image, plane: sitk.Image, transform: sitk.Transform | None
 
 
 def _write_picture(grey: NDArray[np.uint8], path: Path) -> Path:
-    try:
-        sitk.WriteImage(sitk.GetImageFromArray(grey), str(path))
-    except RuntimeError as error:
-        raise _unwritable(path) from error
-    return path
+    return write_image(sitk.GetImageFromArray(grey), path)
 
 
 def _write_report(registered: RegisteredStudy, path: Path) -> Path:
-    try:
-        path.write_text(json.dumps(registration_report(registered), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(path) from error
+    write_json(path, registration_report(registered))
     return path
-
-
-def _unwritable(path: Path) -> OutputError:
-    return OutputError(f"{path} could not be written; check the free space and the rights of its folder.")

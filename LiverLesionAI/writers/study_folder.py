@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import OutputError
-from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.files import write_json
 from LiverLesionAI.readers.folder import (
     ACQUISITION_FILE,
     CLINICAL_FILE,
@@ -19,7 +17,7 @@ from LiverLesionAI.readers.folder import (
     TRANSFORMS_FOLDER,
 )
 from LiverLesionAI.study import Study
-from LiverLesionAI.writers.volumes import smallest_labels, write_transforms
+from LiverLesionAI.writers.volumes import smallest_labels, write_image, write_transforms
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         If a file cannot be written.
     """
     for stem, image in _images(study):
-        yield _write_image(image, folder / f"{stem}{form.suffix}", form.compression)
+        yield write_image(image, folder / f"{stem}{form.suffix}", form.compression)
     yield from write_transforms(study, folder / TRANSFORMS_FOLDER)
     limits = {
         name: {"intensity_limits": list(sequence.intensity_limits)}
@@ -75,10 +73,10 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         if sequence.intensity_limits is not None
     }
     if limits:
-        write_text_whole(folder / ACQUISITION_FILE, json.dumps(limits, indent=1))
+        write_json(folder / ACQUISITION_FILE, limits)
         yield folder / ACQUISITION_FILE
     if study.clinical:
-        write_text_whole(folder / CLINICAL_FILE, json.dumps(dict(study.clinical), indent=1))
+        write_json(folder / CLINICAL_FILE, dict(study.clinical))
         yield folder / CLINICAL_FILE
 
 
@@ -90,12 +88,3 @@ def _images(study: Study) -> Iterator[tuple[str, sitk.Image]]:
         yield MASK_STEM, smallest_labels(study.lesions)
     for name, outline in study.outlines.items():
         yield f"{OUTLINE_PREFIX}{name}", smallest_labels(outline)
-
-
-def _write_image(image: sitk.Image, path: Path, compression: int) -> Path:
-    try:
-        sitk.WriteImage(image, str(path), compression > 0, compression)
-    except RuntimeError as error:
-        message = f"{path} could not be written; check the free space and the rights of its folder."
-        raise OutputError(message) from error
-    return path

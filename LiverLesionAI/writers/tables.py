@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverLesionAI.decisions import in_words
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.results import GroupResult, LesionResult, StudyResult, TaskResult
 
 Cell = str | int | float | None
@@ -151,7 +152,7 @@ def write_results(
 ) -> tuple[Path, Path]:
     """Write ``results.json`` and ``results.csv`` into a folder and return their paths."""
     json_path = folder / "results.json"
-    json_path.write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_text_whole(json_path, result.to_json())
     table = prediction_table(result, patient_id=patient_id, truth=truth)
     return json_path, write_csv(table, folder / "results.csv")
 

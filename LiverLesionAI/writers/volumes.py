@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
+from LiverLesionAI.written import check_image_file, check_transform_file, refuse_odd_name, unwritable
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
@@ -122,29 +123,40 @@ def smallest_labels(labels: sitk.Image) -> sitk.Image:
     return sitk.Cast(labels, sitk.sitkUInt8 if highest < 256 else sitk.sitkUInt16)
 
 
-def write_image(image: sitk.Image, path: Path) -> Path:
-    """Write an image, compressed.
+def write_image(image: sitk.Image, path: Path, compression: int = -1) -> Path:
+    """Write an image and see that its file is whole.
+
+    Parameters
+    ----------
+    image
+        The image.
+    path
+        A ``.nii.gz``, ``.nrrd`` or ``.png`` file.
+    compression
+        Level of compression, 0 for none; the format's own by default.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written or does not come out whole.
     """
+    refuse_odd_name(path)
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        sitk.WriteImage(image, str(path), compression != 0, compression)
     except RuntimeError as error:
-        raise _unwritable(path) from error
+        if is_memory_short(error):
+            raise
+        raise unwritable(path) from error
+    check_image_file(path, image)
     return path
 
 
 def _write_transform(transform: sitk.Transform, path: Path) -> Path:
+    refuse_odd_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         sitk.WriteTransform(transform, str(path))
     except RuntimeError as error:
-        raise _unwritable(path) from error
+        raise unwritable(path) from error
+    check_transform_file(path, transform)
     return path
-
-
-def _unwritable(path: Path) -> OutputError:
-    return OutputError(f"{path} could not be written; check the free space and the rights of its folder.")

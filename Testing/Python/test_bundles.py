@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +28,12 @@ from LiverLesionAI.bundles.store import (
     list_bundles,
     load_bundle,
     sha256_of,
+    user_bundle_folder,
     verify_bundle,
 )
 from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.errors import BundleError
+from LiverLesionAI.limits import MAX_BUNDLE_TEXT_BYTES
 
 FOLD = "models/fold_0.safetensors"
 CARD = "docs/README.md"
@@ -246,7 +249,10 @@ MALICIOUS: list[tuple[Callable[[Path], None], str]] = [
     (lambda b: add_torch_file(b, "models/model.ckpt"), "can run code"),
     (lambda b: add_torch_file(b, "models/final.safetensors"), "not what its name says"),
     (lambda b: (b / "hook.py").write_text("print()"), "kind of file"),
-    (lambda b: (b / "docs/long.txt").write_bytes(b"x" * (bundle_install.MAX_TEXT_BYTES + 1)), "larger"),
+    (
+        lambda b: (b / "docs/long.txt").write_bytes(b"x" * (MAX_BUNDLE_TEXT_BYTES + 1)),
+        "larger",
+    ),
     (lambda b: [(b / f"docs/{i}.txt").write_text("x") for i in range(101)], "more than"),
     (add_link, "link"),
     (add_linked_folder, "link"),
@@ -303,6 +309,51 @@ def test_zip_that_lies_about_its_size_is_stopped(bundle: Path, shelf: Path, tmp_
     with pytest.raises(BundleError, match=r"larger|unpacked"):
         add_bundle(archive)
     assert list(shelf.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("docs/README.md", b"again"), ("docs", b"a file"), ("docs/README.md/x.txt", b"below")],
+)
+def test_zip_members_of_one_name_are_refused(
+    bundle: Path, shelf: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    archive = zipped(bundle, tmp_path / "twice.zip")
+    with zipfile.ZipFile(archive, "a") as changed, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        changed.writestr(name, content)
+    with pytest.raises(BundleError, match=r"twice\.zip holds .* twice|kind of file"):
+        add_bundle(archive)
+    assert list(shelf.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[1", "\udcff", "[" * 100_000])
+def test_a_run_that_is_no_json_is_refused(bundle: Path, text: str) -> None:
+    (bundle / "configs/inference.json").write_text(text, errors="surrogateescape")
+    list_file(bundle, "configs/inference.json")
+    with pytest.raises(BundleError, match="not the one that this software writes"):
+        verify_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("spacing_mm", 0), ("spacing_mm", -1), ("size", 10**9), ("size", 0), ("percentiles", [90, 10])],
+)
+def test_patches_that_cannot_be_are_refused(bundle: Path, setting: str, value: object) -> None:
+    edit_metadata(bundle, lambda m: m["liver_lesion"]["patches"].update({setting: value}))
+    with pytest.raises(BundleError, match=setting):
+        load_bundle(bundle)
+
+
+def test_without_a_home_the_shipped_bundles_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert [bundle.name for bundle in list_bundles()]
+    with pytest.raises(BundleError, match=f"set {ENVIRONMENT_VARIABLE}"):
+        user_bundle_folder()
 
 
 def test_total_size_is_limited(bundle: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,15 @@ import ast
 import errno
 import json
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tiny_bundles import tiny_bundle
 
+from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import (
     folder_aside,
@@ -21,6 +24,7 @@ from LiverLesionAI.files import (
     whole_file,
     write_text_whole,
 )
+from LiverLesionAI.manifest import MANIFEST, sha256_of
 from LiverLesionAI.results import SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
 from LiverLesionAI.writers.report import write_html
@@ -188,3 +192,110 @@ def test_only_one_place_renames() -> None:
     files = [file for folder in ("LiverLesionAI", "LiverLesionLib") for file in (ROOT / folder).rglob("*.py")]
     renaming = {file.relative_to(ROOT).as_posix() for file in files if any(renames(file))}
     assert renaming == {"LiverLesionAI/files.py"}
+
+
+# --- files of other people
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """An earlier output with its list of files."""
+    with output_folder(tmp_path / "out") as folder:
+        write_output(folder, "old")
+    return tmp_path / "out"
+
+
+def write_output(folder: Path, text: str) -> None:
+    (folder / "figures").mkdir()
+    (folder / "figures" / "lesion_1.png").write_text(text)
+    (folder / "results.json").write_text(json.dumps({"schema": SCHEMA, "text": text}))
+
+
+def test_an_output_lists_its_files_for_other_programs(output: Path) -> None:
+    listed = dict(line.split("  ")[::-1] for line in (output / MANIFEST).read_text().splitlines())
+    assert listed == {name: sha256_of(output / name) for name in ("figures/lesion_1.png", "results.json")}
+
+
+def link(path: Path) -> None:
+    path.symlink_to(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("name", "put"),
+    [
+        ("notes.txt", Path.touch),
+        ("figures/slides.pptx", Path.touch),
+        ("figures/lesion_2.png", Path.touch),
+        ("figures/lesion_1.png", lambda path: path.write_text("annotated")),
+        ("saliency/deep/down.txt", Path.touch),
+        ("registered", link),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_output_with_files_of_others_is_refused(
+    output: Path, name: str, put: Callable[[Path], object], listed: bool
+) -> None:
+    if not listed:
+        (output / MANIFEST).unlink()
+        if name.endswith(".png"):
+            pytest.skip("such a name is one of ours")
+    (output / name).parent.mkdir(parents=True, exist_ok=True)
+    put(output / name)
+    before = {path: path.is_file() and path.read_bytes() for path in output.rglob("*")}
+    first = name.replace(".", r"\.")
+    with pytest.raises(OutputError, match=rf"{first} is no earlier output"), output_folder(output):
+        pytest.fail("the block must not run")
+    assert {path: path.is_file() and path.read_bytes() for path in output.rglob("*")} == before
+
+
+def test_what_an_operating_system_puts_in_hinders_nobody(output: Path) -> None:
+    (output / "figures" / ".DS_Store").touch()
+    with output_folder(output) as folder:
+        write_output(folder, "new")
+    assert names_in(output / "figures") == ["lesion_1.png"]
+
+
+def test_files_that_are_put_in_during_the_run_are_kept(output: Path) -> None:
+    with output_folder(output) as folder:
+        write_output(folder, "new")
+        (output / "figures" / "slides.pptx").write_text("mine")
+        (output / "figures" / "lesion_1.png").write_text("annotated")
+        (output / "own").mkdir()
+        (output / "own" / "notes.txt").write_text("mine")
+    assert names_in(output.parent) == ["out"]
+    assert names_in(output / "figures") == ["lesion_1 (2).png", "lesion_1.png", "slides.pptx"]
+    assert (output / "figures" / "lesion_1.png").read_text() == "new"
+    assert (output / "figures" / "lesion_1 (2).png").read_text() == "annotated"
+    assert (output / "own" / "notes.txt").read_text() == "mine"
+
+
+def test_files_in_a_folder_that_somebody_made_during_the_run_are_kept(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with output_folder(target) as folder:
+        write_output(folder, "new")
+        target.mkdir()
+        (target / "results.json").write_text("mine")
+    assert (target / "results (2).json").read_text() == "mine"
+    assert json.loads((target / "results.json").read_text())["text"] == "new"
+
+
+def test_a_run_that_was_killed_while_it_cleared_up_loses_nothing(output: Path) -> None:
+    """The new output stands, of the earlier one a file of somebody's and one of ours are left."""
+    old = output.with_name(".out.old")
+    shutil.copytree(output, old)
+    (old / "results.json").unlink()
+    (old / "figures" / "slides.pptx").write_text("mine")
+    with pytest.raises(OutputError, match=r"slides\.pptx"), output_folder(output):
+        pytest.fail("the block must not run")
+    assert names_in(output.parent) == ["out"] and (output / "figures" / "slides.pptx").read_text() == "mine"
+    assert names_in(output / "figures") == ["lesion_1.png", "slides.pptx"]
+
+
+def test_a_file_that_somebody_put_into_a_bundle_is_kept(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "tiny")
+    (bundle / "docs" / "my notes.txt").write_text("mine")
+    assert tiny_bundle(tmp_path / "tiny", version="2.0.0") == bundle
+    assert (bundle / "docs" / "my notes.txt").read_text() == "mine"
+    assert names_in(bundle / "models") == ["fold_0.safetensors", "fold_1.safetensors"]
+    (bundle / "docs" / "my notes.txt").unlink()
+    assert verify_bundle(bundle).metadata.version == "2.0.0"

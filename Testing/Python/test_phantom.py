@@ -321,6 +321,7 @@ def test_several_lesions_of_given_classes_do_not_touch() -> None:
         {"lesion_class": "cyst", "sequences": ("T2WI", "FLAIR")},
         {"lesion_class": "cyst", "sequences": ("LAP",)},
         {"lesion_class": "cyst", "misalign_mm": (-1.0, 0.0)},
+        {"lesion_class": "cyst", "misalign_mm": (float("nan"), 0.0)},
         {"lesion_class": "cyst", "field_tesla": 7.0},
     ],
 )

@@ -25,7 +25,7 @@ from LiverLesionAI.registration.plausibility import implausible
 from LiverLesionAI.registration.regions import CLOSE_MM, Box, body_mask, image_box, lesion_region, ranks
 from LiverLesionAI.registration.similarity import BINS, normalised_mutual_information
 from LiverLesionAI.registration.stages import Images, composed, refine
-from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.study import DicomSource, SequenceImage, Study
 from LiverLesionAI.writers.registration import checkerboard, write_registration
 
 UNIT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -195,6 +195,30 @@ def test_who_moves_together(study: Study) -> None:
     assert groups_of(apart) == (Group(("DWI",)), Group(("ADC",)), phases)
     to_a_phase = groups_of(replace(study, reference="PVP"))
     assert to_a_phase == (Group(("T2WI",)), Group(("DWI", "ADC")), Group(("LAP",)))
+
+
+def _in_frames(study: Study, **frames: str) -> Study:
+    sources = {name: DicomSource(name, (), (), frame_of_reference=uid) for name, uid in frames.items()}
+    images = {name: replace(study.images[name], dicom=source) for name, source in sources.items()}
+    return replace(study, images=images)
+
+
+def test_what_an_alignment_between_frames_of_reference_rests_on_is_said(study: Study) -> None:
+    same = register_study(_in_frames(study, T2WI="1", LAP="1"), transform="rigid")
+    apart = register_study(_in_frames(study, T2WI="1", LAP="2"), transform="rigid")
+    unsaid = register_study(_in_frames(study, T2WI="1", LAP=""), transform="rigid")
+    (said,) = set(apart.warnings) - set(same.warnings)
+    assert said.startswith("LAP: it was scanned in another frame of reference than T2WI")
+    assert "likeness of the images alone" in said and unsaid.warnings == same.warnings
+    for other in (apart, unsaid):
+        assert np.array_equal(displacement(same.study, "LAP"), displacement(other.study, "LAP"))
+
+
+def test_maps_of_another_frame_of_reference_move_by_themselves(study: Study) -> None:
+    together, apart = Group(("DWI", "ADC")), (Group(("DWI",)), Group(("ADC",)))
+    assert groups_of(_in_frames(study, T2WI="1", DWI="2", ADC="2")) == (together,)
+    assert groups_of(_in_frames(study, T2WI="1", DWI="2", ADC="")) == (together,)
+    assert groups_of(_in_frames(study, T2WI="1", DWI="1", ADC="2")) == apart
 
 
 def test_transforms_are_composed_in_order_and_stay_linear() -> None:

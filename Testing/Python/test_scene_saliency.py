@@ -20,8 +20,9 @@ from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.mrml import attributes
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files
+from LiverLesionAI.scenes.file import read_scene
 from LiverLesionAI.scenes.nodes import ChosenNodes
-from LiverLesionAI.scenes.read import read_scene, study_from_scene
+from LiverLesionAI.scenes.read import study_from_scene
 from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_maps_of, show_saliency
 from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
 from LiverLesionAI.writers.saliency import SaliencyFile, write_saliency

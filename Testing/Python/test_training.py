@@ -54,6 +54,12 @@ def cache(config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> C
         ({"sequences": ["T2WI", "FLAIR"]}, "sequences"),
         ({"required_sequences": ["HBP"]}, "required_sequences"),
         ({"patches": {"sise": 64}}, "patch parameter sise"),
+        ({"patches": {"spacing_mm": 0}}, "spacing_mm is outside"),
+        ({"patches": {"training_margin_mm": [9, 3]}}, "margin_mm is outside"),
+        ({"network": {"width": 10**9}}, "width"),
+        ({"fold_count": 10**30, "folds": [3]}, "fold_count"),
+        ({"seed": 10**30}, "seed"),
+        ({"phantom": {"first_seed": 0, "lesions": 10**30}}, "lesions"),
         ({"optimisation": {"epochs": 3, "central_epochs": 3}}, "central_epochs"),
         ({"optimisation": {"epoch": 3}}, "optimisation.epoch"),
         ({"folds": [5]}, "folds"),
@@ -68,7 +74,10 @@ def test_configuration_is_checked(tmp_path: Path, change: dict[str, Any], said: 
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", ["", "- a\n- b", "name: [", "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "- a\n- b", "name: [", "\x00", "version: 2026-13-45", "version: 2026-01-02", "a: " + "[" * 5000],
+)
 def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.yaml").write_text(content)
     for path in (tmp_path / "config.yaml", tmp_path / "absent.yaml"):
@@ -161,6 +170,14 @@ def test_an_edited_table_is_not_answered_from_the_cache(config: TrainingConfig, 
     table.unlink()
     with pytest.raises(ConfigError, match=r"edited\.csv cannot be read as a cohort"):
         cache_name(edited)
+
+
+@pytest.mark.parametrize("rows", ["", "\n\n"])
+def test_a_table_without_rows_is_refused(config: TrainingConfig, tmp_path: Path, rows: str) -> None:
+    table = tmp_path / "cohort.csv"
+    table.write_text(f"study_id,path,lesion,truth\n{rows}")
+    with pytest.raises(ConfigError, match=r"cohort\.csv has no row"):
+        build_cache(config.model_copy(update={"cohort": table}), tmp_path / "patches")
 
 
 def test_a_larger_run_finds_the_phantoms_of_a_smaller_one() -> None:

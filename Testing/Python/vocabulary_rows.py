@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from LiverLesionAI.identity import UNKNOWN
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import identify_stacks
 from LiverLesionAI.readers.dicom.split import Stack
@@ -55,7 +56,7 @@ def _row(line: dict[str, str]) -> Row:
     frame = Frame(
         file=Path("slice.dcm"),
         number=1,
-        patient="",
+        identity=UNKNOWN,
         study_uid="1",
         series_uid="1",
         sop_uid="1",

@@ -1,21 +1,25 @@
-"""The diffusion b-value of one image, wherever its vendor keeps it.
+"""The diffusion b-value of one image, and whether it has a direction, wherever its vendor keeps them.
 
-Sources: DICOM PS3.3 C.8.13.5.9 (DiffusionBValue) and the vendors' DICOM conformance statements: Siemens
-(0019,xx0C) and the CSA image header, GE (0043,xx39) with its bias, Philips (2001,xx03), United Imaging
-(0065,xx09).
+Sources: DICOM PS3.3 C.8.13.5.9 (DiffusionBValue, DiffusionDirectionality) and the vendors' DICOM conformance
+statements: Siemens (0019,xx0C) and the CSA image header, GE (0043,xx39) with its bias, Philips (2001,xx03),
+United Imaging (0065,xx09); for directions Siemens (0019,xx0D) and (0019,xx0E), GE (0043,xx30) and (0019,xxBB)
+to (0019,xxBD), Philips (2001,xx04), United Imaging (0065,xx37).
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 HIGHEST_B = 20_000.0
+TRACE_WORDS = frozenset({"TRACEW", "TRACE", "ISOTROPIC"})
+"""Words of ImageType for the mean over directions."""
+
 _GE_BIAS = 1_000_000_000
 _SIEMENS_SEQUENCE_NAME = re.compile(r"b(\d+)")
 
@@ -52,6 +56,35 @@ def b_value(
                 return value, source
     value = _in_sequence_name(sequence_name)
     return value, "SequenceName" if value is not None else ""
+
+
+def is_directional(
+    stated: str, image_type: Sequence[str], directed: bool, dataset: Dataset, manufacturer: str
+) -> bool:
+    """Whether an image shows diffusion along one direction; traces and means do not.
+
+    Parameters
+    ----------
+    stated
+        DiffusionDirectionality (0018,9075); empty where the image has none.
+    image_type
+        ImageType (0008,0008).
+    directed
+        Whether DiffusionGradientOrientation (0018,9089) is a direction.
+    dataset
+        The header, for the vendors' private attributes.
+    manufacturer
+        Manufacturer (0008,0070), as for :func:`b_value`.
+    """
+    if stated:
+        return stated.upper() in ("DIRECTIONAL", "BMATRIX")
+    if TRACE_WORDS & set(image_type):
+        return False
+    return directed or any(
+        find(dataset)
+        for vendor, find in _VENDOR_DIRECTIONS
+        if not manufacturer or manufacturer.upper().startswith(vendor)
+    )
 
 
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> Any:
@@ -155,4 +188,50 @@ _VENDOR_PLACES: tuple[tuple[str, Callable[[Dataset], float | None], str], ...] =
         lambda dataset: _number(_private(dataset, 0x0065, "Image Private Header", 0x09)),
         "United Imaging (0065,xx09)",
     ),
+)
+
+
+def _siemens_direction(dataset: Dataset) -> bool:
+    said = _text(_private(dataset, 0x0019, "SIEMENS MR HEADER", 0x0D))
+    if said:
+        return said == "DIRECTIONAL"
+    return _is_vector(_private(dataset, 0x0019, "SIEMENS MR HEADER", 0x0E))
+
+
+def _ge_direction(dataset: Dataset) -> bool:
+    """(0043,xx30) is 16 for combined images, 3 to 5 for those along an axis."""
+    collapse = _number(_private(dataset, 0x0043, "GEMS_PARM_01", 0x30))
+    if collapse is not None and collapse in (3, 4, 5, 16):
+        return collapse != 16
+    return any(_number(_private(dataset, 0x0019, "GEMS_ACQU_01", element)) for element in (0xBB, 0xBC, 0xBD))
+
+
+def _philips_direction(dataset: Dataset) -> bool:
+    """I is isotropic; P, M, S and O are along an axis or oblique."""
+    return _text(_private(dataset, 0x2001, "Philips Imaging DD 001", 0x04))[:1] in tuple("PMSO")
+
+
+def _uih_direction(dataset: Dataset) -> bool:
+    return _is_vector(_private(dataset, 0x0065, "Image Private Header", 0x37))
+
+
+def _text(value: Any) -> str:
+    said = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    return said.strip(" \0").upper()
+
+
+def _is_vector(value: Any) -> bool:
+    if isinstance(value, bytes) and len(value) == 24:
+        value = struct.unpack("<3d", value)
+    try:
+        return len(value) == 3 and any(float(part) for part in value)
+    except (TypeError, ValueError):
+        return False
+
+
+_VENDOR_DIRECTIONS: tuple[tuple[str, Callable[[Dataset], bool]], ...] = (
+    ("SIEMENS", _siemens_direction),
+    ("GE", _ge_direction),
+    ("PHILIPS", _philips_direction),
+    ("UIH", _uih_direction),
 )

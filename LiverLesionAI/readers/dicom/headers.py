@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.identity import Identity, identity_of
-from LiverLesionAI.readers.dicom.bvalues import b_value
+from LiverLesionAI.identity import Identity, identity_of, known_uid
+from LiverLesionAI.readers.dicom.bvalues import b_value, is_directional
+from LiverLesionAI.readers.dicom.charsets import text_of
+from LiverLesionAI.readers.dicom.functional_groups import (
+    Lookup,
+    dimension_of,
+    frame_lookups,
+    items_of,
+    object_lookup,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE_MODALITIES = ("MR", "CT")
 IMAGE_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4")}
 """CT and MR image storage, classic, enhanced (colour too) and legacy-converted."""
-
-_FRAME_ALIASES = {
-    "EchoTime": ("EffectiveEchoTime",),
-    "ImageType": ("FrameType",),
-    "InversionTime": ("InversionTimes",),
-    "TemporalPositionIdentifier": ("TemporalPositionIndex",),
-    "TriggerTime": ("TemporalPositionTimeOffset", "NominalCardiacTriggerDelayTime"),
-    "AcquisitionTime": ("FrameAcquisitionDateTime", "AcquisitionDateTime"),
-    "SequenceName": ("PulseSequenceName",),
-    "AcquisitionNumber": ("FrameAcquisitionNumber",),
-    "EchoTrainLength": ("RFEchoTrainLength", "GradientEchoTrainLength"),
-}
-"""Names that enhanced multi-frame objects give to what classic objects say (DICOM PS3.3 C.7.6.16, C.8.13)."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,14 @@ class Frame:
         The file, and the frame in it counted from 1.
     identity
         What tells patients apart, as digests; the identity itself is never kept.
+    study_uid, series_uid, sop_uid, frame_of_reference
+        As in DICOM; empty where missing or overwritten, which is equal to nothing.
     position, row, column
         ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
     spacing
         Between rows and between columns, mm (PixelSpacing).
+    derivation
+        Codes of DerivationCodeSequence.
     te, tr, ti
         Echo, repetition and inversion time, ms.
     b, b_source
@@ -58,8 +59,18 @@ class Frame:
         Whether this is diffusion along one direction; traces and means are not.
     temporal_position, acquisition_number, trigger_ms
         As in DICOM; the trigger time holds the phase's delay in dynamic series of some vendors.
+    dimension
+        Index values of the dimensions of a multi-frame object other than place; they order before times do.
     acquired_s, injected_s
         Second of the day at which the slice was acquired and the contrast agent injected.
+    day, study_day
+        Proleptic ordinals of AcquisitionDate and StudyDate.
+    body_part
+        BodyPartExamined, and the meaning of AnatomicRegionSequence.
+    frames
+        How many frames the file has beside this one without saying where they lie, and this one.
+    photometric
+        PhotometricInterpretation.
     rescale
         Slope and intercept of stored values.
     """
@@ -80,6 +91,7 @@ class Frame:
     sequence_name: str = ""
     study_description: str = ""
     image_type: tuple[str, ...] = ()
+    derivation: tuple[str, ...] = ()
     component: str = ""
     scanning_sequence: tuple[str, ...] = ()
     sequence_variant: tuple[str, ...] = ()
@@ -100,17 +112,23 @@ class Frame:
     temporal_position: int | None = None
     acquisition_number: int | None = None
     trigger_ms: float | None = None
+    dimension: tuple[int, ...] = ()
     acquired_s: float | None = None
     injected_s: float | None = None
+    day: int | None = None
+    study_day: int | None = None
+    body_part: str = ""
     position: tuple[float, float, float] | None = None
     row: tuple[float, float, float] | None = None
     column: tuple[float, float, float] | None = None
+    frames: int = 1
     rows: int | None = None
     columns: int | None = None
     spacing: tuple[float, float] | None = None
     thickness: float | None = None
     frame_of_reference: str = ""
     samples: int = 1
+    photometric: str = "MONOCHROME2"
     rescale: tuple[float, float] = (1.0, 0.0)
 
     @property
@@ -119,6 +137,11 @@ class Frame:
         placed_capture = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is not None
         known_class = not self.sop_class or self.sop_class in IMAGE_CLASSES or placed_capture
         return self.modality in IMAGE_MODALITIES and self.rows is not None and known_class
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether ImageType says that the slice was computed from others."""
+        return self.image_type[:1] == ("DERIVED",)
 
     @property
     def normal(self) -> tuple[float, float, float] | None:
@@ -164,42 +187,46 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
         One for a classic object, one a frame for enhanced objects (their functional groups are flattened, the
         frame's own before the shared ones). Unreadable values count as missing.
     """
-    top = _lookup(dataset)
-    per_frame = top("PerFrameFunctionalGroupsSequence")
-    if not per_frame or text(top("SOPClassUID")) == SEGMENTATION:
+    top = object_lookup(dataset)
+    label_maps = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
+    per_frame = items_of(top("PerFrameFunctionalGroupsSequence"))
+    if not per_frame or text(top("SOPClassUID")) in label_maps:
         return (_frame(dataset, top, file, 1),)
-    shared = _flattened(next(iter(top("SharedFunctionalGroupsSequence") or ()), None))
     return tuple(
-        _frame(dataset, _frame_lookup(_flattened(item), shared, top), file, number)
-        for number, item in enumerate(per_frame, start=1)
+        _frame(dataset, get, file, number) for number, get in enumerate(frame_lookups(dataset), start=1)
     )
 
 
-def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int) -> Frame:
-    name = text(get("SequenceName"))
-    b, source = b_value(real(get("DiffusionBValue")), dataset, text(get("Manufacturer")), name)
+def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
+    name, maker = text(get("SequenceName")), text(get("Manufacturer"))
+    b, source = b_value(real(get("DiffusionBValue")), dataset, maker, name)
+    image_type = words(get("ImageType"))
+    directed = any(reals(get("DiffusionGradientOrientation")))
+    directional = is_directional(text(get("DiffusionDirectionality")), image_type, directed, dataset, maker)
     orientation = reals(get("ImageOrientationPatient"))
     position = reals(get("ImagePositionPatient"))
     spacing = reals(get("PixelSpacing"))
     options = words(get("ScanOptions"))
     oriented = len(orientation) == 6
+    frames = whole(get("NumberOfFrames")) or 1
     return Frame(
         file=file,
         number=number,
         identity=identity_of(get),
-        study_uid=text(get("StudyInstanceUID")),
-        series_uid=text(get("SeriesInstanceUID")),
-        sop_uid=text(get("SOPInstanceUID")),
+        study_uid=known_uid(get("StudyInstanceUID")),
+        series_uid=known_uid(get("SeriesInstanceUID")),
+        sop_uid=known_uid(get("SOPInstanceUID")),
         sop_class=text(get("SOPClassUID")),
         modality=text(get("Modality")).upper(),
-        manufacturer=text(get("Manufacturer")),
+        manufacturer=maker,
         series_number=whole(get("SeriesNumber")),
         instance=whole(get("InstanceNumber")),
-        description=text(get("SeriesDescription")),
-        protocol=text(get("ProtocolName")),
+        description=text_of(dataset, "SeriesDescription"),
+        protocol=text_of(dataset, "ProtocolName"),
         sequence_name=name,
-        study_description=text(get("StudyDescription")),
-        image_type=words(get("ImageType")),
+        study_description=text_of(dataset, "StudyDescription"),
+        image_type=image_type,
+        derivation=_derivation(get),
         component=text(get("ComplexImageComponent")).upper(),
         scanning_sequence=words(get("ScanningSequence")) or _echo_kind(get),
         sequence_variant=words(get("SequenceVariant")),
@@ -214,63 +241,31 @@ def _frame(dataset: Dataset, get: Callable[[str], Any], file: Path, number: int)
         field_t=_field_strength(get),
         b=b,
         b_source=source,
-        directional=_is_directional(get),
-        agent=_agent(get),
+        directional=directional and b != 0,
+        agent=_agent(dataset, get),
         contrast_phase=text(get("ContrastBolusAgentPhase")),
         temporal_position=whole(get("TemporalPositionIdentifier")),
         acquisition_number=whole(get("AcquisitionNumber")),
         trigger_ms=real(get("TriggerTime")),
-        acquired_s=second_of_day(get("AcquisitionTime")),
+        acquired_s=second_of_day(get("AcquisitionTime") or get("AcquisitionDateTime")),
         injected_s=second_of_day(get("ContrastBolusStartTime")),
+        dimension=dimension_of(get),
+        day=day_of(get("AcquisitionDate") or get("AcquisitionDateTime")),
+        study_day=day_of(get("StudyDate")),
+        body_part=_body_part(get),
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
         column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
+        frames=1 if len(items_of(get("PerFrameFunctionalGroupsSequence"))) > 1 else frames,
         rows=whole(get("Rows")),
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         thickness=_positive(get("SliceThickness")),
-        frame_of_reference=text(get("FrameOfReferenceUID")),
+        frame_of_reference=known_uid(get("FrameOfReferenceUID")),
         samples=whole(get("SamplesPerPixel")) or 1,
+        photometric=text(get("PhotometricInterpretation")).upper() or "MONOCHROME2",
         rescale=_rescale(get),
     )
-
-
-def _lookup(dataset: Dataset) -> Callable[[str], Any]:
-    def get(keyword: str) -> Any:
-        try:
-            return dataset.get(keyword)
-        except Exception:
-            return None
-
-    return get
-
-
-def _frame_lookup(
-    own: Mapping[str, Any], shared: Mapping[str, Any], top: Callable[[str], Any]
-) -> Callable[[str], Any]:
-    def get(keyword: str) -> Any:
-        for name in (*_FRAME_ALIASES.get(keyword, ()), keyword):
-            for group in (own, shared):
-                if group.get(name) not in (None, ""):
-                    return group[name]
-        value = top(keyword)
-        if value in (None, ""):
-            value = next((found for n in _FRAME_ALIASES.get(keyword, ()) if (found := top(n))), value)
-        return value
-
-    return get
-
-
-def _flattened(groups: Dataset | None) -> dict[str, Any]:
-    """Attributes of all functional groups of a frame, by keyword."""
-    flat: dict[str, Any] = {}
-    for sequence in groups or ():
-        if sequence.VR != "SQ" or not sequence.value:
-            continue
-        for element in sequence.value[0]:
-            if element.keyword:
-                flat.setdefault(element.keyword, element.value)
-    return flat
 
 
 def text(value: Any) -> str:
@@ -325,7 +320,20 @@ def second_of_day(value: Any) -> float | None:
     return hours * 3600 + minutes * 60 + seconds if hours < 24 and minutes < 60 and seconds < 61 else None
 
 
-def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:
+def day_of(value: Any) -> int | None:
+    """Ordinal of a DICOM date, or of the date of a date and time; None where it is none."""
+    match = re.match(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", text(value))
+    try:
+        return date(*(int(part) for part in match.groups())).toordinal() if match else None
+    except ValueError:
+        return None
+
+
+def _derivation(get: Lookup) -> tuple[str, ...]:
+    return tuple(text(item.get("CodeValue")) for item in items_of(get("DerivationCodeSequence")))
+
+
+def _echo_kind(get: Lookup) -> tuple[str, ...]:
     """What enhanced objects say instead of ScanningSequence."""
     kinds = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
     kind = list(kinds.get(text(get("EchoPulseSequence")).upper(), ()))
@@ -336,7 +344,7 @@ def _echo_kind(get: Callable[[str], Any]) -> tuple[str, ...]:
     return tuple(kind)
 
 
-def _fat_suppressed(get: Callable[[str], Any], options: tuple[str, ...]) -> bool:
+def _fat_suppressed(get: Lookup, options: tuple[str, ...]) -> bool:
     fat_options = {
         "FS",
         "SFS",
@@ -353,27 +361,25 @@ def _fat_suppressed(get: Callable[[str], Any], options: tuple[str, ...]) -> bool
     return bool(fat_options & set(options)) or spectral in ("FAT", "FAT_AND_WATER", "SILICON_AND_FAT")
 
 
-def _field_strength(get: Callable[[str], Any]) -> float | None:
+def _field_strength(get: Lookup) -> float | None:
     """In tesla; a few scanners write gauss."""
     field = _positive(get("MagneticFieldStrength"))
     return field / 10_000 if field is not None and field > 100 else field
 
 
-def _is_directional(get: Callable[[str], Any]) -> bool:
-    stated = text(get("DiffusionDirectionality")).upper()
-    if stated:
-        return stated in ("DIRECTIONAL", "BMATRIX")
-    return any(reals(get("DiffusionGradientOrientation")))
+def _body_part(get: Lookup) -> str:
+    regions = [text(item.get("CodeMeaning")) for item in items_of(get("AnatomicRegionSequence"))]
+    return " ".join(filter(None, (text(get("BodyPartExamined")), *regions)))
 
 
-def _agent(get: Callable[[str], Any]) -> str:
-    agents = [text(get("ContrastBolusAgent"))]
-    for item in get("ContrastBolusAgentSequence") or ():
+def _agent(dataset: Dataset, get: Lookup) -> str:
+    agents = [text_of(dataset, "ContrastBolusAgent")]
+    for item in items_of(get("ContrastBolusAgentSequence")):
         agents.append(text(item.get("CodeMeaning")))
     said = " ".join(agent for agent in agents if agent)
     return "" if said.casefold() in ("none", "no", "no contrast", "without", "ohne", "non", "keine") else said
 
 
-def _rescale(get: Callable[[str], Any]) -> tuple[float, float]:
+def _rescale(get: Lookup) -> tuple[float, float]:
     slope, intercept = real(get("RescaleSlope")), real(get("RescaleIntercept"))
     return (1.0 if slope in (None, 0.0) else float(slope or 1.0), intercept or 0.0)

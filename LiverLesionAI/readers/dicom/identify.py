@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.readers.dicom.clock import on_one_clock
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.phases import assign_phases
 from LiverLesionAI.readers.dicom.rules import OTHER, Answer, recognise
 from LiverLesionAI.readers.dicom.scan import Scan, scan
-from LiverLesionAI.readers.dicom.split import Stack, split
+from LiverLesionAI.readers.dicom.split import Stack, series_of, split
+from LiverLesionAI.readers.dicom.studies import studies_of
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,8 @@ def identify(path: str | Path, progress: Progress = silent) -> tuple[Identified,
 
 def identify_scan(found: Scan) -> tuple[Identified, ...]:
     """Recognise every series that was scanned; studies are judged each by itself."""
-    by_study: dict[str, list[Frame]] = defaultdict(list)
-    for frame in found.frames:
-        by_study[frame.study_uid].append(frame)
-    return tuple(item for frames in by_study.values() for item in identify_stacks(_stacks(frames)))
+    studies = studies_of(found.frames, lambda frame: frame)
+    return tuple(item for frames in studies for item in identify_stacks(_stacks(on_one_clock(frames))))
 
 
 def identify_stacks(stacks: Sequence[Stack]) -> tuple[Identified, ...]:
@@ -100,8 +100,8 @@ def _identified(stack: Stack, answer: Answer) -> Identified:
 def _stacks(frames: Sequence[Frame]) -> tuple[Stack, ...]:
     """Images split into stacks; reports, masks and the like stay whole series."""
     images = [frame for frame in frames if frame.is_image]
-    others: dict[str, list[Frame]] = defaultdict(list)
+    others: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
         if not frame.is_image:
-            others[frame.series_uid].append(frame)
+            others[series_of(frame)].append(frame)
     return (*split(images), *(Stack(tuple(group)) for group in others.values()))

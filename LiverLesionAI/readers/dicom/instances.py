@@ -56,7 +56,7 @@ def dicom_source(frames: Sequence[Frame]) -> DicomSource:
         files=tuple(frame.file for frame in frames),
         frames=tuple(frame.number for frame in frames),
         study_uid=first.study_uid,
-        frame_of_reference=first.frame_of_reference,
+        frame_of_reference=next((f.frame_of_reference for f in frames if f.frame_of_reference), ""),
         identity=first.identity,
     )
 

@@ -6,13 +6,15 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of
+from LiverLesionAI.readers.dicom.copies import Sieve
+from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of, whole
+from LiverLesionAI.readers.dicom.opening import open_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,6 +25,7 @@ SNIFFED_FILES = 2_000
 """How many files are looked at to tell whether a folder holds DICOM at all."""
 
 _PROGRESS_EVERY = 25
+_SAYS_WHAT_IT_IS = ("SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "Modality")
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 
 
@@ -41,9 +44,18 @@ class Scan:
     unreadable
         Files that are DICOM but damaged.
     copies
-        How many objects were found a second time.
+        How many images were found a second time, with the same place and pixels.
+    repeated
+        How many different images carry the SOPInstanceUID of another one, or none.
     directories
         DICOMDIR files.
+    without_series
+        Files of images that do not say which series they belong to: SeriesInstanceUID is missing or
+        overwritten.
+    foreign
+        Files that are no DICOM.
+    not_entered
+        Folders that cannot be opened or lie too deep.
     """
 
     path: Path
@@ -51,7 +63,11 @@ class Scan:
     files: int
     unreadable: tuple[Path, ...] = ()
     copies: int = 0
+    repeated: int = 0
     directories: tuple[Path, ...] = ()
+    without_series: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+    not_entered: tuple[Path, ...] = ()
 
     @property
     def images(self) -> tuple[Frame, ...]:
@@ -63,7 +79,7 @@ def holds_dicom(path: Path) -> bool:
     """Whether a file is DICOM, or a folder has a DICOM file among the first that are met."""
     if path.is_file():
         return is_dicom(path)
-    files = _files_below(path)
+    files = _files_below(path, [])
     return any(is_dicom(file) for file, _ in zip(files, range(SNIFFED_FILES), strict=False))
 
 
@@ -114,8 +130,9 @@ def scan(path: str | Path, progress: Progress = silent) -> Scan:
         raise DicomError(f"{path} is no DICOM file; give a folder of DICOM files.")
     with _without_warnings():
         single = path.is_file() and not _is_directory_file(path)
-        files = [path] if single else _listed(path if path.is_dir() else path.parent)
-        return _read_all(path, files, progress)
+        not_entered: list[Path] = []
+        files = [path] if single else _listed(path if path.is_dir() else path.parent, not_entered)
+        return replace(_read_all(path, files, progress), not_entered=tuple(not_entered))
 
 
 @contextmanager
@@ -135,17 +152,20 @@ def _check_pydicom() -> None:
         ) from None
 
 
-def _listed(folder: Path) -> list[Path]:
+def _listed(folder: Path, not_entered: list[Path]) -> list[Path]:
     files: list[Path] = []
-    for file in _files_below(folder):
+    for file in _files_below(folder, not_entered):
         files.append(file)
         if len(files) > MAX_FILES:
             raise DicomError(f"{folder} holds more than {MAX_FILES} files; give the folder of one study.")
     return files
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Files of a folder tree in a stable order; links are followed, but no folder or file is met twice."""
+def _files_below(folder: Path, not_entered: list[Path]) -> Iterator[Path]:
+    """Files of a folder tree in a stable order; links are followed, but no folder or file is met twice.
+
+    Folders that cannot be opened or lie too deep are added to `not_entered`.
+    """
     seen: set[tuple[int, int]] = set()
     waiting = [(folder, 0)]
     while waiting:
@@ -154,6 +174,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
             with os.scandir(here) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError:
+            not_entered.append(here)
             continue
         folders = []
         for entry in entries:
@@ -167,7 +188,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
             if (key in seen and status.st_ino != 0) or entry.name.startswith("._"):
                 continue
             seen.add(key)
-            if is_folder and depth < MAX_DEPTH:
+            if is_folder and depth >= MAX_DEPTH:
+                not_entered.append(Path(entry.path))
+            elif is_folder:
                 folders.append((Path(entry.path), depth + 1))
             elif is_file:
                 yield Path(entry.path)
@@ -178,12 +201,14 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
     frames: list[Frame] = []
     unreadable: list[Path] = []
     directories: list[Path] = []
-    seen: set[tuple[str, int]] = set()
-    copies = 0
+    without_series: list[Path] = []
+    foreign: list[Path] = []
+    sieve = Sieve()
     for done, file in enumerate(files):
         if done % _PROGRESS_EVERY == 0:
             progress("scan", done / len(files))
         if not is_dicom(file):
+            foreign.append(file)
             continue
         dataset = read_header(file)
         if dataset is None:
@@ -192,26 +217,45 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
         if _class_of(dataset) == DIRECTORY:
             directories.append(file)
             continue
-        for frame in frames_of(dataset, file):
-            key = (frame.sop_uid or str(file), frame.number)
-            if key in seen:
-                copies += 1
-                continue
-            seen.add(key)
-            frames.append(frame)
+        found = _frames_in(dataset, file)
+        if found is None:
+            unreadable.append(file)
+            continue
+        if any(frame.is_image and not frame.series_uid for frame in found):
+            without_series.append(file)
+        frames += [frame for frame in found if sieve.keeps(frame)]
     progress("scan", 1.0)
-    _check_found(path, len(files), frames, unreadable, directories)
-    return Scan(path, tuple(frames), len(files), tuple(unreadable), copies, tuple(directories))
+    scanned = Scan(
+        path=path,
+        frames=tuple(frames),
+        files=len(files),
+        unreadable=(*unreadable, *sieve.damaged),
+        copies=sieve.copies,
+        repeated=sieve.repeated,
+        directories=tuple(directories),
+        without_series=tuple(without_series),
+        foreign=tuple(foreign),
+    )
+    _check_found(scanned)
+    return scanned
+
+
+def _frames_in(dataset: Dataset, file: Path) -> tuple[Frame, ...] | None:
+    """Every frame of an object; None where attributes cannot be read or frames are missing."""
+    try:
+        found = frames_of(dataset, file)
+        stated = whole(dataset.get("NumberOfFrames"))
+    except Exception:
+        return None
+    return found if len(found) in (1, stated) else None
 
 
 def read_header(file: Path) -> Dataset | None:
-    """Read a file's header without its pixels; None where it is damaged or says nothing of a series."""
-    from pydicom import dcmread
-
+    """Read a file's header without its pixels; None where it is damaged or does not say what it is."""
     with _without_warnings():
         try:
-            dataset = dcmread(file, stop_before_pixels=True, force=True)
-            useful = "SeriesInstanceUID" in dataset or _class_of(dataset) == DIRECTORY
+            dataset = open_dicom(file, stop_before_pixels=True)
+            useful = any(keyword in dataset for keyword in _SAYS_WHAT_IT_IS) or bool(_class_of(dataset))
         except Exception:
             return None
     return dataset if useful else None
@@ -228,14 +272,16 @@ def _is_directory_file(file: Path) -> bool:
     return dataset is not None and _class_of(dataset) == DIRECTORY
 
 
-def _check_found(
-    path: Path, files: int, frames: list[Frame], unreadable: list[Path], directories: list[Path]
-) -> None:
-    if frames:
+def _check_found(found: Scan) -> None:
+    if found.frames:
         return
-    if directories:
-        index = directories[0]
+    if found.directories:
+        index = found.directories[0]
         raise DicomError(f"{index} is only an index, its images are not beside it; copy the whole disc.")
-    if unreadable:
-        raise DicomError(f"{unreadable[0]} is damaged and {path} holds no other DICOM file; export it again.")
-    raise DicomError(f"{path} holds no DICOM file ({files} files looked at); give the folder of a study.")
+    if found.unreadable:
+        raise DicomError(
+            f"{found.unreadable[0]} is damaged and {found.path} holds no other DICOM file; export it again."
+        )
+    raise DicomError(
+        f"{found.path} holds no DICOM file ({found.files} files looked at); give the folder of a study."
+    )

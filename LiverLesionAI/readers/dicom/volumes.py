@@ -15,9 +15,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
+from LiverLesionAI.finite import finite_place, finite_voxels
+from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.instances import dicom_source
-from LiverLesionAI.readers.dicom.pixels import pixels_of
+from LiverLesionAI.readers.dicom.pixels import INVERTED, is_turned_round, pixels_of
 from LiverLesionAI.readers.dicom.split import SAME_POSITION_MM, Stack
 from LiverLesionAI.study import DicomSource, SequenceImage
 
@@ -113,13 +115,17 @@ def volume_of(stack: Stack) -> Volume:
         image, source = _unsheared(image, grid, shear), None
         warnings.append("a tilted gantry was straightened: its voxels are interpolated")
     _check_values(image, grid)
+    if is_turned_round(stack.first):
+        warnings.append(f"its values were stored the wrong way round ({INVERTED}) and were turned")
+    elif stack.first.photometric == INVERTED:
+        warnings.append(f"it is CT that says {INVERTED}: its Hounsfield units were taken as they are stored")
     named = tuple(f"{stack.name}: {warning}." for warning in warnings)
     return Volume(SequenceImage(image, dicom=source), named)
 
 
 def _placed(frames: Sequence[Frame]) -> _Grid:
     """Check the geometry and sort by position."""
-    first = frames[0]
+    first = next((frame for frame in frames if frame.frame_of_reference), frames[0])
     for frame in frames:
         _check_geometry(frame, first)
     normal = np.asarray(first.normal)
@@ -168,7 +174,7 @@ def _check_geometry(frame: Frame, first: Frame) -> None:
         raise DicomError(f"{frame.file} has another pixel grid than {first.file.name} of the same series.")
     if not _same_direction(frame, first):
         raise DicomError(f"{frame.file} has another orientation than {first.file.name} of the same series.")
-    if frame.frame_of_reference != first.frame_of_reference:
+    if frames_differ(frame.frame_of_reference, first.frame_of_reference):
         raise DicomError(
             f"{frame.file} has another frame of reference than {first.file.name} of the same series."
         )
@@ -282,7 +288,7 @@ def _regular(image: sitk.Image, grid: _Grid) -> sitk.Image:
 
 def _check_values(image: sitk.Image, grid: _Grid) -> None:
     voxels = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(voxels).all():
+    if not (finite_voxels(voxels) and finite_place(image)):
         raise DicomError(
             f"{grid.frames[0].file} and its series have voxels that are not numbers; export it again."
         )
