@@ -433,6 +433,31 @@ def test_a_source_without_frame_of_reference_is_named(dicom_study: Study, tmp_pa
         write_dicom(study, made_result(study, ("HCC",)), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "said"),
+    [
+        ("SOPInstanceUID", "1.2.3", "the SOPInstanceUID of another slice"),
+        ("SOPInstanceUID", "anonymized", "no SOPInstanceUID"),
+        ("StudyInstanceUID", "", "no StudyInstanceUID"),
+        ("SeriesInstanceUID", "0", "no SeriesInstanceUID"),
+    ],
+)
+def test_slices_that_uids_do_not_tell_apart_are_not_referred_to(
+    dicom_study: Study, tmp_path: Path, keyword: str, value: str, said: str
+) -> None:
+    source = dicom_study.images["T2WI"].dicom
+    files = []
+    for number, file in enumerate(source.files):
+        ds = pydicom.dcmread(file)
+        setattr(ds, keyword, value)
+        ds.save_as(tmp_path / f"{number}.dcm")
+        files.append(tmp_path / f"{number}.dcm")
+    image = replace(dicom_study.images["T2WI"], dicom=replace(source, files=tuple(files)))
+    study = replace(dicom_study, images={**dicom_study.images, "T2WI": image})
+    with pytest.raises(DicomError, match=said):
+        write_dicom(study, made_result(study, ("HCC",)), tmp_path)
+
+
 def test_a_vanished_source_is_named(dicom_study: Study, tmp_path: Path) -> None:
     reference = dicom_study.images["T2WI"]
     gone = replace(reference.dicom, files=(tmp_path / "gone.dcm", *reference.dicom.files[1:]))

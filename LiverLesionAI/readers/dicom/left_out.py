@@ -12,6 +12,7 @@ from LiverLesionAI.readers.dicom.scan import Scan
 
 _SHOWN_FILES = 3
 _SHOWN_SERIES = 5
+_OUTLINES = ("SEG", "RTSTRUCT")
 _OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
 
 
@@ -26,16 +27,11 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
         Files that are used as masks; they are not left out.
     """
     used = {mask.resolve() for mask in masks}
-    foreign = [
-        file
-        for file in found.foreign
-        if not file.name.startswith(".")
-        and file.name.lower() not in _OF_THE_SYSTEM
-        and file.resolve() not in used
-    ]
+    unreadable = [file for file in found.unreadable if file.resolve() not in used]
+    foreign = [file for file in found.foreign if not _is_of_the_system(file) and file.resolve() not in used]
     warnings = []
-    if found.unreadable:
-        warnings.append(f"{_counted(found.unreadable, 'damaged file')} left out{_named(found.unreadable)}.")
+    if unreadable:
+        warnings.append(f"{_counted(unreadable, 'damaged file')} left out{_named(unreadable)}.")
     if foreign:
         warnings.append(f"{_counted(foreign, 'file')} no DICOM and left out{_named(foreign)}.")
     if found.not_entered:
@@ -60,10 +56,15 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
 
 
 def series_warnings(identified: Sequence[Identified]) -> list[str]:
-    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none."""
+    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none.
+
+    Segmentations and structure sets are spoken of where they are read.
+    """
     unknown = [item for item in identified if item.sequence is None]
     unusable = [item for item in identified if item.is_sequence and not is_usable(item)]
-    none = [item for item in identified if item.sequence == OTHER]
+    none = [
+        item for item in identified if item.sequence == OTHER and item.stack.first.modality not in _OUTLINES
+    ]
     warnings = []
     if unknown:
         count = len(_names(unknown))
@@ -74,6 +75,10 @@ def series_warnings(identified: Sequence[Identified]) -> list[str]:
     if none:
         warnings.append(f"{len(none)} series show none of the sequences and were left out{_quoted(none)}.")
     return warnings
+
+
+def _is_of_the_system(file: Path) -> bool:
+    return file.name.startswith(".") or file.name.lower() in _OF_THE_SYSTEM
 
 
 def _counted(files: Sequence[Path], what: str) -> str:

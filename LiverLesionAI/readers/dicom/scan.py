@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.dicom.copies import Sieve
-from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of
+from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of, whole
 from LiverLesionAI.readers.dicom.opening import open_dicom
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
             directories.append(file)
             continue
         found = _frames_in(dataset, file)
-        if found is None:
+        if found is None or (len(found) > 1 and len(found) != whole(dataset.get("NumberOfFrames"))):
             unreadable.append(file)
             continue
         if not all(frame.series_uid for frame in found):

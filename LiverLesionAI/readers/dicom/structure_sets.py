@@ -14,9 +14,11 @@ from LiverLesionAI.errors import DicomError, StudyError
 from LiverLesionAI.readers.contours import filled
 from LiverLesionAI.readers.dicom.headers import frames_of, reals, text, whole
 from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.segmentations import Segmentation
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.native import refuse_memory_short
 from LiverLesionAI.readers.segments import Segment, lesions_among
 from LiverLesionAI.study import SequenceImage
 
@@ -54,14 +56,15 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     DicomError
         If the file cannot be read, has no closed contour of a lesion, or they lie in the slices of no image.
     """
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, force=True)
+        dataset = open_dicom(file)
         regions = _regions(dataset)
         source = dicom_source(frames_of(dataset, file))
         frame_of_reference, series, instances = _references(dataset)
+    except DicomError:
+        raise
     except Exception as error:
+        refuse_memory_short(error, file)
         reason = type(error).__name__
         raise DicomError(f"{file} cannot be read as a structure set ({reason}); export it again.") from None
     drawn = [region for region in regions if region.contours]

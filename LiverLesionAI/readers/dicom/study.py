@@ -24,6 +24,8 @@ from LiverLesionAI.readers.dicom.outlines import (
     sources_of,
     with_source_series,
 )
+from LiverLesionAI.readers.dicom.places import show_same_place
+from LiverLesionAI.readers.dicom.regions import check_shows_liver
 from LiverLesionAI.readers.dicom.scan import Scan, is_dicom, scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, on_grid_of
 from LiverLesionAI.readers.dicom.split import series_of
@@ -75,13 +77,15 @@ def read_dicom_study(
     Raises
     ------
     DicomError
-        If no sequence can be read, or the folder holds several patients or studies.
+        If no sequence can be read, the folder holds several patients or studies, or its headers say that it
+        shows another part of the body than the liver.
     StudyError
         If the mask cannot be used.
     """
     path = Path(path)
     found = scan(path, progress)
     identified = _one_study(found, identify_scan(found))
+    check_shows_liver(path, _image_slices(identified))
     choices = choose(identified)
     if not choices:
         raise DicomError(
@@ -101,7 +105,7 @@ def read_dicom_study(
         images=images,
         reference=reference,
         warnings=(
-            *basis_warnings(first_slices),
+            *basis_warnings([frame for frame in first_slices if frame.is_image]),
             *file_warnings(found, masks),
             *series_warnings(identified),
             *said,
@@ -215,10 +219,14 @@ def _first_readable(choice: Choice, path: Path, warnings: list[str]) -> Volume |
             why = str(error).replace(f"{path}{os.sep}", "")
             warnings.append(f"{choice.sequence}: {item.stack.name!r} cannot be used. {why}")
             continue
+        if item.stack.first.directional:
+            warnings.append(f"{choice.sequence}: {item.stack.name!r} shows one direction only.")
         passed_over = choice.candidates[position + 1 :]
         if passed_over:
             names = ", ".join(repr(other.stack.name) for other in passed_over)
-            warnings.append(f"{choice.sequence}: {item.stack.name!r} was chosen; not used: {names}.")
+            apart = [other for other in passed_over if not show_same_place(item.stack, other.stack)]
+            where = f", {len(apart)} of them at other places of the body" if apart else ""
+            warnings.append(f"{choice.sequence}: {item.stack.name!r} was chosen; not used: {names}{where}.")
         return volume
     return None
 
@@ -232,7 +240,7 @@ def _computed_adc(identified: Sequence[Identified]) -> tuple[SequenceImage, str]
         image = adc_map(weighted)
     except DicomError:
         return None
-    values = ", ".join(f"{b:g}" for b, _ in weighted)
+    values = ", ".join(f"{b:g}" for b in dict.fromkeys(b for b, _ in weighted))
     said = f"ADC: no map was delivered, it was computed from b = {values} s/mm² (mono-exponential fit)."
     return SequenceImage(image), said
 
