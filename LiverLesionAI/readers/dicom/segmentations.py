@@ -81,7 +81,7 @@ def read_segmentation(file: Path) -> Segmentation:
         except Exception as error:
             raise _unreadable(file, error) from None
         segments = [each for each in described if _BACKGROUND not in each.codes and each.number > 0]
-        chosen, said = lesions_among(segments, file.name)
+        chosen, said = lesions_among(segments, file)
         try:
             labels, overlap = _combined(dataset, chosen)
         except RuntimeError as error:
@@ -94,7 +94,7 @@ def read_segmentation(file: Path) -> Segmentation:
     names = {label: segment.name for label, segment in enumerate(chosen, start=1) if segment.name}
     return Segmentation(
         file=file,
-        lesions=Outlined(labels, names, (*said, overlap_warning(file.name)) if overlap else said),
+        lesions=Outlined(labels, names, (*said, overlap_warning(file)) if overlap else said),
         dicom=source,
         source_series=_source_series(dataset),
         source_instances=frozenset(_source_instances(dataset)),

@@ -18,6 +18,7 @@ from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.segmentations import Segmentation
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.naming import name_in_results
 from LiverLesionAI.readers.native import refuse_memory_short
 from LiverLesionAI.readers.segments import Segment, lesions_among
 from LiverLesionAI.study import SequenceImage
@@ -70,7 +71,7 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     drawn = [region for region in regions if region.contours]
     if not drawn:
         raise DicomError(f"{file} has no closed contour; outline a lesion slice by slice.")
-    chosen, said = lesions_among([region.segment for region in drawn], file.name)
+    chosen, said = lesions_among([region.segment for region in drawn], file)
     numbers = [segment.number for segment in chosen]
     source = replace(source, frame_of_reference=source.frame_of_reference or frame_of_reference)
     grids = _grids(images, series, source.frame_of_reference)
@@ -78,7 +79,7 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     lesions = Outlined(
         labels,
         {label: segment.name for label, segment in enumerate(chosen, start=1) if segment.name},
-        (*said, *_without_contours(regions, file), *([overlap_warning(file.name)] if overlap else ())),
+        (*said, *_without_contours(regions, file), *([overlap_warning(file)] if overlap else ())),
     )
     return Segmentation(file, lesions, source, series, instances)
 
@@ -86,7 +87,8 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
 def _without_contours(regions: Sequence[_Region], file: Path) -> Iterator[str]:
     open_ones = [region.segment.title for region in regions if not region.contours]
     if open_ones:
-        yield f"Regions of {file.name} without closed contours were left out: {', '.join(open_ones[:8])}."
+        listed = ", ".join(open_ones[:8])
+        yield f"Regions of {name_in_results(file)} without closed contours were left out: {listed}."
 
 
 def _regions(dataset: Any) -> list[_Region]:
