@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.images import labels_of, read_voxels
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.naming import name_in_results
 from LiverLesionAI.readers.segments import Segment, lesions_among, terminology
 
 _SEGMENT_KEY = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer|Tags)")
@@ -61,7 +62,7 @@ def read_mask(path: Path) -> Outlined:
         if layers == 1:
             return Outlined(labels_of(image, path))
         stored = _nameless(image)
-    chosen, warnings = lesions_among([each.segment for each in stored], path.name)
+    chosen, warnings = lesions_among([each.segment for each in stored], path)
     numbers = {segment.number for segment in chosen}
     return _combined(image, [each for each in stored if each.segment.number in numbers], warnings, path)
 
@@ -115,12 +116,12 @@ def _combined(
         if each.segment.name:
             names[label] = each.segment.name
     if overlap:
-        warnings = (*warnings, overlap_warning(path.name))
+        warnings = (*warnings, overlap_warning(path))
     combined = sitk.GetImageFromArray(labels)
     combined.CopyInformation(image)
     return Outlined(combined, names, warnings)
 
 
-def overlap_warning(what: str) -> str:
+def overlap_warning(what: Path | str) -> str:
     """What is said of segments that overlap in a label image."""
-    return f"Segments of {what} overlap: common voxels went to the later one."
+    return f"Segments of {name_in_results(what)} overlap: common voxels went to the later one."

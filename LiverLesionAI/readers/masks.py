@@ -19,6 +19,7 @@ from scipy import ndimage
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.readers.contacts import Contacts, labels_of
+from LiverLesionAI.readers.naming import name_in_results
 from LiverLesionAI.readers.parts import parts_of
 from LiverLesionAI.readers.segments import Nature, Segment, nature_of
 from LiverLesionAI.study import SequenceImage, Study, labels_in
@@ -99,7 +100,7 @@ def judged(given: Outlined, what: Path | str, *, split: bool) -> Outlined:
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     names = dict(given.names)
     contacts = _check_labels(voxels, voxel_ml, what)
-    name = short_name(what)
+    name = name_in_results(what)
     said = [
         *_without_liver(voxels, contacts, voxel_ml, names, name),
         *_in_parts(voxels, spacing_mm, names, what, split=split),
@@ -154,14 +155,9 @@ def with_lesions(
             f"{what} lies in the air around the body; check that mask and images belong together and lie in "
             "the same place."
         )
-    where = f"of {short_name(what)} lies in the air around the body."
+    where = f"of {name_in_results(what)} lies in the air around the body."
     air = tuple(f"{study.lesion_name(label)} {where}" for label in in_air)
     return replace(study, warnings=(*study.warnings, *air))
-
-
-def short_name(what: Path | str) -> str:
-    """A mask for warnings, which end up in results: without the folders that its file lies in."""
-    return what.name if isinstance(what, Path) else what
 
 
 def _like(labels: sitk.Image, voxels: np.ndarray) -> sitk.Image:
@@ -229,7 +225,7 @@ def _in_parts(
     for label, box in enumerate(ndimage.find_objects(voxels), start=1):
         if box is None:
             continue
-        name, short = _named(label, names), short_name(what)
+        name, short = _named(label, names), name_in_results(what)
         parts = parts_of(voxels, label, box, spacing_mm)
         if parts is None:
             raise StudyError(

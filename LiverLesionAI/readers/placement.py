@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.naming import name_in_results
 from LiverLesionAI.study import SequenceImage, Study
 
 _SAME_PLACE_VOXELS = 0.5
@@ -51,7 +52,8 @@ def placed(given: Outlined, study: Study, file: Path) -> Outlined:
         name = _only_choice(alike, study, file)
         laid = sitk.Image(labels)
         laid.CopyInformation(alike[name])
-        said = f"{file.name} gives no place in its header; it has the voxels of {name} and was laid on it."
+        what = f"{name_in_results(file)} gives no place in its header"
+        said = f"{what}; it has the voxels of {name} and was laid on it."
         return replace(given, labels=laid, warnings=(*given.warnings, said))
     if not any(_differ_in_place_alone(labels, image) for image in alike.values()):
         raise StudyError(
@@ -59,7 +61,7 @@ def placed(given: Outlined, study: Study, file: Path) -> Outlined:
             "the geometry of the image it was drawn on."
         )
     beside = min(float(np.linalg.norm(_centre(labels) - _centre(image))) for image in alike.values())
-    same = f"{file.name} has as many voxels as {_listed(alike)}"
+    same = f"{name_in_results(file)} has as many voxels as {_listed(alike)}"
     said = f"{same} but lies {beside:.1f} mm beside; check its header."
     return replace(given, warnings=(*given.warnings, said))
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.readers.naming import name_in_results
 
 _ABNORMAL = {
     *("49755003", "M-01000", "4147007", "M-03000", "108369006", "M-8000/1", "M-80000", "52988006", "M-01100"),
@@ -124,7 +126,7 @@ def nature_of(segment: Segment) -> Nature:
     return kind if name is Nature.UNKNOWN else Nature.UNKNOWN
 
 
-def lesions_among(segments: Sequence[Segment], what: str) -> tuple[list[Segment], tuple[str, ...]]:
+def lesions_among(segments: Sequence[Segment], what: Path | str) -> tuple[list[Segment], tuple[str, ...]]:
     """Choose the segments that are lesions.
 
     Parameters
@@ -132,7 +134,7 @@ def lesions_among(segments: Sequence[Segment], what: str) -> tuple[list[Segment]
     segments
         All segments of a file.
     what
-        The file, for messages.
+        The mask's file, or what it is called in messages.
 
     Returns
     -------
@@ -155,14 +157,14 @@ def lesions_among(segments: Sequence[Segment], what: str) -> tuple[list[Segment]
         )
     unknown = [segment for segment in chosen if natures[segment.number] is Nature.UNKNOWN]
     nameless = all(_NO_NAME.fullmatch(segment.name) for segment in unknown)
-    warnings = []
+    warnings, name = [], name_in_results(what)
     if unknown and not (nameless and len(unknown) == len(segments)):
         warnings.append(
-            f"Nothing in {what} tells whether these segments are lesions, they were read as lesions: "
+            f"Nothing in {name} tells whether these segments are lesions, they were read as lesions: "
             f"{_listed(unknown)}."
         )
     if others:
-        warnings.append(f"Segments of {what} that are no lesions were left out: {_listed(others)}.")
+        warnings.append(f"Segments of {name} that are no lesions were left out: {_listed(others)}.")
     return chosen, tuple(warnings)
 
 

@@ -164,7 +164,7 @@ def test_an_outline_of_another_study_in_the_same_frame_is_read_with_a_warning(tm
     made.StudyInstanceUID = "1.2.77"
     study = read_study(_study(tmp_path, made))
     assert np.array_equal(_labels(study), ONE)
-    assert any("outline0.dcm is of another study than the images" in said for said in study.warnings)
+    assert any("The segmentation is of another study than the images" in said for said in study.warnings)
 
 
 def test_an_outline_of_another_study_and_frame_is_left_out_or_refused(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_another_frame_of_reference_is_said(tmp_path: Path) -> None:
     made = segmentation(_sources(), ONE, ["lesion"])
     made.FrameOfReferenceUID = "1.2.78"
     (said,) = read_study(_study(tmp_path, made)).warnings
-    assert "outline0.dcm has another frame of reference than T2WI" in said
+    assert "The segmentation has another frame of reference than T2WI" in said
 
 
 @pytest.mark.parametrize("by_mask", [False, True])
@@ -223,7 +223,7 @@ def test_parts_of_a_segment_far_apart_become_lesions(tmp_path: Path) -> None:
     far[9:11, 20:22, 22:24] = 0
     study = read_study(_study(tmp_path, segmentation(_sources(), far, ["HCC"])))
     assert study.lesion_ids == (1, 2) and dict(study.lesion_names) == {1: "HCC", 2: "HCC (2)"}
-    assert any("HCC of outline0.dcm has 2 parts" in said for said in study.warnings)
+    assert any("HCC of the mask has 2 parts" in said for said in study.warnings)
 
 
 def test_two_outlines_need_a_choice(tmp_path: Path) -> None:
@@ -256,8 +256,7 @@ def test_a_structure_set_is_read_on_the_grid_it_was_drawn_on(tmp_path: Path, by_
     assert np.array_equal(_labels(study), ONE) and dict(study.lesion_names) == {1: "HCC"}
     assert study.reference == "LAP"
     assert misplacement(study.outlined_lesions, study.images["LAP"].image) < 1e-3
-    name = "rt.dcm" if by_mask else "outline0.dcm"
-    assert study.warnings == (f"Segments of {name} that are no lesions were left out: 'Liver'.",)
+    assert study.warnings == ("Segments of the mask that are no lesions were left out: 'Liver'.",)
 
 
 def test_regions_are_told_by_their_interpreted_types(tmp_path: Path) -> None:
@@ -265,7 +264,7 @@ def test_regions_are_told_by_their_interpreted_types(tmp_path: Path) -> None:
     regions = {name: [_rectangle(k) for k in (3, 4, 5)] for name in kinds}
     study = read_study(_study(tmp_path, structure_set(regions, kinds=kinds)))
     assert np.array_equal(_labels(study), ONE)
-    assert study.warnings == ("Segments of outline0.dcm that are no lesions were left out: 'two', 'three'.",)
+    assert study.warnings == ("Segments of the mask that are no lesions were left out: 'two', 'three'.",)
 
 
 def test_structure_sets_without_usable_contours_are_refused(tmp_path: Path) -> None:
@@ -286,7 +285,7 @@ def test_a_region_without_closed_contours_is_named(tmp_path: Path) -> None:
     made.ROIContourSequence[1].ContourSequence[0].ContourGeometricType = "POINT"
     study = read_study(_study(tmp_path, made))
     assert np.array_equal(_labels(study), ONE)
-    assert study.warnings == ("Regions of outline0.dcm without closed contours were left out: 'mark'.",)
+    assert study.warnings == ("Regions of the mask without closed contours were left out: 'mark'.",)
 
 
 def test_holes_keyholes_and_islands(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_layers_of_a_segmentation_become_lesions(tmp_path: Path) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(found.labels), np.where(layers[1], 2, layers[0]))
     assert found.names == {1: "HCC", 2: "cyst"}
     assert found.labels.GetOrigin() == (5, 6, 7) and found.labels.GetSpacing() == (2, 2, 3)
-    assert found.warnings == ("Segments of two.seg.nrrd overlap: common voxels went to the later one.",)
+    assert found.warnings == ("Segments of the mask overlap: common voxels went to the later one.",)
 
 
 def test_one_layer_keeps_names_and_values_and_leaves_out_organs(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_one_layer_keeps_names_and_values_and_leaves_out_organs(tmp_path: Path) 
     found = read_mask(_write_segmentation(tmp_path / "one.seg.nrrd", labels, segments))
     assert np.array_equal(sitk.GetArrayFromImage(found.labels), np.where(labels == 3, 0, labels))
     assert found.names == {7: "FNH", 9: "HCC"}
-    assert found.warnings == ("Segments of one.seg.nrrd that are no lesions were left out: 'around'.",)
+    assert found.warnings == ("Segments of the mask that are no lesions were left out: 'around'.",)
     with pytest.raises(NoLesionError, match="'around'"):
         read_mask(_write_segmentation(tmp_path / "liver.seg.nrrd", labels, segments[:1]))
 

@@ -102,7 +102,7 @@ def test_the_liver_around_lesions_is_left_out() -> None:
     assert labels_in(outlined.labels) == (2, 3)
     assert np.array_equal(_read(outlined), np.where(labels == 1, 0, labels))
     (said,) = outlined.warnings
-    assert said.startswith("label 1 of mask (") and "taken for the liver and left out" in said
+    assert said.startswith("label 1 of the mask (") and "taken for the liver and left out" in said
 
 
 def test_a_lesion_by_name_is_no_liver_and_nothing_inside_the_liver_is_one() -> None:
@@ -110,7 +110,7 @@ def test_a_lesion_by_name_is_no_liver_and_nothing_inside_the_liver_is_one() -> N
     labels[_ball(MIDDLE, 45)] = 1
     labels[_ball(MIDDLE, 30)] = 2
     named = _judged(labels, names={1: "HCC", 2: "necrosis"})
-    assert labels_in(named.labels) == (1, 2) and "HCC of mask (" in named.warnings[0]
+    assert labels_in(named.labels) == (1, 2) and "HCC of the mask (" in named.warnings[0]
     labels[_ball(MIDDLE, 12)] = 3
     labels[(labels == 0) & _ball(MIDDLE, 55)] = 4
     assert labels_in(_judged(np.where(labels == 4, 1, labels)).labels) == (2, 3)
@@ -155,9 +155,9 @@ def test_a_litre_and_three_voxels_are_asked_about() -> None:
     labels[0, 0, :3] = 2
     said = _judged(labels).warnings
     assert any(
-        "lesion 1 of mask measures 1." in warning and "is it the liver?" in warning for warning in said
+        "lesion 1 of the mask measures 1." in warning and "is it the liver?" in warning for warning in said
     )
-    assert any("lesion 2 of mask has only 3 voxels" in warning for warning in said)
+    assert any("lesion 2 of the mask has only 3 voxels" in warning for warning in said)
 
 
 def test_parts_of_the_liver_are_asked_about_together() -> None:
@@ -263,7 +263,7 @@ def test_a_mask_in_the_air_is_refused_and_a_dark_lesion_is_not() -> None:
 def test_one_lesion_of_several_in_the_air_is_named() -> None:
     labels = 1 * _ball(MIDDLE, 10) + 2 * _ball((15.0, 15.0, 20.0), 10)
     study = with_lesions(_study(("T2WI", _body())), _judged(labels), "mask")
-    assert study.warnings == ("lesion 2 of mask lies in the air around the body.",)
+    assert study.warnings == ("lesion 2 of the mask lies in the air around the body.",)
 
 
 def test_air_is_where_no_sequence_shows_the_body() -> None:

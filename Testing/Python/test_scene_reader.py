@@ -168,9 +168,7 @@ def test_segments_of_a_scene_are_told_apart_by_code_and_name():
     liver.SetTag(liver.GetTerminologyEntryTagName(), f"a list~{terms}~^^~another~^^~^^")
     back = study_from_scene(scene, "S1", "test")
     assert same_image(back.lesions, study.lesions)
-    assert back.warnings == (
-        "Segments of 'Segmentation' of the scene that are no lesions were left out: 'all'.",
-    )
+    assert back.warnings == ("Segments of the mask that are no lesions were left out: 'all'.",)
 
 
 def test_a_label_map_of_an_image_is_refused_and_parts_of_a_lesion_stay_together():

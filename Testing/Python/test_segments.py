@@ -56,9 +56,9 @@ def test_unnamed_segments_beside_named_lesions_are_read_and_named() -> None:
     chosen, warnings = lesions_among(_segments("HCC", "Segment_2", "Segment_3", "Liver"), "seg.dcm")
     assert [segment.number for segment in chosen] == [1, 2, 3]
     assert warnings == (
-        "Nothing in seg.dcm tells whether these segments are lesions, they were read as lesions: "
+        "Nothing in the mask tells whether these segments are lesions, they were read as lesions: "
         "'Segment_2', 'Segment_3'.",
-        "Segments of seg.dcm that are no lesions were left out: 'Liver'.",
+        "Segments of the mask that are no lesions were left out: 'Liver'.",
     )
 
 

@@ -14,6 +14,7 @@ from LiverLesionAI.readers.dicom.headers import (
     Frame,
     text,
 )
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.scan import Scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, read_segmentation
 from LiverLesionAI.readers.dicom.structure_sets import read_structure_set
@@ -89,8 +90,8 @@ def outlines_inside(
         try:
             segmentation = with_source_series(read_outlines(file, images), found.frames)
             check_same_study(segmentation, sources)
-        except NoLesionError as error:
-            warnings.append(str(error))
+        except NoLesionError:
+            warnings.append(f"The segmentation {file.name} holds organs, no lesion, and was left out.")
         except OtherStudyError:
             warnings.append(f"The segmentation {file.name} is of another study and was left out.")
         else:
@@ -142,13 +143,13 @@ def check_same_study(segmentation: Segmentation, sources: Sequence[DicomSource])
 
 def doubts(segmentation: Segmentation, images: Mapping[str, SequenceImage], reference: str) -> Iterator[str]:
     """Say where an object does not quite match the images that it is laid on."""
-    own, name = segmentation.dicom, segmentation.file.name
+    own = segmentation.dicom
     if _is_other_study(own, sources_of(images)):
-        yield f"The segmentation {name} is of another study than the images (StudyInstanceUID)."
+        yield "The segmentation is of another study than the images (StudyInstanceUID)."
     drawn_beside = images[reference].dicom
     if drawn_beside is not None and _is_other_frame(own, [drawn_beside]):
         yield (
-            f"The segmentation {name} has another frame of reference than {reference}: whether its lesions "
+            f"The segmentation has another frame of reference than {reference}: whether its lesions "
             "lie where they belong is not known."
         )
 
@@ -180,10 +181,8 @@ def _outline_files(found: Scan) -> Iterator[Path]:
 
 def _class_of(file: Path) -> str:
     """SOPClassUID of a file; empty where it cannot be read."""
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
+        dataset = open_dicom(file, stop_before_pixels=True)
         return text(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID"))
     except Exception:
         return ""

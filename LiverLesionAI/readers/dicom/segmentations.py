@@ -14,8 +14,10 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.headers import frames_of, text
 from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.native import refuse_memory_short
 from LiverLesionAI.readers.segments import Segment, lesions_among
 from LiverLesionAI.study import DicomSource
 
@@ -73,16 +75,17 @@ def read_segmentation(file: Path) -> Segmentation:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = highdicom.seg.segread(str(file))
+            dataset = highdicom.seg.Segmentation.from_dataset(open_dicom(file), copy=False)
             described = [_segment(item) for item in dataset.SegmentSequence]
             source = dicom_source(frames_of(dataset, file))
         except Exception as error:
             raise _unreadable(file, error) from None
         segments = [each for each in described if _BACKGROUND not in each.codes and each.number > 0]
-        chosen, said = lesions_among(segments, file.name)
+        chosen, said = lesions_among(segments, file)
         try:
             labels, overlap = _combined(dataset, chosen)
-        except RuntimeError:
+        except RuntimeError as error:
+            refuse_memory_short(error, file)
             raise DicomError(f"The frames of {file} make no regular volume; export it again.") from None
         except Exception as error:
             raise _unreadable(file, error) from None
@@ -91,7 +94,7 @@ def read_segmentation(file: Path) -> Segmentation:
     names = {label: segment.name for label, segment in enumerate(chosen, start=1) if segment.name}
     return Segmentation(
         file=file,
-        lesions=Outlined(labels, names, (*said, overlap_warning(file.name)) if overlap else said),
+        lesions=Outlined(labels, names, (*said, overlap_warning(file)) if overlap else said),
         dicom=source,
         source_series=_source_series(dataset),
         source_instances=frozenset(_source_instances(dataset)),
@@ -156,6 +159,9 @@ def _source_instances(dataset: Any) -> Iterator[str]:
 
 
 def _unreadable(file: Path, error: Exception) -> DicomError:
+    if isinstance(error, DicomError):
+        return error
+    refuse_memory_short(error, file)
     reason = type(error).__name__
     return DicomError(f"{file} cannot be read as a DICOM segmentation ({reason}); export it again.")
 

@@ -14,9 +14,12 @@ from LiverLesionAI.errors import DicomError, StudyError
 from LiverLesionAI.readers.contours import filled
 from LiverLesionAI.readers.dicom.headers import frames_of, reals, text, whole
 from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.segmentations import Segmentation
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.naming import name_in_results
+from LiverLesionAI.readers.native import refuse_memory_short
 from LiverLesionAI.readers.segments import Segment, lesions_among
 from LiverLesionAI.study import SequenceImage
 
@@ -54,20 +57,21 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     DicomError
         If the file cannot be read, has no closed contour of a lesion, or they lie in the slices of no image.
     """
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, force=True)
+        dataset = open_dicom(file)
         regions = _regions(dataset)
         source = dicom_source(frames_of(dataset, file))
         frame_of_reference, series, instances = _references(dataset)
+    except DicomError:
+        raise
     except Exception as error:
+        refuse_memory_short(error, file)
         reason = type(error).__name__
         raise DicomError(f"{file} cannot be read as a structure set ({reason}); export it again.") from None
     drawn = [region for region in regions if region.contours]
     if not drawn:
         raise DicomError(f"{file} has no closed contour; outline a lesion slice by slice.")
-    chosen, said = lesions_among([region.segment for region in drawn], file.name)
+    chosen, said = lesions_among([region.segment for region in drawn], file)
     numbers = [segment.number for segment in chosen]
     source = replace(source, frame_of_reference=source.frame_of_reference or frame_of_reference)
     grids = _grids(images, series, source.frame_of_reference)
@@ -75,7 +79,7 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     lesions = Outlined(
         labels,
         {label: segment.name for label, segment in enumerate(chosen, start=1) if segment.name},
-        (*said, *_without_contours(regions, file), *([overlap_warning(file.name)] if overlap else ())),
+        (*said, *_without_contours(regions, file), *([overlap_warning(file)] if overlap else ())),
     )
     return Segmentation(file, lesions, source, series, instances)
 
@@ -83,7 +87,8 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
 def _without_contours(regions: Sequence[_Region], file: Path) -> Iterator[str]:
     open_ones = [region.segment.title for region in regions if not region.contours]
     if open_ones:
-        yield f"Regions of {file.name} without closed contours were left out: {', '.join(open_ones[:8])}."
+        listed = ", ".join(open_ones[:8])
+        yield f"Regions of {name_in_results(file)} without closed contours were left out: {listed}."
 
 
 def _regions(dataset: Any) -> list[_Region]:
