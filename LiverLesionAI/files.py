@@ -70,7 +70,7 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     file_itself = Path(os.path.realpath(target))
     partial = file_itself.with_name(f".{secrets.token_hex(8)}.{file_itself.name}")
     try:
-        with _errors_of(target):
+        with errors_of_disk(target):
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -116,12 +116,12 @@ def folder_aside(parent: Path) -> Iterator[Path]:
     OutputError
         If there can be no folder in `parent`, or it cannot be written to.
     """
-    with _errors_of(parent):
+    with errors_of_disk(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
         folder.chmod(0o755)
     try:
-        with _errors_of(parent, folder):
+        with errors_of_disk(parent, folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -153,7 +153,7 @@ def put_in_place(
     """
     _refuse_mount_point(target)
     old = _old(target)
-    with _errors_of(target):
+    with errors_of_disk(target):
         _flush(folder)
         try:
             if target.is_dir():
@@ -228,9 +228,9 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
         _check_replaceable(target, names)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with _errors_of(target):
+            with errors_of_disk(target):
                 partial.mkdir()
-            with _errors_of(target, partial):
+            with errors_of_disk(target, partial):
                 yield partial
                 if _has_report(partial, names):
                     write_manifest(partial)
@@ -285,7 +285,7 @@ def _locked(target: Path) -> Iterator[None]:
 
     lock_file = target.with_name(f".{target.name}.lock")
     lock = FileLock(lock_file, timeout=0)
-    with _errors_of(target):
+    with errors_of_disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
@@ -302,8 +302,14 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of(target: Path, below: Path | None = None) -> Iterator[None]:
-    """Say what the operating system refused; with `below` only if it concerns that folder or a full disk."""
+def errors_of_disk(target: Path, below: Path | None = None) -> Iterator[None]:
+    """Say what the operating system refused; with `below` only if it concerns that folder or a full disk.
+
+    Raises
+    ------
+    OutputError
+        In the place of OSError.
+    """
     try:
         yield
     except OSError as error:

@@ -5,33 +5,28 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 from LiverLesionAI.errors import ConfigError, OutputError
-from LiverLesionAI.files import write_json, write_text_whole
+from LiverLesionAI.files import errors_of_disk, write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
 from LiverLesionAI.training.cases import validation_fold
 from LiverLesionAI.training.config import TrainingConfig, read_config
+from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"
-
-
-class TrainingStoppedError(Exception):
-    """The run was stopped from outside; it goes on with ``resume``."""
 
 
 def train(
@@ -75,14 +70,17 @@ def train(
 
     config_path, out_dir = Path(config_path), Path(out_dir)
     config = read_config(config_path)
-    starting_bundle(config)
     resolve_training_execution(config.optimisation.precision)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
-    cache = build_cache(config, caches / _open_run(config, config_path, out_dir, resume), progress=progress)
+    with errors_of_disk(out_dir, out_dir):
+        name = _open_run(config, config_path, out_dir, resume)
+    with errors_of_disk(caches, caches):
+        cache = build_cache(config, caches / name, progress=progress)
     if not cache.cases:
         raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
-    _train_folds(config, cache, out_dir / "folds", progress)
-    return export_bundle(config, cache, out_dir)
+    with errors_of_disk(out_dir, out_dir):
+        _train_folds(config, cache, out_dir / "folds", progress)
+        return export_bundle(config, cache, out_dir)
 
 
 def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:
@@ -109,28 +107,37 @@ def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None =
     if not (out_dir / RUN).exists():
         raise OutputError(f"{out_dir} holds no training run; give the folder that was given to train.")
     config = read_config(out_dir / CONFIG)
-    patches = json.loads((out_dir / RUN).read_text(encoding="utf-8"))["patches"]
+    patches = _read_run(out_dir / RUN)["patches"]
     cache = build_cache(config, (Path(cache_dir) if cache_dir else out_dir / "patches") / patches)
     return export_bundle(config, cache, out_dir)
 
 
 def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
     """Begin a run or go on with it; return the name of its patch cache."""
-    record = out_dir / RUN
+    record, bundle = out_dir / RUN, starting_bundle(config)
+    start = bundle.sha256 if bundle else ""
     if record.exists():
         if not resume:
             raise OutputError(f"{out_dir} holds a training run; add --resume or choose another folder.")
-        run = json.loads(record.read_text(encoding="utf-8"))
-        if run["config_sha256"] != config.digest():
+        run = _read_run(record)
+        if run["config_sha256"] != config.digest() or run["start_sha256"] != start:
             raise ConfigError(
                 f"{config_path} differs from that of the run in {out_dir}; choose another folder."
             )
         return run["patches"]
     out_dir.mkdir(parents=True, exist_ok=True)
     write_text_whole(out_dir / CONFIG, config.to_yaml())
-    run = {"config_sha256": config.digest(), "patches": cache_name(config)}
+    run = {"config_sha256": config.digest(), "start_sha256": start, "patches": cache_name(config)}
     write_json(record, run)
     return run["patches"]
+
+
+def _read_run(record: Path) -> dict[str, str]:
+    try:
+        run = json.loads(record.read_text(encoding="utf-8"))
+        return {"start_sha256": "", **{key: str(run[key]) for key in ("config_sha256", "patches")}, **run}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise OutputError(f"{record} is damaged; choose another folder for the run.") from None
 
 
 @dataclass(frozen=True)
@@ -148,25 +155,19 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
     from LiverLesionAI.training.fold import fold_is_finished
 
     jobs = _fold_jobs(config, cache, folder)
-    context = get_context("spawn")
-    fractions, stop = context.Array("d", config.fold_count), context.Event()
+    fractions = get_context("spawn").Array("d", config.fold_count)
     waiting = [job for job in jobs if not fold_is_finished(job.folder)]
     for job in jobs:
         fractions[job.fold] = float(job not in waiting)
-    parallel = _parallel_folds(config)
     progress("training", float(np.sum(fractions[:])) / len(jobs))
-    with ProcessPoolExecutor(parallel, context, _begin_worker, (fractions, stop, os.getpid())) as pool:
-        pending = {pool.submit(_work, config, job) for job in waiting}
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-                progress("training", float(np.sum(fractions[:])) / len(jobs))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    work = [(config, job) for job in waiting]
+    with working(_work, work, _parallel_folds(config), _begin_worker, fractions) as pending:
+        left = set(pending)
+        while left:
+            done, left = wait(left, timeout=1.0, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            progress("training", float(np.sum(fractions[:])) / len(jobs))
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
@@ -196,14 +197,11 @@ def _threads(position: int, folds: int, parallel: int) -> int:
 
 
 _fractions: SynchronizedArray
-_stop: Event
-_parent: int
 
 
-def _begin_worker(fractions: SynchronizedArray, stop: Event, parent: int) -> None:
-    global _fractions, _stop, _parent
-    _fractions, _stop, _parent = fractions, stop, parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(fractions: SynchronizedArray) -> None:
+    global _fractions
+    _fractions = fractions
     reuse_freed_memory()
 
 
@@ -219,8 +217,6 @@ def _work(config: TrainingConfig, job: FoldJob) -> None:
 
 def _reporter(fold: int) -> Callable[[float], None]:
     def report(fraction: float) -> None:
-        if _stop.is_set() or os.getppid() != _parent:
-            raise TrainingStoppedError(f"Fold {fold} was stopped.")
         _fractions[fold] = fraction
 
     return report
