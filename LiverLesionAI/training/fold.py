@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import pickle
 import warnings
@@ -18,9 +17,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from LiverLesionAI.errors import TrainingError
-from LiverLesionAI.files import whole_file, write_json
+from LiverLesionAI.files import write_json
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.weights import load_weights, save_weights
+from LiverLesionAI.spreadsheet import write_table
 from LiverLesionAI.systems.base import outputs
 from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CachedCase
@@ -180,10 +180,7 @@ class _EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({name: values.get(name, trainer.current_epoch) for name in self.columns})
-        with whole_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_table(self.path, self.columns, ([row[name] for name in self.columns] for row in self.rows))
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
