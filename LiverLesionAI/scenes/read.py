@@ -14,6 +14,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.pseudonyms import cleaned, study_code
 from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
@@ -37,7 +38,8 @@ def read_scene(path: str | Path, reference: str | None = None) -> Study:
     Returns
     -------
     Study
-        Named after the study that our own writer put into the scene, else after the file.
+        Named after the study that our own writer put into the scene, else after the file where its name reads
+        as a code (:mod:`LiverLesionAI.pseudonyms`).
 
     Raises
     ------
@@ -48,7 +50,8 @@ def read_scene(path: str | Path, reference: str | None = None) -> Study:
     """
     path = Path(path)
     try:
-        return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
+        name = study_code(path.stem)
+        return study_from_scene(mrml.load_scene(path), name, f"scene {name}{path.suffix}", reference)
     except StudyError as error:
         raise StudyError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
 
@@ -83,7 +86,9 @@ def study_from_scene(scene: Node, study_id: str, source: str, reference: str | N
     reference = reference or _reference(volumes, lesions)
     study = study_from_nodes(study_id, source, volumes, lesions, reference, _marked_outlines(scene))
     marked = volumes[study.reference].GetAttribute(attributes.STUDY)
-    left_out = tuple(f"Volume {name!r} is named after no sequence and was left out." for name in unknown)
+    left_out = tuple(
+        f"Volume {cleaned(name)!r} is named after no sequence and was left out." for name in unknown
+    )
     return replace(study, id=marked or study_id, warnings=(*left_out, *study.warnings))
 
 
@@ -270,7 +275,9 @@ def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dic
         segmented = mrml.labels_from_segmentation(node)
         image, names = segmented.image, segmented.names
         if segmented.overlap:
-            warnings = (f"Segments of {node.GetName()!r} overlap: common voxels went to the later one.",)
+            warnings = (
+                f"Segments of {cleaned(node.GetName())!r} overlap: common voxels went to the later one.",
+            )
     else:
         image = mrml.image_from_volume(node)
     displacement = mrml.transform_between(anchor, node)

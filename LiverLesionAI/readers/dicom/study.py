@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.pseudonyms import pseudonym
 from LiverLesionAI.readers import folder
 from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, Choice, choose
 from LiverLesionAI.readers.dicom.diffusion import adc_map, series_for_adc
@@ -93,11 +93,6 @@ def read_dicom_study(
         return with_segmentation(study, segmentation)
     beside = next((path / name for name in MASK_FILES if (path / name).is_file()), None)
     return folder.with_mask(study, beside) if beside is not None else study
-
-
-def pseudonym(study_uid: str) -> str:
-    """Return a short name for a study that says nothing of the patient and is always the same."""
-    return f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:10]}"
 
 
 def with_mask(study: Study, mask: str | Path) -> Study:
@@ -250,10 +245,8 @@ def _scan_warnings(found: Scan) -> list[str]:
 
 
 def _unknown_warnings(identified: Sequence[Identified]) -> list[str]:
-    unknown = list(
-        dict.fromkeys(item.stack.first.description for item in identified if item.sequence is None)
-    )
+    unknown = list(dict.fromkeys(item.stack.name for item in identified if item.sequence is None))
     if not unknown:
         return []
-    named = ", ".join(repr(name) for name in unknown[:5]) + (" …" if len(unknown) > 5 else "")
+    named = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
     return [f"{len(unknown)} series were not recognised and left out: {named}."]
