@@ -123,6 +123,13 @@ def test_other_lines_are_refused(line: str) -> None:
             parse(line)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_are_none_do_not_travel(number: str) -> None:
+    line = f'{{"id": 1, "command": "segment", "arguments": {{"points": [[0, {number}]]}}}}'
+    with pytest.raises(protocol.ProtocolError, match="not finite"):
+        protocol.parse_request(line)
+
+
 @pytest.mark.parametrize("transform", [None, rigid((0.1, -0.05, 0.2), (3.0, 1.0, -4.0)), bspline()])
 def test_a_study_travels_whole(tmp_path: Path, transform: sitk.Transform | None) -> None:
     study = made_study(transform=transform)
