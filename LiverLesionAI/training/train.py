@@ -44,8 +44,8 @@ def train(
     config_path
         YAML file (:class:`~LiverLesionAI.training.config.TrainingConfig`).
     out_dir
-        Folder of the run. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with ``epochs.csv``
-        and, at the end, the bundle in a folder of its name.
+        Folder of the run, new or empty. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with
+        ``epochs.csv`` and, at the end, the bundle in a folder of its name.
     resume
         Go on with the run in `out_dir`: finished folds are kept, a begun fold goes on at its last finished
         epoch, and the result is the same as that of an uninterrupted run.
@@ -64,7 +64,7 @@ def train(
     ConfigError
         If the configuration or the cohort cannot be used, or is not that of the run to resume.
     OutputError
-        If `out_dir` already holds a run and `resume` is not set.
+        If `out_dir` already holds a run and `resume` is not set, holds anything else, or cannot be written.
     """
     from LiverLesionAI.training.export import export_bundle
 
@@ -126,10 +126,21 @@ def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: 
             )
         return run["patches"]
     out_dir.mkdir(parents=True, exist_ok=True)
+    _check_is_new(out_dir, config)
     write_text_whole(out_dir / CONFIG, config.to_yaml())
     run = {"config_sha256": config.digest(), "start_sha256": start, "patches": cache_name(config)}
     write_json(record, run)
     return run["patches"]
+
+
+def _check_is_new(out_dir: Path, config: TrainingConfig) -> None:
+    """Refuse a folder with files of others; a run that was killed at its start left its configuration."""
+    for file in sorted(out_dir.iterdir()):
+        begun = file.name == CONFIG and file.is_file() and file.read_bytes() == config.to_yaml().encode()
+        if not begun and not file.name.startswith("."):
+            raise OutputError(
+                f"{out_dir} holds {file.name}, which is of no training run; choose another folder."
+            )
 
 
 def _read_run(record: Path) -> dict[str, str]:

@@ -163,6 +163,20 @@ def test_a_damaged_record_of_a_run_is_told(cohort: Path, tmp_path: Path, content
         train(path, tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "made", "patches", "notes.txt"])
+def test_a_folder_of_somebody_else_is_left_alone(cohort: Path, tmp_path: Path, name: str) -> None:
+    path = write_config(tmp_path / "config.yaml", settings(cohort))
+    if name != "config.yaml":
+        path.rename(tmp_path.with_suffix(".yaml"))
+        path = tmp_path.with_suffix(".yaml")
+        (tmp_path / name).write_text("mine")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=rf"holds {name}, which is of no training run"):
+            train(path, tmp_path, resume=resume)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 # --- processes
 
 
