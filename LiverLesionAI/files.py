@@ -132,10 +132,8 @@ def put_in_place(
 ) -> None:
     """Rename a complete folder to `target`; what we wrote of an earlier folder there goes after that.
 
-    Its files are on the disk before.
-
-    Files of an earlier folder that are not `ours`, put there or changed by somebody, move into the new one,
-    under another name where theirs is taken.
+    Its files are on the disk before. Files of an earlier folder that are not `ours`, put there or changed by
+    somebody, move into the new one, under another name where theirs is taken.
 
     Parameters
     ----------
@@ -173,7 +171,7 @@ def _give_up(old: Path, target: Path, ours: Callable[[Path], Collection[PurePosi
         return
     for name in ours(old):
         (old / name).unlink()
-    for name in entries(old):
+    for name in list(entries(old)):
         kept = _free(target / name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         (old / name).rename(kept)
@@ -224,8 +222,9 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     _refuse_mount_point(target)
     partial = target.with_name(f".{target.name}.partial")
     with _locked(target):
-        _recover(target)
-        _check_replaceable(target, names)
+        with errors_of_disk(target):
+            _recover(target)
+            _check_replaceable(target, names)
         shutil.rmtree(partial, ignore_errors=True)
         try:
             with errors_of_disk(target):
