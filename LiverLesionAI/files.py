@@ -348,7 +348,7 @@ def _check_replaceable(target: Path, names: Collection[str]) -> None:
         )
     if foreign := _first_foreign(target, names):
         raise OutputError(
-            f"{target / foreign} is no earlier output of this program as it was written; move it or name "
+            f"{target / foreign} is no earlier output of this program, or was changed since; move it or name "
             "another folder."
         )
 
