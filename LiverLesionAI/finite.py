@@ -25,11 +25,16 @@ LARGEST_SCALE = 3.0
 
 def all_finite(content: Any) -> bool:
     """Whether every number in what JSON or YAML can say is finite."""
-    if isinstance(content, Mapping):
-        return all(map(all_finite, content.values()))
-    if isinstance(content, list | tuple):
-        return all(map(all_finite, content))
-    return not isinstance(content, float) or math.isfinite(content)
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            return False
+    return True
 
 
 def finite_voxels(voxels: np.ndarray) -> bool:

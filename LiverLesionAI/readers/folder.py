@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import checked_transform, usable_limits
 from LiverLesionAI.limits import check_text_size
+from LiverLesionAI.pseudonyms import study_code
 from LiverLesionAI.readers.images import UNREAD_SUFFIXES, image_stem, read_sequence_image
 from LiverLesionAI.readers.mask_files import read_mask
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
@@ -57,7 +58,8 @@ def read_study_folder(
     Returns
     -------
     Study
-        Its `lesions` are None where there is no mask.
+        Named after the folder where its name reads as a code (:mod:`LiverLesionAI.pseudonyms`). Its `lesions`
+        are None where there is no mask.
 
     Raises
     ------
@@ -81,9 +83,10 @@ def read_study_folder(
         for name, file in image_files.items()
     }
     clinical = read_clinical(folder / CLINICAL_FILE) if (folder / CLINICAL_FILE).is_file() else {}
+    name = study_code(folder.resolve().name)
     study = Study(
-        folder.resolve().name,
-        f"study folder {folder.resolve().name}",
+        name,
+        f"study folder {name}",
         images,
         reference=reference,
         clinical=clinical,

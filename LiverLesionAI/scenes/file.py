@@ -45,7 +45,8 @@ def read_scene(path: str | Path, reference: str | None = None) -> Study:
     Returns
     -------
     Study
-        Named after the study that our own writer put into the scene, else after the file.
+        Named after the study that our own writer put into the scene, else after the file where
+        its name reads as a code (:mod:`LiverLesionAI.pseudonyms`).
 
     Raises
     ------

@@ -13,6 +13,7 @@ from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
 from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.pseudonyms import cleaned, study_code
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
 from LiverLesionAI.readers.segments import lesions_among
@@ -31,7 +32,8 @@ def open_scene(path: Path, reference: str | None = None) -> Study:
     See :func:`LiverLesionAI.scenes.file.read_scene`.
     """
     try:
-        return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
+        name = study_code(path.stem)
+        return study_from_scene(mrml.load_scene(path), name, f"scene {name}{path.suffix}", reference)
     except StudyError as error:
         raise StudyError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
 
@@ -66,7 +68,9 @@ def study_from_scene(scene: Node, study_id: str, source: str, reference: str | N
     reference = reference or _reference(volumes, lesions)
     study = study_from_nodes(study_id, source, volumes, lesions, reference, _marked_outlines(scene))
     marked = volumes[study.reference].GetAttribute(attributes.STUDY)
-    left_out = tuple(f"Volume {name!r} is named after no sequence and was left out." for name in unknown)
+    left_out = tuple(
+        f"Volume {cleaned(name)!r} is named after no sequence and was left out." for name in unknown
+    )
     return replace(study, id=marked or study_id, warnings=(*left_out, *study.warnings))
 
 
@@ -137,7 +141,7 @@ def study_from_nodes(
     study = Study(study_id, source, images, reference=reference)
     if lesions is None:
         return study
-    what = f"{lesions.GetName()!r} of the scene"
+    what = f"{cleaned(lesions.GetName())!r} of the scene"
     given = _labels(lesions, anchor, images[reference].image, what)
     study = with_lesions(study, judged(given, what, split=False), what)
     drawn = {name: _outline(study, name, node, volumes[name], lesions) for name, node in outlines.items()}

@@ -8,7 +8,6 @@ each other are never one study.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.identity import UNKNOWN, Identity
+from LiverLesionAI.pseudonyms import pseudonym
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.split import series_of
 
@@ -215,4 +215,4 @@ def pseudonym_of(frames: Sequence[Frame]) -> str:
     first = min(frames, key=lambda frame: (not frame.study_uid, str(_evidence(frame)), str(frame.file)))
     known = (first.identity.patient_id, first.study_day, first.frame_of_reference, first.series_uid)
     told = first.study_uid or (str(known) if any(known) else str(first.file))
-    return f"study-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    return pseudonym(told)
