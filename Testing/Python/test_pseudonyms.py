@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from LiverLesionAI import mrml
 from LiverLesionAI.cli import app
 from LiverLesionAI.pseudonyms import cleaned, pseudonym, study_code
-from LiverLesionAI.scenes.read import read_scene
+from LiverLesionAI.scenes.file import read_scene
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.writers.study_folder import write_study_folder
 
