@@ -351,6 +351,7 @@ def test_command_line(study: Study, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert sorted(file.name for file in out.iterdir()) == [
+        "SHA256SUMS",
         "figures",
         "outlines",
         "registered",
