@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,9 +22,11 @@ from LiverLesionAI.results import EVALUATION_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
 from LiverLesionAI.written import refuse_odd_name
 
+RESULTS_FILE = "results.json"
+
 OUTPUT_NAMES: frozenset[str] = frozenset(
     {
-        "results.json",
+        RESULTS_FILE,
         "results.csv",
         "scene.mrb",
         "report.html",
@@ -41,7 +43,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT_SCHEMAS = {
-    "results.json": (SCHEMA, FIRST_SCHEMA),
+    RESULTS_FILE: (SCHEMA, FIRST_SCHEMA),
     "registration.json": (REGISTRATION_SCHEMA,),
     "evaluation.json": (EVALUATION_SCHEMA,),
 }
@@ -177,13 +179,13 @@ def _give_up(old: Path, target: Path, ours: Callable[[Path], Collection[PurePosi
     for name in ours(old):
         (old / name).unlink()
     for name in list(entries(old)):
-        kept = _free(target / name)
+        kept = free_path(target / name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         (old / name).rename(kept)
     shutil.rmtree(old)
 
 
-def _free(path: Path) -> Path:
+def free_path(path: Path) -> Path:
     """The path, with a number where it is taken."""
     number, free = 2, path
     while os.path.lexists(free):
@@ -251,6 +253,31 @@ def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bo
     return _has_report(folder, names) and _first_foreign(folder, names) is None
 
 
+def refuse_other_study(target: str | Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse to replace the results of another study.
+
+    Parameters
+    ----------
+    target
+        Output folder of `classify`, which need not exist.
+    inputs
+        What identifies the images of the study to be written (:mod:`LiverLesionAI.fingerprint`). A study that
+        has one of its images in common is the same one, classified again.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds the results of other images.
+    """
+    provenance = _content_of(Path(target) / RESULTS_FILE).get("provenance")
+    before = provenance.get("inputs") if isinstance(provenance, dict) else None
+    if not isinstance(before, dict) or not before:
+        return
+    images = [(name, each) for name, each in inputs.items() if name != "lesions"]
+    if images and not any(before.get(name) == each for name, each in images):
+        raise OutputError(f"{target} holds the results of another study; name another folder for this one.")
+
+
 def _ours(folder: Path) -> Collection[PurePosixPath]:
     """Files that we wrote of an output folder; by their names only where a report of ours is among them."""
     return written_by_us(folder, by_name=_has_report(folder))
@@ -277,11 +304,15 @@ def _flush(folder: Path) -> None:
 
 
 def _schema_of(report: Path) -> object:
+    return _content_of(report).get("schema")
+
+
+def _content_of(report: Path) -> dict[str, Any]:
     try:
         content = json.loads(report.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None
-    return content.get("schema") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager

@@ -188,10 +188,11 @@ def classify_path(
         If study, model or output folder cannot be used; nothing is written then.
     """
     from LiverLesionAI.bundles import load_bundle
-    from LiverLesionAI.files import files_below, output_folder
+    from LiverLesionAI.files import files_below, output_folder, refuse_other_study
 
     with output_folder(out) as folder:
         result = classify_into(folder, path, load_bundle(options.model), options, progress=progress)
+        refuse_other_study(out, result.provenance.inputs)
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
 

@@ -195,12 +195,13 @@ def save(
         ``files`` written, relative to `out`, and all ``warnings`` of the result.
     """
     from LiverLesionAI.analysis import Analysis
-    from LiverLesionAI.files import files_below, output_folder
+    from LiverLesionAI.files import files_below, output_folder, refuse_other_study
     from LiverLesionAI.outputs import write_result
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.worker.exchange import receive_study
 
     result = StudyResult.from_dict(results)
+    refuse_other_study(out, result.provenance.inputs)
     opened = receive_study(study)
     warnings = _changes(opened, result)
     opened, untraced = _traced(opened, instances or {})

@@ -41,7 +41,8 @@ class SaveStep(WorkStep):
         super().__init__(host, ui.saveStep, ui.saveStatus, ui.saveButton, ui.saveProgress, words)
         self._selection = selection
         self._saved: StudyResult | None = None
-        selection.on_result(self.refresh)
+        self._parent: Path | None = None
+        selection.on_result(self._result_shown)
         ui.folderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.folderEdit.connect("currentPathChanged(QString)", self._folder_chosen)
 
@@ -79,6 +80,20 @@ class SaveStep(WorkStep):
             self._tell(out, answer["files"], notes)
 
         return Job("save", arguments, finish)
+
+    def forget(self) -> None:
+        """The folder is that of the study that goes; the next one is offered one of its own beside it."""
+        if self.ui.folderEdit.currentPath:
+            self._parent = self.folder.parent
+        self.ui.folderEdit.currentPath = ""
+
+    def _result_shown(self) -> None:
+        from LiverLesionAI.files import free_path
+
+        result = self._selection.result
+        if result is not None and self._parent is not None and not self.ui.folderEdit.currentPath:
+            self.ui.folderEdit.currentPath = str(free_path(self._parent / result.study.id))
+        self.refresh()
 
     def refresh(self) -> None:
         """Saving needs a result and a folder."""

@@ -21,6 +21,7 @@ from LiverLesionAI.files import (
     is_earlier_output,
     output_folder,
     put_in_place,
+    refuse_other_study,
     whole_file,
     write_text_whole,
 )
@@ -299,3 +300,20 @@ def test_a_file_that_somebody_put_into_a_bundle_is_kept(tmp_path: Path) -> None:
     assert names_in(bundle / "models") == ["fold_0.safetensors", "fold_1.safetensors"]
     (bundle / "docs" / "my notes.txt").unlink()
     assert verify_bundle(bundle).metadata.version == "2.0.0"
+
+
+def test_results_of_another_study_are_not_replaced(tmp_path: Path) -> None:
+    first = {"T2WI": {"sha256": "a"}, "LAP": {"sha256": "b"}, "lesions": {"sha256": "c"}}
+    (tmp_path / "out").mkdir()
+    refuse_other_study(tmp_path / "out", first)
+    report = {"schema": SCHEMA, "provenance": {"inputs": first}}
+    (tmp_path / "out" / "results.json").write_text(json.dumps(report), encoding="utf-8")
+    for again in (
+        first,
+        {"T2WI": {"sha256": "a"}},
+        {**first, "LAP": {"sha256": "x"}, "lesions": {"sha256": "y"}},
+    ):
+        refuse_other_study(tmp_path / "out", again)
+    for other in ({"T2WI": {"sha256": "x"}}, {**first, "T2WI": {"sha256": "x"}, "LAP": {"sha256": "y"}}):
+        with pytest.raises(OutputError, match="results of another study"):
+            refuse_other_study(tmp_path / "out", other)

@@ -101,9 +101,11 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
 
     made_desktop.close_scene()
     assert panel.result is None and ui.resultsTable.rowCount == 0
+    assert ui.folderEdit.currentPath == ""
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
     made_desktop.settle(300)
     assert ui.resultsTable.item(0, 1).text() == kind.predicted
+    assert ui.folderEdit.currentPath == str(tmp_path / panel.result.study.id)
     assert ui.selectorLAP.currentNode().GetName() == "LAP"
     assert panel.parameters.model == "tiny"
     assert ui.thresholdSlider.value == pytest.approx(0.75)
