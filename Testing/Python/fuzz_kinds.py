@@ -40,7 +40,7 @@ class Kind:
     load
         Imports what the walk needs, before it is timed.
     seconds
-        How long a case may take.
+        How long a case may compute.
     share
         How many of the cases of a mixture are of this kind.
     """
@@ -344,11 +344,14 @@ def _list_files(bundle: Path) -> None:
     from LiverLesionAI.manifest import sha256_of
 
     metadata = bundle / "configs" / "metadata.json"
+    if not metadata.is_file():
+        return
     try:
         content = json.loads(metadata.read_bytes())
         files = content["liver_lesion"]["files"]
         for name in files:
-            files[name] = sha256_of(bundle / name)
+            if not (bundle / name).is_symlink():
+                files[name] = sha256_of(bundle / name)
         metadata.write_text(json.dumps(content))
     except (ValueError, TypeError, KeyError, OSError):
         return

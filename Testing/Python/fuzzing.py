@@ -36,6 +36,8 @@ from fuzz_kinds import KINDS, OUT, SHELF, Kind
 MEMORY_BYTES = 4 << 30
 FILE_BYTES = 1 << 29
 _ORPHAN_SECONDS = 300
+_WAITING = 3
+"""A case that waits is given more time than one that computes, for machines that are busy."""
 ACCEPTED, REFUSED, FAULT, CRASH, HANG, HALF_WRITTEN, NOISE = (
     "accepted", "refused", "fault", "crash", "hang", "half-written", "noise",
 )  # fmt: skip
@@ -170,8 +172,8 @@ def _carry_out(kind: Kind, whole: Path, folder: Path, rng: random.Random) -> Non
     words = os.open(folder / _WORDS, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(words, stream)
-    kind.mutate(given, rng)
     _limit(kind.seconds)
+    kind.mutate(given, rng)
     report = _walked(kind, given, rng)
     (folder / _REPORT).write_text(json.dumps(report))
 
@@ -183,8 +185,10 @@ def _limit(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    for ending in (signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(ending, signal.SIG_DFL)
+    signal.alarm(_WAITING * seconds)
 
 
 def _used_address_space() -> int:
@@ -229,7 +233,7 @@ def _last_lines(text: str) -> str:
 def _outcome(name: str, number: int, folder: Path, status: int) -> Outcome:
     code = os.waitstatus_to_exitcode(status)
     words = _said(folder)
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGALRM, -signal.SIGXCPU):
         return Outcome(name, number, HANG, words)
     if code < 0:
         return Outcome(name, number, CRASH, f"signal {-code}: {words}")
