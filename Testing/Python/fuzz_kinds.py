@@ -375,10 +375,14 @@ def _walk_bundle(folder: Path, _rng: random.Random) -> None:
 
 
 def _load_bundles() -> None:
+    import torch
+
     import LiverLesionAI.bundles.install
     import LiverLesionAI.inference.classifier
     import LiverLesionAI.networks.resnet3d
     import LiverLesionAI.networks.weights  # noqa: F401
+
+    torch.empty(1, device="meta").normal_()
 
 
 # --- configurations and cohorts
