@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.files import whole_file
 from LiverLesionAI.limits import check_text_size
+from LiverLesionAI.spreadsheet import read_cell, write_table
 from LiverLesionAI.taxonomy import Taxonomy
 
 COHORT_FILE = "cohort.csv"
@@ -100,7 +100,8 @@ def read_rows(
         check_text_size(table)
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
-            _check_columns(table, reader.fieldnames or (), required)
+            reader.fieldnames = [read_cell(name) for name in reader.fieldnames or ()]
+            _check_columns(table, reader.fieldnames, required)
             rows = tuple(_row(table, reader.line_num, values, taxonomy) for values in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
@@ -119,10 +120,10 @@ def write_rows(table: Path, rows: Iterable[CohortRow]) -> None:
     rows = tuple(rows)
     known = [name for name in _ORDER if name in COLUMNS or any(getattr(row, name) for row in rows)]
     free = dict.fromkeys(name for row in rows for name in row.free)
-    with whole_file(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*known, *free), restval="")
-        writer.writeheader()
-        writer.writerows({**{name: getattr(row, name) for name in known}, **row.free} for row in rows)
+    cells = (
+        [*(getattr(row, name) for name in known), *(row.free.get(name) for name in free)] for row in rows
+    )
+    write_table(table, (*known, *free), cells)
 
 
 def append_rows(table: Path, rows: Iterable[CohortRow]) -> None:
@@ -161,6 +162,7 @@ def _check_columns(table: Path, columns: Collection[str], required: Collection[s
 def _row(table: Path, line: int, values: dict[str, str], taxonomy: Taxonomy | None) -> CohortRow:
     if any(values.pop("", ())):
         raise row_error(table, line, "there is a value without a column; put values with commas in quotes.")
+    values = {name: read_cell(value) for name, value in values.items()}
     lesion = values.pop("lesion", "")
     known = {name: values.pop(name, "") for name in _TEXTS}
     if not (known["study_id"] and known["path"]):

@@ -70,6 +70,10 @@ class OutputError(LiverLesionError):
     """The output folder is in use or cannot be written."""
 
 
+class TrainingError(LiverLesionError):
+    """A training run cannot go on; what it has finished stands."""
+
+
 class PatchError(LiverLesionError):
     """One lesion cannot be cropped; the other lesions of the study are unaffected."""
 

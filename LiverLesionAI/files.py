@@ -71,7 +71,7 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     file_itself = Path(os.path.realpath(target))
     partial = file_itself.with_name(f".{secrets.token_hex(8)}.{file_itself.name}")
     try:
-        with _errors_of(target):
+        with errors_of_disk(target):
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -117,12 +117,12 @@ def folder_aside(parent: Path) -> Iterator[Path]:
     OutputError
         If there can be no folder in `parent`, or it cannot be written to.
     """
-    with _errors_of(parent):
+    with errors_of_disk(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
         folder.chmod(0o755)
     try:
-        with _errors_of(parent, folder):
+        with errors_of_disk(parent, folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,10 +133,8 @@ def put_in_place(
 ) -> None:
     """Rename a complete folder to `target`; what we wrote of an earlier folder there goes after that.
 
-    Its files are on the disk before.
-
-    Files of an earlier folder that are not `ours`, put there or changed by somebody, move into the new one,
-    under another name where theirs is taken.
+    Its files are on the disk before. Files of an earlier folder that are not `ours`, put there or changed by
+    somebody, move into the new one, under another name where theirs is taken.
 
     Parameters
     ----------
@@ -154,7 +152,7 @@ def put_in_place(
     """
     _refuse_mount_point(target)
     old = _old(target)
-    with _errors_of(target):
+    with errors_of_disk(target):
         _flush(folder)
         try:
             if target.is_dir():
@@ -174,7 +172,7 @@ def _give_up(old: Path, target: Path, ours: Callable[[Path], Collection[PurePosi
         return
     for name in ours(old):
         (old / name).unlink()
-    for name in entries(old):
+    for name in list(entries(old)):
         kept = _free(target / name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         (old / name).rename(kept)
@@ -226,13 +224,14 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
     _refuse_mount_point(target)
     partial = target.with_name(f".{target.name}.partial")
     with _locked(target):
-        _recover(target)
-        _check_replaceable(target, names)
+        with errors_of_disk(target):
+            _recover(target)
+            _check_replaceable(target, names)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with _errors_of(target):
+            with errors_of_disk(target):
                 partial.mkdir()
-            with _errors_of(target, partial):
+            with errors_of_disk(target, partial):
                 yield partial
                 if _has_report(partial, names):
                     write_manifest(partial)
@@ -287,7 +286,7 @@ def _locked(target: Path) -> Iterator[None]:
 
     lock_file = target.with_name(f".{target.name}.lock")
     lock = FileLock(lock_file, timeout=0)
-    with _errors_of(target):
+    with errors_of_disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
@@ -304,8 +303,14 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of(target: Path, below: Path | None = None) -> Iterator[None]:
-    """Say what the operating system refused; with `below` only if it concerns that folder or a full disk."""
+def errors_of_disk(target: Path, below: Path | None = None) -> Iterator[None]:
+    """Say what the operating system refused; with `below` only if it concerns that folder or a full disk.
+
+    Raises
+    ------
+    OutputError
+        In the place of OSError.
+    """
     try:
         yield
     except OSError as error:
@@ -345,7 +350,7 @@ def _check_replaceable(target: Path, names: Collection[str]) -> None:
         )
     if foreign := _first_foreign(target, names):
         raise OutputError(
-            f"{target / foreign} is no earlier output of this program as it was written; move it or name "
+            f"{target / foreign} is no earlier output of this program, or was changed since; move it or name "
             "another folder."
         )
 

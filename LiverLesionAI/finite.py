@@ -25,11 +25,16 @@ LARGEST_SCALE = 3.0
 
 def all_finite(content: Any) -> bool:
     """Whether every number in what JSON or YAML can say is finite."""
-    if isinstance(content, Mapping):
-        return all(map(all_finite, content.values()))
-    if isinstance(content, list | tuple):
-        return all(map(all_finite, content))
-    return not isinstance(content, float) or math.isfinite(content)
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            return False
+    return True
 
 
 def finite_voxels(voxels: np.ndarray) -> bool:
@@ -45,6 +50,12 @@ def finite_place(image: sitk.Image) -> bool:
     return bool(np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]).all())
 
 
+def spans_something(lower: float, upper: float) -> bool:
+    """Whether two intensities stay apart in single precision, in which networks see them."""
+    span = np.float32(upper) - np.float32(lower)
+    return bool(span >= np.finfo(np.float32).tiny)
+
+
 def usable_limits(values: Sequence[Any]) -> tuple[float, float]:
     """Two intensities that become 0 and 1.
 
@@ -56,7 +67,7 @@ def usable_limits(values: Sequence[Any]) -> tuple[float, float]:
     if not isinstance(values, list | tuple):
         raise ValueError("the limits are no pair")
     lower, upper = map(float, values)
-    if not (-LARGEST_VOXEL <= lower < upper <= LARGEST_VOXEL):
+    if not (-LARGEST_VOXEL <= lower < upper <= LARGEST_VOXEL and spans_something(lower, upper)):
         raise ValueError("the limits span nothing that can be worked with")
     return lower, upper
 

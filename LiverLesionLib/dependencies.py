@@ -16,7 +16,7 @@ TORCH = "torch"
 
 REQUIREMENTS: Mapping[str, str] = {
     TORCH: "torch>=2.8",
-    "monai": "monai>=1.5",
+    "monai": "monai>=1.5.1",
     "safetensors": "safetensors>=0.4.3",
     "nibabel": "nibabel>=5.2",
     "pydantic": "pydantic>=2.6",

@@ -21,7 +21,9 @@ from typing import IO
 from LiverLesionAI.bundles import (
     Bundle,
     bundle_files,
+    bundle_folders,
     is_safe,
+    list_bundles,
     load_bundle,
     user_bundle_folder,
     verify_bundle,
@@ -69,12 +71,13 @@ def add_bundle(source: str | Path, *, sha256: str | None = None) -> Bundle:
     Returns
     -------
     Bundle
-        The bundle at its new place; the one that is there already if it is the same.
+        The bundle at its new place; the one that is at hand already if it is the same.
 
     Raises
     ------
     BundleError
-        If the source is no bundle, is not safe, is damaged, or its name is taken by another bundle.
+        If the source is no bundle, is not safe, is damaged, or its name is taken by another bundle, one that
+        comes with the program included.
     """
     source = Path(source)
     target_folder = user_bundle_folder()
@@ -93,6 +96,14 @@ def add_bundle(source: str | Path, *, sha256: str | None = None) -> Bundle:
 
 
 def _move(bundle: Bundle, target: Path, source: Path) -> Bundle:
+    for shipped in list_bundles(bundle_folders()[:-1]):
+        if shipped.name == bundle.name and shipped.sha256 != bundle.sha256:
+            raise BundleError(
+                f"{source} is named {bundle.name} as a model that comes with the program, which would always "
+                "be taken in its place; have it named otherwise, or give its folder to --model."
+            )
+        if shipped.name == bundle.name:
+            return shipped
     if target.exists():
         present = load_bundle(target)
         if present.sha256 != bundle.sha256:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -141,10 +141,10 @@ def find_bundle(name: str) -> Path:
     )
 
 
-def list_bundles() -> tuple[Bundle, ...]:
-    """List the usable bundles of all folders of bundles; others and hidden folders are passed over."""
+def list_bundles(folders: Iterable[Path] | None = None) -> tuple[Bundle, ...]:
+    """List the usable bundles of folders, by default all; others and hidden folders are passed over."""
     found: dict[str, Bundle] = {}
-    for folder in bundle_folders():
+    for folder in bundle_folders() if folders is None else folders:
         for candidate in sorted(folder.iterdir()) if folder.is_dir() else []:
             if candidate.name.startswith("."):
                 continue

@@ -8,8 +8,8 @@ Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 
 from __future__ import annotations
 
 import functools
-import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.cli.console import ProgressMode, show_registration, show_result, shown_progress
+from LiverLesionAI.cli.console import (
+    ProgressMode,
+    print_json,
+    replace_unknown_letters,
+    show_registration,
+    show_result,
+    shown_progress,
+)
 from LiverLesionAI.errors import ConfigError, LiverLesionError, told_by_system
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.limits import NO_MEMORY, is_memory_short
@@ -63,8 +70,14 @@ ShowProgress = Annotated[
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; once interrupted it ends undisturbed."""
+    replace_unknown_letters()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
 
 
 def _reporting_errors(function: Function) -> Function:
@@ -169,7 +182,7 @@ def classify(
     with shown_progress(progress) as show:
         result, files = classify_path(study, out, options, progress=show)
     if as_json:
-        print(result.to_json(), end="")
+        print_json(result.to_dict())
     else:
         show_result(result, files)
 
@@ -190,7 +203,7 @@ def identify(
     with shown_progress(progress) as show:
         found = identify_series(path, show)
     if as_json:
-        print(json.dumps([item.row() for item in found], indent=1, ensure_ascii=False))
+        print_json([item.row() for item in found])
     else:
         show_identified(found)
 
@@ -313,7 +326,7 @@ def list_models(as_json: Json = False) -> None:
 
     bundles = list_bundles()
     if as_json:
-        print(json.dumps([_model_row(bundle) for bundle in bundles], indent=1))
+        print_json([_model_row(bundle) for bundle in bundles])
         return
     for bundle in bundles:
         model = bundle.summary

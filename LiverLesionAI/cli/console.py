@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import PHANTOM_NOTICE
@@ -66,6 +67,19 @@ def _bars() -> Iterator[Progress]:
             bars.update(tasks[step], completed=fraction)
 
         yield show
+
+
+def replace_unknown_letters() -> None:
+    """Let standard output and error replace letters that their encoding lacks, where they would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def print_json(content: Any) -> None:
+    """Print JSON; where the output is not UTF-8, letters beyond ASCII are escaped, so that none is lost."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("_", "-") in ("utf-8", "utf8")
+    print(json.dumps(content, indent=1, ensure_ascii=not is_utf8, allow_nan=False))
 
 
 def warn(message: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from LiverLesionAI.readers.dicom.identify import Identified
 
-CHOSEN = "▶"
+CHOSEN, CHOSEN_IN_ASCII = "▶", ">"
 
 
 def show_identified(items: Sequence[Identified]) -> None:
@@ -24,14 +24,15 @@ def show_identified(items: Sequence[Identified]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
+    mark = CHOSEN_IN_ASCII if console.options.ascii_only else CHOSEN
     studies = studies_of(items, lambda item: item.stack.first)
     for number, parts in enumerate(studies, start=1):
         title = "Series" if len(studies) == 1 else f"Study {number} of {len(studies)}"
-        console.print(_table(title, parts))
-    console.print(f"{CHOSEN} taken for the study; the reasons of every series: identify --json.")
+        console.print(_table(title, parts, mark))
+    console.print(f"{mark} taken for the study; the reasons of every series: identify --json.")
 
 
-def _table(title: str, items: Sequence[Identified]) -> Table:
+def _table(title: str, items: Sequence[Identified], mark: str) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -51,7 +52,7 @@ def _table(title: str, items: Sequence[Identified]) -> Table:
     for item in items:
         first = item.stack.first
         table.add_row(
-            CHOSEN if id(item) in chosen else "",
+            mark if id(item) in chosen else "",
             str(first.series_number or ""),
             escape(first.description),
             item.stack.part,

@@ -131,7 +131,7 @@ def save_scene(scene: Node, path: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, path.stem)
         folder.mkdir()
-        save_scene_folder(scene, folder)
+        _write_folder(scene, folder)
         pack_scene(folder, path)
 
 
@@ -155,11 +155,15 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
             storage.SetUseCompression(0)
             compressed.append(storage)
     try:
-        with vtk_messages_logged():
-            written = scene.SaveSceneToSlicerDataBundleDirectory(folder.as_posix())
+        _write_folder(scene, folder)
     finally:
         for storage in compressed:
             storage.SetUseCompression(1)
+
+
+def _write_folder(scene: Node, folder: Path) -> None:
+    with vtk_messages_logged():
+        written = scene.SaveSceneToSlicerDataBundleDirectory(folder.as_posix())
     if not written:
         raise unwritable(folder)
     check_scene_folder(folder)

@@ -13,6 +13,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import checked_transform, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.limits import check_text_size
+from LiverLesionAI.pseudonyms import study_code
 from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
@@ -50,7 +51,8 @@ def read_study_folder(
     Returns
     -------
     Study
-        Its `lesions` are None where there is no mask.
+        Named after the folder where its name reads as a code (:mod:`LiverLesionAI.pseudonyms`). Its `lesions`
+        are None where there is no mask.
 
     Raises
     ------
@@ -74,9 +76,10 @@ def read_study_folder(
         for name, file in image_files.items()
     }
     clinical = read_clinical(folder / CLINICAL_FILE) if (folder / CLINICAL_FILE).is_file() else {}
+    name = study_code(folder.resolve().name)
     study = Study(
-        folder.resolve().name,
-        f"study folder {folder.resolve().name}",
+        name,
+        f"study folder {name}",
         images,
         reference=reference,
         clinical=clinical,

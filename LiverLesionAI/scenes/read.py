@@ -11,9 +11,10 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
+from LiverLesionAI.finite import finite_place, finite_voxels, spans_something, usable_limits
 from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
+from LiverLesionAI.pseudonyms import cleaned, study_code
 from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
@@ -29,7 +30,8 @@ def open_scene(path: Path, reference: str | None = None) -> Study:
     See :func:`LiverLesionAI.scenes.file.read_scene`.
     """
     try:
-        return study_from_scene(mrml.load_scene(path), path.stem, f"scene {path.name}", reference)
+        name = study_code(path.stem)
+        return study_from_scene(mrml.load_scene(path), name, f"scene {name}{path.suffix}", reference)
     except StudyError as error:
         raise StudyError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
 
@@ -64,7 +66,9 @@ def study_from_scene(scene: Node, study_id: str, source: str, reference: str | N
     reference = reference or _reference(volumes, lesions)
     study = study_from_nodes(study_id, source, volumes, lesions, reference, _marked_outlines(scene))
     marked = volumes[study.reference].GetAttribute(attributes.STUDY)
-    left_out = tuple(f"Volume {name!r} is named after no sequence and was left out." for name in unknown)
+    left_out = tuple(
+        f"Volume {cleaned(name)!r} is named after no sequence and was left out." for name in unknown
+    )
     return replace(study, id=marked or study_id, warnings=(*left_out, *study.warnings))
 
 
@@ -212,7 +216,7 @@ def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     voxels = sitk.GetArrayViewFromImage(image)
     if not (finite_voxels(voxels) and finite_place(image)):
         raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
-    if voxels.min() == voxels.max():
+    if not spans_something(voxels.min(), voxels.max()):
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)
     limits = node.GetAttribute(attributes.INTENSITY_LIMITS)
@@ -251,7 +255,9 @@ def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dic
         segmented = mrml.labels_from_segmentation(node)
         image, names = segmented.image, segmented.names
         if segmented.overlap:
-            warnings = (f"Segments of {node.GetName()!r} overlap: common voxels went to the later one.",)
+            warnings = (
+                f"Segments of {cleaned(node.GetName())!r} overlap: common voxels went to the later one.",
+            )
     else:
         image = mrml.image_from_volume(node)
     displacement = mrml.transform_between(anchor, node)

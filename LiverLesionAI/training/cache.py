@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from LiverLesionAI.files import whole_file, write_json
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
 from LiverLesionAI.training.config import TrainingConfig
+from LiverLesionAI.training.processes import working
 
 FORMAT = "2"
 
@@ -95,20 +95,15 @@ def build_cache(
     cases = training_cases(config)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [case for case in cases if not _record(folder, case).exists()]
-    jobs = by_study(missing)
+    jobs = [(study, config, folder) for study in by_study(missing)]
     done = len(cases) - len(missing)
     progress("patches", done / len(cases))
     if jobs:
-        with ProcessPoolExecutor(workers or os.cpu_count(), get_context("spawn"), _one_thread) as pool:
-            futures = {pool.submit(_cache_study, job, config, folder): len(job) for job in jobs}
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    done += futures[future]
-                    progress("patches", done / len(cases))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with working(_cache_study, jobs, workers or os.cpu_count() or 1, _one_thread) as futures:
+            for future in as_completed(futures):
+                future.result()
+                done += len(jobs[futures[future]][0])
+                progress("patches", done / len(cases))
     return _open_cache(folder, cases)
 
 

@@ -219,8 +219,18 @@ class TrainingConfig(Part):
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     def digest(self) -> str:
-        """SHA-256 of all that shapes the weights, that is of all but how the folds are run."""
-        return _digest(self.model_dump(mode="json", exclude={"folds", "parallel_folds"}))
+        """SHA-256 of all that shapes the weights but the bundle to start from, wherever the files lie.
+
+        How the folds are run does not count; a cohort counts by what its table says.
+
+        Raises
+        ------
+        ConfigError
+            If the cohort's table cannot be read.
+        """
+        left_out = {"folds", "parallel_folds", "cohort", "start_from"}
+        content = self.model_dump(mode="json", exclude=left_out)
+        return _digest({**content, "table": _table_hash(self.cohort) if self.cohort else ""})
 
     def patches_digest(self) -> str:
         """SHA-256 of what shapes a lesion's cached patches, the code that makes them included.

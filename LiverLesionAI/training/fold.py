@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
+import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from LiverLesionAI.files import whole_file, write_json
+from LiverLesionAI.errors import TrainingError
+from LiverLesionAI.files import write_json
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.weights import load_weights, save_weights
+from LiverLesionAI.spreadsheet import write_table
 from LiverLesionAI.systems.base import outputs
 from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CachedCase
@@ -67,7 +69,7 @@ def train_fold(
     weights = balanced_weights(training, config.tasks) if settings.class_weights else None
     module = LesionTraining(config, fold, weights, steps)
     stopping = EarlyStopping("val_score", mode="max", patience=settings.patience)
-    best = ModelCheckpoint(
+    best = _Checkpoint(
         folder,
         filename="best",
         monitor="val_score",
@@ -75,9 +77,7 @@ def train_fold(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    latest = ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    latest = _Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     execution = resolve_training_execution(settings.precision)
     trainer = pl.Trainer(
         accelerator="gpu" if execution.device == "cuda" else "cpu",
@@ -94,10 +94,52 @@ def train_fold(
     )
     last = folder / "last.ckpt"
     data = FoldData(config, fold, training, held_out)
+    if last.exists():
+        _read_checkpoint(last)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-    state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(_read_checkpoint(folder / "best.ckpt")["state_dict"])
     _finish(module.network, config, training, held_out, folder)
+
+
+def _read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything in it.
+
+    Lightning itself unpickles whatever a local file holds, so that it is only given files that passed here:
+    what a restricted unpickler accepts is harmless to every other one.
+
+    Raises
+    ------
+    TrainingError
+        If it is damaged, or holds more than numbers and texts.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
+        raise TrainingError(
+            f"{file} is damaged or no checkpoint of this program, and such a file can run any code; remove "
+            f"{file.parent} to begin its fold again."
+        ) from None
+
+
+class _Checkpoint(ModelCheckpoint):
+    """A checkpoint that remembers names of files and no folder: a run's folder may be moved or copied."""
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        paths = {key: Path(state[key]).name for key in self._PATHS}
+        best = {Path(path).name: score for path, score in state["best_k_models"].items()}
+        return {**state, **paths, "best_k_models": best, "dirpath": ""}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        paths = {key: self._here(state_dict[key]) for key in self._PATHS}
+        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
+
+    def _here(self, path: str) -> str:
+        """The file of that name beside the checkpoint itself; nothing for nothing."""
+        return str(Path(str(self.dirpath), Path(path).name)) if path else ""
+
+    _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class _EpochLog(Callback):
@@ -138,10 +180,7 @@ class _EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({name: values.get(name, trainer.current_epoch) for name in self.columns})
-        with whole_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_table(self.path, self.columns, ([row[name] for name in self.columns] for row in self.rows))
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:

@@ -5,38 +5,28 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
-from LiverLesionAI.errors import ConfigError, LiverLesionError, OutputError
-from LiverLesionAI.files import write_json, write_text_whole
+from LiverLesionAI.errors import ConfigError, OutputError
+from LiverLesionAI.files import errors_of_disk, write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
 from LiverLesionAI.training.cases import validation_fold
 from LiverLesionAI.training.config import TrainingConfig, read_config
+from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"
-
-
-class WorkerLostError(LiverLesionError):
-    """A process of the run was ended from outside; the run goes on with ``resume``."""
-
-
-class TrainingStoppedError(Exception):
-    """The run was stopped from outside; it goes on with ``resume``."""
 
 
 def train(
@@ -54,8 +44,8 @@ def train(
     config_path
         YAML file (:class:`~LiverLesionAI.training.config.TrainingConfig`).
     out_dir
-        Folder of the run. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with ``epochs.csv``
-        and, at the end, the bundle in a folder of its name.
+        Folder of the run, new or empty. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with
+        ``epochs.csv`` and, at the end, the bundle in a folder of its name.
     resume
         Go on with the run in `out_dir`: finished folds are kept, a begun fold goes on at its last finished
         epoch, and the result is the same as that of an uninterrupted run.
@@ -74,29 +64,25 @@ def train(
     ConfigError
         If the configuration or the cohort cannot be used, or is not that of the run to resume.
     OutputError
-        If `out_dir` already holds a run and `resume` is not set, or it cannot be written.
-    WorkerLostError
+        If `out_dir` already holds a run and `resume` is not set, holds anything else, or cannot be written.
+    TrainingError
         If a process of the run is ended from outside.
     """
     from LiverLesionAI.training.export import export_bundle
 
     config_path, out_dir = Path(config_path), Path(out_dir)
     config = read_config(config_path)
-    starting_bundle(config)
     resolve_training_execution(config.optimisation.precision)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
-    patches = caches / _open_run(config, config_path, out_dir, resume)
-    try:
-        cache = build_cache(config, patches, progress=progress)
-        if not cache.cases:
-            raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
+    with errors_of_disk(out_dir, out_dir):
+        name = _open_run(config, config_path, out_dir, resume)
+    with errors_of_disk(caches, caches):
+        cache = build_cache(config, caches / name, progress=progress)
+    if not cache.cases:
+        raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
+    with errors_of_disk(out_dir, out_dir):
         _train_folds(config, cache, out_dir / "folds", progress)
-    except BrokenProcessPool:
-        raise WorkerLostError(
-            f"A process of the training in {out_dir} was ended from outside, as systems do that run out of "
-            "memory; go on with --resume, with fewer parallel_folds or smaller batches."
-        ) from None
-    return export_bundle(config, cache, out_dir)
+        return export_bundle(config, cache, out_dir)
 
 
 def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:
@@ -123,31 +109,48 @@ def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None =
     if not (out_dir / RUN).exists():
         raise OutputError(f"{out_dir} holds no training run; give the folder that was given to train.")
     config = read_config(out_dir / CONFIG)
-    patches = json.loads((out_dir / RUN).read_text(encoding="utf-8"))["patches"]
+    patches = _read_run(out_dir / RUN)["patches"]
     cache = build_cache(config, (Path(cache_dir) if cache_dir else out_dir / "patches") / patches)
     return export_bundle(config, cache, out_dir)
 
 
 def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
     """Begin a run or go on with it; return the name of its patch cache."""
-    record = out_dir / RUN
+    record, bundle = out_dir / RUN, starting_bundle(config)
+    start = bundle.sha256 if bundle else ""
     if record.exists():
         if not resume:
             raise OutputError(f"{out_dir} holds a training run; add --resume or choose another folder.")
-        run = json.loads(record.read_text(encoding="utf-8"))
-        if run["config_sha256"] != config.digest():
+        run = _read_run(record)
+        if run["config_sha256"] != config.digest() or run["start_sha256"] != start:
             raise ConfigError(
                 f"{config_path} differs from that of the run in {out_dir}; choose another folder."
             )
         return run["patches"]
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out_dir} cannot be written: {error.strerror or error}.") from None
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _check_is_new(out_dir, config)
     write_text_whole(out_dir / CONFIG, config.to_yaml())
-    run = {"config_sha256": config.digest(), "patches": cache_name(config)}
+    run = {"config_sha256": config.digest(), "start_sha256": start, "patches": cache_name(config)}
     write_json(record, run)
     return run["patches"]
+
+
+def _check_is_new(out_dir: Path, config: TrainingConfig) -> None:
+    """Refuse a folder with files of others; a run that was killed at its start left its configuration."""
+    for file in sorted(out_dir.iterdir()):
+        begun = file.name == CONFIG and file.is_file() and file.read_bytes() == config.to_yaml().encode()
+        if not begun and not file.name.startswith("."):
+            raise OutputError(
+                f"{out_dir} holds {file.name}, which is of no training run; choose another folder."
+            )
+
+
+def _read_run(record: Path) -> dict[str, str]:
+    try:
+        run = json.loads(record.read_text(encoding="utf-8"))
+        return {"start_sha256": "", **{key: str(run[key]) for key in ("config_sha256", "patches")}, **run}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise OutputError(f"{record} is damaged; choose another folder for the run.") from None
 
 
 @dataclass(frozen=True)
@@ -165,25 +168,19 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
     from LiverLesionAI.training.fold import fold_is_finished
 
     jobs = _fold_jobs(config, cache, folder)
-    context = get_context("spawn")
-    fractions, stop = context.Array("d", config.fold_count), context.Event()
+    fractions = get_context("spawn").Array("d", config.fold_count)
     waiting = [job for job in jobs if not fold_is_finished(job.folder)]
     for job in jobs:
         fractions[job.fold] = float(job not in waiting)
-    parallel = _parallel_folds(config)
     progress("training", float(np.sum(fractions[:])) / len(jobs))
-    with ProcessPoolExecutor(parallel, context, _begin_worker, (fractions, stop, os.getpid())) as pool:
-        pending = {pool.submit(_work, config, job) for job in waiting}
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-                progress("training", float(np.sum(fractions[:])) / len(jobs))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    work = [(config, job) for job in waiting]
+    with working(_work, work, _parallel_folds(config), _begin_worker, fractions) as pending:
+        left = set(pending)
+        while left:
+            done, left = wait(left, timeout=1.0, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            progress("training", float(np.sum(fractions[:])) / len(jobs))
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
@@ -213,14 +210,11 @@ def _threads(position: int, folds: int, parallel: int) -> int:
 
 
 _fractions: SynchronizedArray
-_stop: Event
-_parent: int
 
 
-def _begin_worker(fractions: SynchronizedArray, stop: Event, parent: int) -> None:
-    global _fractions, _stop, _parent
-    _fractions, _stop, _parent = fractions, stop, parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(fractions: SynchronizedArray) -> None:
+    global _fractions
+    _fractions = fractions
     reuse_freed_memory()
 
 
@@ -236,8 +230,6 @@ def _work(config: TrainingConfig, job: FoldJob) -> None:
 
 def _reporter(fold: int) -> Callable[[float], None]:
     def report(fraction: float) -> None:
-        if _stop.is_set() or os.getppid() != _parent:
-            raise TrainingStoppedError(f"Fold {fold} was stopped.")
         _fractions[fold] = fraction
 
     return report

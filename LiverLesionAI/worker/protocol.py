@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from LiverLesionAI.errors import LiverLesionError
+from LiverLesionAI.finite import all_finite
 
 PROTOCOL = 1
 
@@ -154,6 +155,8 @@ def _object(line: str) -> dict[str, Any]:
         raise ProtocolError(f"This line is not JSON: {line.strip()[:200]!r}.") from None
     if not isinstance(content, dict):
         raise ProtocolError("A line holds one JSON object.")
+    if not all_finite(content):
+        raise ProtocolError("A line holds a number that is not finite; give a number or null.")
     return content
 
 

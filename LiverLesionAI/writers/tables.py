@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 from LiverLesionAI.decisions import in_words
 from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.results import GroupResult, LesionResult, StudyResult, TaskResult
-
-Cell = str | int | float | None
+from LiverLesionAI.spreadsheet import Cell, write_table
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,8 @@ def _rounded(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def write_csv(table: Table, path: Path) -> Path:
-    """Write a table as CSV (UTF-8); probabilities to six decimals, nothing for None."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.columns)
-        writer.writerows([_text(cell) for cell in row] for row in table.rows)
+    """Write a table as CSV; probabilities to six decimals."""
+    write_table(path, table.columns, ([_rounded_text(cell) for cell in row] for row in table.rows))
     return path
 
 
@@ -179,7 +174,5 @@ def _diagnoses(lesion: LesionResult, readers: int) -> list[Cell]:
     return [*said, *[None] * (readers - len(said)), final.diagnosis if final else None]
 
 
-def _text(cell: Cell) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:.6f}" if isinstance(cell, float) else str(cell)
+def _rounded_text(cell: Cell) -> Cell:
+    return f"{cell:.6f}" if isinstance(cell, float) else cell

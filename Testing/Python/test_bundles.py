@@ -34,6 +34,7 @@ from LiverLesionAI.bundles.store import (
 from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.limits import MAX_BUNDLE_TEXT_BYTES
+from LiverLesionAI.options import DEFAULT_MODEL
 
 FOLD = "models/fold_0.safetensors"
 CARD = "docs/README.md"
@@ -207,6 +208,15 @@ def test_verify_finds(bundle: Path, spoil: Callable[[Path], None], said: str) ->
     spoil(bundle)
     with pytest.raises(BundleError, match=said):
         verify_bundle(bundle)
+
+
+def test_the_name_of_a_shipped_model_is_taken(bundle: Path, shelf: Path) -> None:
+    edit_metadata(bundle, lambda content: content.update(name=DEFAULT_MODEL))
+    with pytest.raises(BundleError, match=rf"named {DEFAULT_MODEL} as a model that comes with the program"):
+        add_bundle(bundle)
+    assert list(shelf.iterdir()) == []
+    shipped = load_bundle(DEFAULT_MODEL)
+    assert add_bundle(shipped.path) == shipped and list(shelf.iterdir()) == []
 
 
 @pytest.mark.parametrize("prefix", ["", "tiny-1.0/"])

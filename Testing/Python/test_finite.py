@@ -8,19 +8,21 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from made_studies import answer, bspline, made_result, made_study
+from made_training import settings, write_config
 from safetensors.torch import load_file, save_file
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI import mrml
 from LiverLesionAI.bundles.install import add_bundle
 from LiverLesionAI.bundles.store import ENVIRONMENT_VARIABLE, METADATA, load_bundle, sha256_of, verify_bundle
-from LiverLesionAI.errors import BundleError, OutputError, StudyError
+from LiverLesionAI.errors import BundleError, ConfigError, OutputError, StudyError
 from LiverLesionAI.finite import checked_transform, finite_voxels
 from LiverLesionAI.inference import load_fold
 from LiverLesionAI.inference.engine import probabilities
@@ -30,6 +32,7 @@ from LiverLesionAI.networks.weights import save_weights
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.scenes.read import study_from_scene
+from LiverLesionAI.training.config import read_config
 
 FOLD = "models/fold_1.safetensors"
 NAN, INF = math.nan, math.inf
@@ -227,3 +230,32 @@ def test_results_never_hold_a_number_that_is_none() -> None:
         StudyResult.from_dict(
             json.loads(result.to_json().replace('"volume_ml": ', '"volume_ml": NaN, "x": '))
         )
+
+
+# --- settings
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_settings_of_a_bundle_are_finite(tmp_path: Path, value: float) -> None:
+    bundle = tiny_bundle(tmp_path / "tiny")
+    content = json.loads((bundle / METADATA).read_text())
+    content["liver_lesion"]["patches"]["spacing_mm"] = value
+    (bundle / METADATA).write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=r"patches: .*not finite"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimisation": {"learning_rate": INF}},
+        {"optimisation": {"weight_decay": NAN}},
+        {"patches": {"margin_mm": NAN}},
+        {"augmentation": {"gain": INF}},
+        {"variants": {"rotation_deg": [0, 0, INF]}},
+    ],
+)
+def test_settings_of_a_training_are_finite(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = write_config(tmp_path / "c.yaml", settings(tmp_path / "cohort.csv", **change))
+    with pytest.raises(ConfigError, match=rf"{next(iter(change))}.*finite"):
+        read_config(path)

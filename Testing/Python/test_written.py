@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from made_studies import bspline, made_result, made_study, rigid
+from made_training import settings, write_cohort, write_config
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.errors import OutputError
@@ -177,3 +178,16 @@ def test_adding_a_model_leaves_nothing_damaged(
     monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(shelf))
     done = under_limit(tmp_path, limit, "models", "add", tiny_bundle(tmp_path / "tiny"))
     assert done.returncode == 3 and str(shelf) in done.stderr and list(shelf.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [2_000, 100_000, 500_000])
+def test_training_tells_that_it_cannot_write(tmp_path: Path, limit: int) -> None:
+    """Configuration, patches and checkpoints; what was finished before stays and is whole."""
+    (tmp_path / "cohort").mkdir()
+    path = write_config(tmp_path / "c.yaml", settings(write_cohort(tmp_path / "cohort")))
+    done = under_limit(tmp_path, limit, "train", path, "--out", tmp_path / "run")
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and str(tmp_path / "run") in last and "cannot be written" in last
+    hidden = [file for file in (tmp_path / "run").rglob("*") if file.name.startswith(".")]
+    assert hidden == [] and not list((tmp_path / "run").glob("folds/*/*.ckpt"))

@@ -58,8 +58,9 @@ class Stack:
 
     @property
     def name(self) -> str:
-        """Description and part, for messages."""
-        said = self.first.description or self.first.protocol or f"series {self.first.series_number}"
+        """Number of the series and part, for messages: descriptions can hold a patient's name."""
+        number = self.first.series_number
+        said = "a series without number" if number is None else f"series {number}"
         return f"{said} ({self.part})" if self.part else said
 
 

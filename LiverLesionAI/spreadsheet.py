@@ -1,0 +1,48 @@
+"""Tables as CSV that spreadsheets open without taking a text for a formula.
+
+A text that begins as a formula does is written with an apostrophe before it, which spreadsheets take for the
+sign of a text (OWASP, CSV Injection). :func:`read_cell` takes it away again; whatever is written comes back.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from LiverLesionAI.files import whole_file
+
+Cell = str | int | float | None
+
+_FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Write a table as CSV in UTF-8, whole or not at all; nothing stands for None.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in (columns, *rows):
+            cells = [_written(cell) for cell in row]
+            (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
+
+
+def read_cell(text: str) -> str:
+    """What a cell said before it was written."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _written(cell: Cell) -> str | int | float:
+    if cell is None:
+        return ""
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
