@@ -207,7 +207,7 @@ def _walked(kind: Kind, given: Path, rng: random.Random) -> dict[str, str]:
     except BaseException as error:
         if is_memory_short(error) or told_by_system(error):
             return {"outcome": REFUSED, "words": str(error)}
-        return {"outcome": FAULT, "words": _last_lines(traceback.format_exc())}
+        return {"outcome": FAULT, "words": _story(error)}
     return {"outcome": ACCEPTED}
 
 
@@ -226,8 +226,11 @@ def _refusal(sentence: str, given: Path) -> dict[str, str]:
     return {"outcome": REFUSED, "words": sentence}
 
 
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-7:])
+def _story(error: BaseException) -> str:
+    """Where in our own code an error came up, and what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames if "LiverLesionAI" in f.filename]
+    return f"{' > '.join(ours)}\n{type(error).__name__}: {error}"
 
 
 def _outcome(name: str, number: int, folder: Path, status: int) -> Outcome:
