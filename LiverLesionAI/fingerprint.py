@@ -15,12 +15,12 @@ def input_fingerprints(study: Study) -> dict[str, dict[str, str]]:
     Returns
     -------
     dict
-        Sequence, or ``"lesions"``, to ``{"series_uid": …}`` where it came from DICOM, else to
-        ``{"sha256": …}``, which does not depend on the file format.
+        Sequence, or ``"lesions"``, to ``{"series_uid": …}`` where it came from a DICOM series that has a UID,
+        else to ``{"sha256": …}``, which does not depend on the file format.
     """
     found = {}
     for name, image in study.images.items():
-        if image.dicom is not None:
+        if image.dicom is not None and image.dicom.series_uid:
             found[name] = {"series_uid": image.dicom.series_uid}
         else:
             found[name] = {"sha256": image_sha256(image.image)}

@@ -88,6 +88,12 @@ def identity_of(get: Callable[[str], Any]) -> Identity:
     )
 
 
+def known_uid(value: Any) -> str:
+    """Return a unique identifier; empty for what is none: words that anonymisers write over it, and zeros."""
+    said = _text(value)
+    return said if any(letter in "123456789" for letter in said) else ""
+
+
 def frames_differ(one: str, other: str) -> bool:
     """Whether two FrameOfReferenceUIDs are known to be different.
 

@@ -20,7 +20,8 @@ class Options:
     model
         Name or folder of a bundle.
     mask
-        Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
+        Lesion mask to use instead of the study's own: an image file, a DICOM segmentation or an RT
+        structure set.
     clinical
         File of clinical data to use instead of the study's ``clinical.json``.
     register

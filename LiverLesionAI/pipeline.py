@@ -33,7 +33,8 @@ def read_study(
         A study folder (:mod:`LiverLesionAI.readers.folder`), an ``.mrml`` or ``.mrb`` scene, or a folder of
         DICOM files in any nesting, one DICOM file or a DICOMDIR (:mod:`LiverLesionAI.readers.dicom.study`).
     mask
-        Lesion mask to use instead of the study's own: an image file or a DICOM segmentation.
+        Lesion mask to use instead of the study's own: an image file, a DICOM segmentation or an RT
+        structure set.
     progress
         Told how far the reading of DICOM is; may cancel by raising.
     clinical

@@ -32,7 +32,9 @@ from LiverLesionAI.mrml.scene import (
 )
 from LiverLesionAI.mrml.segments import (
     Segment,
+    SegmentedLabels,
     add_segmentation,
+    described_segments,
     labels_from_segmentation,
     lesion_name,
     reference_volume,
@@ -71,6 +73,7 @@ __all__ = [
     "ManualOffset",
     "Node",
     "Segment",
+    "SegmentedLabels",
     "add_bar_chart",
     "add_colour_legend",
     "add_colour_scale",
@@ -83,6 +86,7 @@ __all__ = [
     "add_volume",
     "application_scene",
     "carried_points",
+    "described_segments",
     "file_under",
     "folder_item",
     "folder_name",

@@ -14,6 +14,8 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.mrml.colours import LESION, terminology_entry
 from LiverLesionAI.mrml.frames import image_at, numpy_matrix, ras, ras_directions, set_voxels, voxels_of
 from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
+from LiverLesionAI.readers.segments import Segment as DescribedSegment
+from LiverLesionAI.readers.segments import terminology
 from LiverLesionAI.taxonomy import Code
 
 _BINARY_LABELMAP = "Binary labelmap"
@@ -128,6 +130,18 @@ def segment_labels(node: Node) -> dict[str, int]:
     if len(set(labels)) < len(labels):
         labels = list(range(1, len(ids) + 1))
     return dict(zip(ids, labels, strict=True))
+
+
+def described_segments(node: Node) -> list[DescribedSegment]:
+    """Return what a segmentation node says of its segments, numbered by :func:`segment_labels`."""
+    segmentation = node.GetSegmentation()
+    found = [(label, segmentation.GetSegment(key)) for key, label in segment_labels(node).items()]
+    return [
+        DescribedSegment(
+            label, lesion_name(each), *terminology(_tag(each, each.GetTerminologyEntryTagName()))
+        )
+        for label, each in found
+    ]
 
 
 def labels_from_segmentation(node: Node, labels: Mapping[str, int] | None = None) -> SegmentedLabels:

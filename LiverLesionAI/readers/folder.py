@@ -6,18 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import checked_transform, usable_limits
-from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.pseudonyms import study_code
-from LiverLesionAI.readers.images import image_stem, read_label_image, read_sequence_image
+from LiverLesionAI.readers.images import UNREAD_SUFFIXES, image_stem, read_sequence_image
+from LiverLesionAI.readers.mask_files import read_mask
+from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
+from LiverLesionAI.readers.placement import placed, without_place
 from LiverLesionAI.readers.transforms import read_transform
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
-from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite
+from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite, labels_in
 
 MASK_STEM = "lesions"
 OUTLINE_PREFIX = f"{MASK_STEM}_"
@@ -27,7 +28,11 @@ CLINICAL_FILE = "clinical.json"
 
 
 def read_study_folder(
-    path: str | Path, mask: str | Path | None = None, reference: str | None = None
+    path: str | Path,
+    mask: str | Path | None = None,
+    reference: str | None = None,
+    *,
+    written_here: bool = False,
 ) -> Study:
     """Read a study folder.
 
@@ -47,6 +52,8 @@ def read_study_folder(
     reference
         The sequence in whose frame the lesions are outlined. By default T2WI where the folder has it, else
         the first sequence at hand.
+    written_here
+        Whether this program wrote the folder for itself: its labels are taken as they are.
 
     Returns
     -------
@@ -83,10 +90,11 @@ def read_study_folder(
         images,
         reference=reference,
         clinical=clinical,
+        warnings=without_place(images),
     )
     if mask is not None:
         return with_mask(study, mask)
-    return _with_lesions(study, mask_file, outline_files)
+    return _with_lesions(study, mask_file, outline_files, written_here=written_here)
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalValue]:
@@ -124,7 +132,7 @@ def with_mask(study: Study, mask: str | Path) -> Study:
     StudyError
         If the mask cannot be used or lies outside the study.
     """
-    return _with_lesions(study, Path(mask), {})
+    return _with_lesions(study, Path(mask), {}, written_here=False)
 
 
 def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | None]:
@@ -133,7 +141,10 @@ def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | 
     mask = None
     for file in sorted(folder.iterdir()):
         stem = image_stem(file)
-        if stem is None or stem.startswith("."):
+        if stem is None:
+            _check_is_no_image(file)
+            continue
+        if stem.startswith("."):
             continue
         if stem.casefold() == MASK_STEM:
             if mask is not None:
@@ -145,6 +156,14 @@ def _sort_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Path | 
             _put(images, stem, file)
     order = list(SEQUENCES)
     return dict(sorted(images.items(), key=lambda item: order.index(item[0]))), outlines, mask
+
+
+def _check_is_no_image(file: Path) -> None:
+    """Refuse an image in a format that is not read; other files may lie in the folder."""
+    stem = file.name.split(".")[0]
+    is_meant = stem.casefold() == MASK_STEM or sequence_named(stem) is not None
+    if is_meant and file.name.lower().endswith(UNREAD_SUFFIXES):
+        raise StudyError(f"{file} is in a format that is not read; convert it to NIfTI (.nii.gz).")
 
 
 def _put(files: dict[str, Path], name: str, file: Path) -> None:
@@ -174,10 +193,18 @@ def _read_intensity_limits(file: Path) -> dict[str, tuple[float, float]]:
         raise StudyError(f"{file} is not of the form {form}; mend or remove it.") from None
 
 
-def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str, Path]) -> Study:
-    outlines = {name: read_label_image(file) for name, file in outline_files.items()}
+def _with_lesions(
+    study: Study, mask_file: Path | None, outline_files: dict[str, Path], *, written_here: bool
+) -> Study:
+    def lesions_in(file: Path) -> Outlined:
+        found = read_mask(file)
+        if written_here:
+            return found
+        return judged(placed(found, study, file), file, split=not outline_files)
+
+    outlines = {name: lesions_in(file) for name, file in outline_files.items()}
     if mask_file is not None:
-        lesions = read_label_image(mask_file)
+        lesions = lesions_in(mask_file)
     elif study.reference in outlines:
         mask_file, lesions = outline_files[study.reference], outlines[study.reference]
     elif outlines:
@@ -185,27 +212,18 @@ def _with_lesions(study: Study, mask_file: Path | None, outline_files: dict[str,
         mask_file, lesions = outline_files[first], outlines[first]
     else:
         return study
-    study = replace(study, lesions=lesions, outlines=outlines)
-    _check_mask_meets_images(study, mask_file)
+    drawn = {name: outline.labels for name, outline in outlines.items()}
+    study = with_lesions(study, lesions, mask_file, drawn)
     _check_outlines_are_complete(study, outline_files)
-    return study
-
-
-def _check_mask_meets_images(study: Study, mask_file: Path) -> None:
-    lesions = study.outlined_lesions
-    for lesion_id in study.lesion_ids:
-        geometry = lesion_geometry(lesions, lesion_id)
-        if any(covers_lesion(image, lesions, geometry) for image in study.images.values()):
-            return
-    raise StudyError(
-        f"{mask_file} lies outside every sequence of the study; check that mask and images belong together."
+    others = tuple(
+        said for outline in outlines.values() if outline is not lesions for said in outline.warnings
     )
+    return replace(study, warnings=(*study.warnings, *others))
 
 
 def _check_outlines_are_complete(study: Study, outline_files: dict[str, Path]) -> None:
     for name, outline in study.outlines.items():
-        labels = np.unique(sitk.GetArrayViewFromImage(outline))
-        missing = sorted(set(study.lesion_ids) - set(labels.tolist()))
+        missing = sorted(set(study.lesion_ids) - set(labels_in(outline)))
         if missing:
             lacking = ", ".join(map(str, missing))
             raise StudyError(

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import zlib
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
+from LiverLesionAI.readers import nifti
 from LiverLesionAI.readers.claims import check_claims
 from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd", ".hdr")
+"""The longer of two that end alike comes first. ``.raw`` and ``.img`` are read through their headers."""
+
+UNREAD_SUFFIXES = (
+    *(".nhdr", ".nii.bz2", ".nii.zst", ".nii.xz", ".mgz", ".mgh", ".mnc", ".mif", ".gipl", ".vtk", ".vti"),
+    *(".hdf5", ".h5", ".npy", ".npz", ".mat", ".tif", ".tiff", ".dcm"),
+)
+"""Of images that other programs write."""
+
+SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.01, 100.0
+"""No scanner of patients makes smaller or larger ones: the unit of length is another."""
+
+_HEADER_BYTES = 65_536
+_DATA_FILE = re.compile(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -34,7 +47,7 @@ def read_sequence_image(path: Path) -> sitk.Image:
     Parameters
     ----------
     path
-        A ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` file.
+        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, ``.mhd`` or NIfTI ``.hdr`` file.
 
     Returns
     -------
@@ -54,13 +67,15 @@ def read_sequence_image(path: Path) -> sitk.Image:
     return image
 
 
-def read_label_image(path: Path) -> sitk.Image:
-    """Read a lesion mask: 0 is background, 1…N are lesions.
+def labels_of(image: sitk.Image, path: Path) -> sitk.Image:
+    """Return an image of whole numbers as labels: 0 is background, 1…N are lesions.
 
     Parameters
     ----------
+    image
+        Scalar image of integers or of floats that are whole numbers.
     path
-        A ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` file, of integers or of floats that are whole numbers.
+        Its file, for messages.
 
     Returns
     -------
@@ -70,9 +85,8 @@ def read_label_image(path: Path) -> sitk.Image:
     Raises
     ------
     StudyError
-        If the file is no 3D image of labels, or no voxel is labelled.
+        If it is no image of labels, or no voxel is labelled.
     """
-    image = _read_3d(path)
     voxels = sitk.GetArrayViewFromImage(image)
     if not np.array_equal(voxels, np.round(voxels)):
         raise StudyError(f"{path} is no lesion mask: it has values that are not whole numbers.")
@@ -83,58 +97,75 @@ def read_label_image(path: Path) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkUInt16)
 
 
-def _read_3d(path: Path) -> sitk.Image:
+def read_voxels(path: Path) -> sitk.Image:
+    """Read a 3D image of any number of components, without a look at its values.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be read or has no usable geometry.
+    """
     if not path.is_file():
         raise StudyError(f"{path} does not exist or is no file.")
     check_claims(path)
-    try:
-        with native_path(path) as name, native_messages_logged():
-            image = sitk.ReadImage(name)
-    except RuntimeError as error:
-        refuse_memory_short(error, path)
-        raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
-    if image.GetDimension() != 3:
-        found = image.GetDimension()
-        raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
-    if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
-        raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
-    if not finite_place(image):
-        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
-    if not all(map(finite_voxels, (sitk.GetArrayViewFromImage(image), _stored_voxels(path, image)))):
-        raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
+    with nifti.rightly_named(path) as file:
+        if nifti.is_nifti(path):
+            nifti.check_header(file, path)
+        else:
+            _check_data_file(path)
+        image = _read_by_itk(file, path)
+        _check_grid(image, path)
+        stored = [nifti.stored_voxels(file, path)] if nifti.is_nifti(path) else []
+        if not all(map(finite_voxels, (sitk.GetArrayViewFromImage(image), *stored))):
+            raise StudyError(f"{path} has voxels that are not numbers (NaN or infinite); export it again.")
     return image
 
 
-def _stored_voxels(path: Path, image: sitk.Image) -> np.ndarray:
-    """Voxels as the file has them: ITK silently completes a truncated NIfTI file and turns its NaN into 0."""
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return sitk.GetArrayViewFromImage(image)
-    import nibabel
-
-    try:
-        stored = nibabel.load(path)
-        _check_header(path, stored.header)
-        return np.asanyarray(stored.dataobj)  # type: ignore[attr-defined]
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError):
-        raise StudyError(f"{path} is damaged or cut short; copy or export it again.") from None
-
-
-def _check_header(path: Path, header: Any) -> None:
-    """Refuse a NIfTI header without finite position, in whose place ITK puts another without a word."""
-    position = [*header["pixdim"][1:4]]
-    if header["qform_code"]:
-        position += [header[f"quatern_{axis}"] for axis in "bcd"] + [
-            header[f"qoffset_{axis}"] for axis in "xyz"
-        ]
-    if header["sform_code"]:
-        position += [value for axis in "xyz" for value in header[f"srow_{axis}"]]
-    if not np.isfinite(position).all():
+def _check_grid(image: sitk.Image, path: Path) -> None:
+    if image.GetDimension() != 3:
+        found = image.GetDimension()
+        raise StudyError(f"{path} has {found} dimensions; a sequence or mask has 3: split or convert it.")
+    if 0 in image.GetSize() or min(image.GetSpacing()) <= 0:
+        raise StudyError(f"{path} has no extent: size {image.GetSize()}, spacing {image.GetSpacing()} mm.")
+    if min(image.GetSpacing()) < SMALLEST_VOXEL_MM or max(image.GetSpacing()) > LARGEST_VOXEL_MM:
+        sides = " × ".join(f"{side:g}" for side in image.GetSpacing())
+        raise StudyError(
+            f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
+        )
+    if not finite_place(image):
         raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise StudyError(f"{path} has complex values; export the magnitude.")
+
+
+def _read_3d(path: Path) -> sitk.Image:
+    image = read_voxels(path)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise StudyError(f"{path} is a colour or vector image; a sequence or mask has one value per voxel.")
+    return image
+
+
+def _read_by_itk(file: Path, path: Path) -> sitk.Image:
+    try:
+        with native_path(file) as name, native_messages_logged():
+            return sitk.ReadImage(name)
+    except RuntimeError as error:
+        refuse_memory_short(error, path)
+        raise StudyError(f"{path} cannot be read as an image ({_reason(error)}); export it again.") from None
+
+
+def _check_data_file(path: Path) -> None:
+    """Check that the voxels of a MetaImage or NRRD header lie in it or beside it, nowhere else."""
+    header = nifti.first_bytes(path, _HEADER_BYTES).decode("latin-1").replace("\r", "").split("\n\n")[0]
+    field = _DATA_FILE.search(header)
+    if field is None or field[1] == "LOCAL":
+        return
+    if Path(field[1]).name != field[1] or not (path.parent / field[1]).is_file():
+        raise StudyError(f"{path} is a header whose voxels are not beside it; copy their file along.")
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last sentence of an ITK exception, which is the one that says why."""
+    """The last sentence of an ITK exception, which says why; MetaImage's is the system's last error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "unknown reason").rstrip(".!")
+    last = lines[-1] if lines else "unknown reason"
+    return "damaged or cut short" if last.startswith("Reason:") else last.rstrip(".!")

@@ -79,13 +79,12 @@ def read_sent_study(folder: Path, mask: str | Path | None = None) -> Study:
     from LiverLesionAI.readers.folder import read_study_folder
 
     description = _description(folder / DESCRIPTION)
-    return replace(
-        read_study_folder(folder, mask, reference=description["reference"]),
-        id=description["id"],
-        source=description["source"],
-        lesion_names=description["lesion_names"],
-        warnings=description["warnings"],
-    )
+    study = read_study_folder(folder, mask, description["reference"], written_here=mask is None)
+    study = replace(study, id=description["id"], source=description["source"])
+    said = description["warnings"]
+    if mask is not None:
+        return replace(study, warnings=(*said, *study.warnings))
+    return replace(study, lesion_names=description["lesion_names"], warnings=said)
 
 
 def _description(file: Path) -> dict[str, Any]:

@@ -91,12 +91,14 @@ def _named(node: Node) -> Naming | None:
 
 
 def _described(nodes: Sequence[Node], first_file: FirstFile) -> list[Naming]:
+    from LiverLesionAI.readers.dicom.clock import on_one_clock
     from LiverLesionAI.readers.dicom.identify import identify_stacks
-    from LiverLesionAI.readers.dicom.split import Stack
+    from LiverLesionAI.readers.dicom.split import Stack, kind_of
 
     if not nodes:
         return []
-    stacks = [Stack((_frame(node, index, first_file(node)),)) for index, node in enumerate(nodes)]
+    frames = on_one_clock([_frame(node, index, first_file(node)) for index, node in enumerate(nodes)])
+    stacks = [Stack((frame,), kind=kind_of(frame)) for frame in frames]
     found = []
     for node, answer in zip(nodes, identify_stacks(stacks), strict=True):
         if answer.sequence in SEQUENCES:

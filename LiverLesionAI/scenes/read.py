@@ -12,9 +12,11 @@ import SimpleITK as sitk
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.finite import finite_place, finite_voxels, spans_something, usable_limits
-from LiverLesionAI.geometry import covers_lesion, lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.pseudonyms import cleaned, study_code
+from LiverLesionAI.readers.mask_files import overlap_warning
+from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
+from LiverLesionAI.readers.segments import lesions_among
 from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
@@ -136,9 +138,9 @@ def study_from_nodes(
     study = Study(study_id, source, images, reference=reference)
     if lesions is None:
         return study
-    image, names, warnings = _labels(lesions, anchor, images[reference].image)
-    study = replace(study, lesions=image, lesion_names=names, warnings=warnings)
-    _check_lesions(study, image, lesions.GetName())
+    what = f"{cleaned(lesions.GetName())!r} of the scene"
+    given = _labels(lesions, anchor, images[reference].image, what)
+    study = with_lesions(study, judged(given, what, split=False), what)
     drawn = {name: _outline(study, name, node, volumes[name], lesions) for name, node in outlines.items()}
     return replace(study, outlines=drawn)
 
@@ -247,30 +249,30 @@ def _outline(study: Study, name: str, node: Node, volume: Node, lesions: Node) -
     return sitk.Add(drawn, sitk.Mask(carried, drawn == 0))
 
 
-def _labels(node: Node, anchor: Node, grid: sitk.Image) -> tuple[sitk.Image, dict[int, str], tuple[str, ...]]:
-    """Label image in the frame of `anchor`, names of its lesions, and warnings."""
+def _labels(node: Node, anchor: Node, grid: sitk.Image, what: str) -> Outlined:
+    """The lesions of a node in the frame of `anchor`."""
     names: Mapping[int, str] = {}
     warnings: tuple[str, ...] = ()
     if node.IsA("vtkMRMLSegmentationNode"):
-        segmented = mrml.labels_from_segmentation(node)
+        segmented, warnings = _segmented(node, what)
         image, names = segmented.image, segmented.names
         if segmented.overlap:
-            warnings = (
-                f"Segments of {cleaned(node.GetName())!r} overlap: common voxels went to the later one.",
-            )
+            warnings = (*warnings, overlap_warning(what))
     else:
         image = mrml.image_from_volume(node)
     displacement = mrml.transform_between(anchor, node)
     if displacement is not None:
         image = sitk.Resample(image, grid, displacement, sitk.sitkNearestNeighbor)
     given = {label: name for label, name in names.items() if name != f"lesion {label}"}
-    return sitk.Cast(image, sitk.sitkUInt16), given, warnings
+    return Outlined(sitk.Cast(image, sitk.sitkUInt16), given, warnings)
 
 
-def _check_lesions(study: Study, lesions: sitk.Image, name: str) -> None:
-    if not study.lesion_ids:
-        raise StudyError(f"{name!r} of the scene is empty, no voxel is labelled; segment a lesion.")
-    geometries = [lesion_geometry(lesions, lesion_id) for lesion_id in study.lesion_ids]
-    images = study.images.values()
-    if not any(covers_lesion(image, lesions, geometry) for geometry in geometries for image in images):
-        raise StudyError(f"{name!r} of the scene lies outside every sequence; check its transform.")
+def _segmented(node: Node, what: str) -> tuple[mrml.SegmentedLabels, tuple[str, ...]]:
+    """The segments that are lesions as labels, and warnings about the others."""
+    described = mrml.described_segments(node)
+    if not described:
+        return mrml.labels_from_segmentation(node), ()
+    chosen, warnings = lesions_among(described, what)
+    numbers = {segment.number for segment in chosen}
+    labels = {key: label for key, label in mrml.segment_labels(node).items() if label in numbers}
+    return mrml.labels_from_segmentation(node, labels), warnings

@@ -93,6 +93,14 @@ def test_where_no_patient_is_named_a_common_frame_of_reference_joins(tmp_path: P
             read_study(_write(tmp_path / name, nobody, {**nobody, "FrameOfReferenceUID": frame}))
 
 
+def test_where_the_study_uid_stands_alone_it_is_said(tmp_path: Path) -> None:
+    nobody = dict.fromkeys(("PatientID", "PatientBirthDate", "PatientSex"))
+    moved = {**nobody, "FrameOfReferenceUID": FRAME_UID[:-2] + "77"}
+    for name, edits, alone in (("one place", (nobody, nobody), False), ("two places", (nobody, moved), True)):
+        warnings = read_study(_write(tmp_path / name, *edits)).warnings
+        assert any("rests on StudyInstanceUID alone" in warning for warning in warnings) == alone
+
+
 def test_a_single_series_needs_nothing_that_joins_it(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("StudyInstanceUID", "PatientID", "FrameOfReferenceUID"))
     objects = slices(image(), **T2)
@@ -125,5 +133,5 @@ def test_without_series_uids_number_and_name_tell_series_apart(tmp_path: Path) -
     edit = {"SeriesInstanceUID": "anonymized"}
     study = read_study(_write(tmp_path, edit, edit))
     assert study.sequences == ("T2WI", "PVP")
-    assert any("have no SeriesInstanceUID" in warning for warning in study.warnings)
+    assert any("SeriesInstanceUID is missing in 10 files" in warning for warning in study.warnings)
     assert [len(item.stack.frames) for item in identify(tmp_path)] == [5, 5]

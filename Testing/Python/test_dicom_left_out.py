@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_dicom import T2, VIBE, image, save, slices, write_study
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from LiverLesionAI.pipeline import read_study
@@ -93,8 +94,8 @@ def test_files_and_series_that_are_left_out_are_named(tmp_path: Path) -> None:
     save(slices(image((8, 8, 2), seed=8), 8, **VIBE, SeriesDescription="hbp 20 min"), tmp_path / "short")
     assert "1 file was no DICOM and left out (notes.txt)" in _said(tmp_path, "no DICOM")
     assert "(broken.dcm)" in _said(tmp_path, "damaged")
-    assert "'scout'" in _said(tmp_path, "none of the sequences")
-    assert "'hbp 20 min'" in _said(tmp_path, "fewer than 3 slices")
+    assert "(series 7)" in _said(tmp_path, "none of the sequences")
+    assert "(series 8)" in _said(tmp_path, "fewer than 3 slices")
 
 
 def test_a_folder_that_lies_too_deep_is_named(tmp_path: Path) -> None:
@@ -112,3 +113,21 @@ def test_a_mask_beside_the_images_is_not_left_out(tmp_path: Path) -> None:
     mask[5, 5, 2] = 1
     sitk.WriteImage(mask, tmp_path / "lesions.nii.gz")
     assert not any("no DICOM" in warning for warning in read_study(tmp_path).warnings)
+
+
+def test_frames_whose_places_are_not_said_are_not_cut_to_the_first(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    many = slices(image(seed=9), 9, **VIBE, SeriesDescription="t1_vibe_hbp")[0]
+    many.NumberOfFrames = 2
+    many.PixelData = many.PixelData * 2
+    save([many], tmp_path / "many")
+    assert "(series 9)" in _said(tmp_path, "not recognised")
+
+
+def test_an_object_of_fewer_frames_than_it_says_is_damaged(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    whole = slices(image(seed=9), 9, **VIBE, SeriesDescription="t1_vibe_hbp")[0]
+    whole.NumberOfFrames, whole.PixelData = 3, whole.PixelData * 3
+    whole.PerFrameFunctionalGroupsSequence = [Dataset(), Dataset()]
+    save([whole], tmp_path / "cut", "CUT")
+    assert "CUT" in _said(tmp_path, "damaged")

@@ -21,13 +21,13 @@ from tiny_bundles import tiny_bundle
 from typer.testing import CliRunner
 
 from LiverLesionAI.cli import app
-from LiverLesionAI.errors import DicomError
 from LiverLesionAI.phantom.dicom import LAYOUTS, VENDORS, write_dicom_study
 from LiverLesionAI.phantom.dicom.cohort import write_dicom_phantom
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.dicom.scan import scan
 from LiverLesionAI.readers.dicom.segmentations import read_segmentation
 from LiverLesionAI.readers.dicom.study import read_dicom_study
+from LiverLesionAI.readers.segments import NoLesionError
 from LiverLesionAI.sequences import W_SEQUENCES
 
 QUICK = [("siemens", "enhanced"), ("ge", "dynamic"), ("philips", "multi_b")]
@@ -156,11 +156,11 @@ def test_real_segmentations_are_read_where_they_lie(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = shared_data / "dcmqi" / "liver.dcm"
-    with pytest.raises(DicomError, match="holds organs"):
+    with pytest.raises(NoLesionError, match=r"holds organs, no lesion \('Liver'\)"):
         read_segmentation(file)
     module = "LiverLesionAI.readers.dicom.segmentations"
-    monkeypatch.setattr(f"{module}._lesion_segments", lambda sequence: [(1, "Liver")])
-    found = read_segmentation(file).labels
+    monkeypatch.setattr(f"{module}.lesions_among", lambda segments, what: (segments, ()))
+    found = read_segmentation(file).lesions.labels
     expected = sitk.ReadImage(shared_data / "dcmqi" / "liver_seg.nrrd")
     assert misplacement(found, expected) < 1e-2
     same = sitk.Resample(found, expected, sitk.Transform(), sitk.sitkNearestNeighbor)

@@ -267,11 +267,11 @@ def test_the_reader_takes_the_segmentation_as_mask(written: tuple[Study, StudyRe
     from LiverLesionAI.readers.dicom.segmentations import read_segmentation
 
     study, _, file, _ = written
-    lesions = read_segmentation(file)
-    assert list(lesions.names.values()) == list(NAMES.values())
-    assert lesions.source_series == (study.images["T2WI"].dicom.series_uid,)
+    found = read_segmentation(file)
+    assert list(found.lesions.names.values()) == list(NAMES.values())
+    assert found.source_series == (study.images["T2WI"].dicom.series_uid,)
     on_grid = sitk.Resample(
-        lesions.labels, study.outlined_lesions, sitk.Transform(), sitk.sitkNearestNeighbor
+        found.lesions.labels, study.outlined_lesions, sitk.Transform(), sitk.sitkNearestNeighbor
     )
     expected = sitk.GetArrayFromImage(study.outlined_lesions)
     assert np.array_equal(sitk.GetArrayFromImage(on_grid), np.where(expected == 3, 2, expected))
@@ -430,6 +430,31 @@ def test_a_source_without_frame_of_reference_is_named(dicom_study: Study, tmp_pa
     image = replace(dicom_study.images["T2WI"], dicom=replace(source, files=files))
     study = replace(dicom_study, images={**dicom_study.images, "T2WI": image})
     with pytest.raises(DicomError, match=r"placeless\.dcm names no frame of reference"):
+        write_dicom(study, made_result(study, ("HCC",)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "said"),
+    [
+        ("SOPInstanceUID", "1.2.3", "the SOPInstanceUID of another slice"),
+        ("SOPInstanceUID", "anonymized", "no SOPInstanceUID"),
+        ("StudyInstanceUID", "", "no StudyInstanceUID"),
+        ("SeriesInstanceUID", "0", "no SeriesInstanceUID"),
+    ],
+)
+def test_slices_that_uids_do_not_tell_apart_are_not_referred_to(
+    dicom_study: Study, tmp_path: Path, keyword: str, value: str, said: str
+) -> None:
+    source = dicom_study.images["T2WI"].dicom
+    files = []
+    for number, file in enumerate(source.files):
+        ds = pydicom.dcmread(file)
+        setattr(ds, keyword, value)
+        ds.save_as(tmp_path / f"{number}.dcm")
+        files.append(tmp_path / f"{number}.dcm")
+    image = replace(dicom_study.images["T2WI"], dicom=replace(source, files=tuple(files)))
+    study = replace(dicom_study, images={**dicom_study.images, "T2WI": image})
+    with pytest.raises(DicomError, match=said):
         write_dicom(study, made_result(study, ("HCC",)), tmp_path)
 
 

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.readers.folder import is_study_folder, read_clinical, read_study_folder
-from LiverLesionAI.readers.images import read_label_image, read_sequence_image
+from LiverLesionAI.readers.images import read_sequence_image
+from LiverLesionAI.readers.mask_files import read_mask
 
 
 def _write(path: Path, voxels: np.ndarray) -> Path:
@@ -41,7 +42,7 @@ def test_aliases_and_other_formats_are_read_in_the_order_of_the_sequences(tmp_pa
 
 
 def test_outlines_per_sequence_stand_in_for_one_mask(study_folder: Path) -> None:
-    mask = read_label_image(study_folder / "lesions.nii.gz")
+    mask = read_mask(study_folder / "lesions.nii.gz").labels
     (study_folder / "lesions.nii.gz").unlink()
     sitk.WriteImage(mask, study_folder / "lesions_T2WI.nii.gz")
     sitk.WriteImage(mask, study_folder / "lesions_LAP.nii.gz")
@@ -50,14 +51,14 @@ def test_outlines_per_sequence_stand_in_for_one_mask(study_folder: Path) -> None
 
 
 def test_an_outline_that_lacks_a_lesion_is_refused(study_folder: Path) -> None:
-    mask = read_label_image(study_folder / "lesions.nii.gz")
+    mask = read_mask(study_folder / "lesions.nii.gz").labels
     sitk.WriteImage(mask * 2, study_folder / "lesions_LAP.nii.gz")
     with pytest.raises(StudyError, match=r"lesions_LAP.nii.gz lacks lesion 1"):
         read_study_folder(study_folder)
 
 
 def test_a_mask_given_apart_is_used(study_folder: Path, tmp_path: Path) -> None:
-    mask = read_label_image(study_folder / "lesions.nii.gz") * 5
+    mask = read_mask(study_folder / "lesions.nii.gz").labels * 5
     sitk.WriteImage(mask, tmp_path / "other.nrrd")
     assert read_study_folder(study_folder, mask=tmp_path / "other.nrrd").lesion_ids == (5,)
 
@@ -168,15 +169,15 @@ def test_2d_4d_nan_constant_and_colour_images_are_refused(tmp_path: Path) -> Non
 
 def test_masks_without_lesions_or_with_fractions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="empty"):
-        read_label_image(_write(tmp_path / "a.nii.gz", np.zeros((4, 4, 4), np.uint8)))
+        read_mask(_write(tmp_path / "a.nii.gz", np.zeros((4, 4, 4), np.uint8)))
     with pytest.raises(StudyError, match="whole numbers"):
-        read_label_image(_write(tmp_path / "b.nii.gz", RANDOM))
+        read_mask(_write(tmp_path / "b.nii.gz", RANDOM))
     with pytest.raises(StudyError, match="between 0 and 65535"):
-        read_label_image(_write(tmp_path / "c.nii.gz", np.full((4, 4, 4), -1, np.int16)))
+        read_mask(_write(tmp_path / "c.nii.gz", np.full((4, 4, 4), -1, np.int16)))
 
 
 def test_a_mask_stored_as_floats_is_read(tmp_path: Path) -> None:
     labels = np.zeros((4, 4, 4), np.float64)
     labels[1, 1, 1] = 2
-    image = read_label_image(_write(tmp_path / "m.nii.gz", labels))
+    image = read_mask(_write(tmp_path / "m.nii.gz", labels)).labels
     assert image.GetPixelID() == sitk.sitkUInt16 and sitk.GetArrayFromImage(image).max() == 2

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_frames import made_slice, made_volume, sequences
 from typer.testing import CliRunner
 from vocabulary_rows import Row, rows
 
 from LiverLesionAI.cli import app
-from LiverLesionAI.identity import UNKNOWN
 from LiverLesionAI.readers.dicom.choose import choose
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.identify import Identified, identify_stacks
-from LiverLesionAI.readers.dicom.phases import window
+from LiverLesionAI.readers.dicom.phase_images import window
 from LiverLesionAI.readers.dicom.split import split
 from LiverLesionAI.readers.dicom.vocabulary import read_words
 
@@ -58,86 +58,52 @@ def test_every_answer_has_its_reasons(vocabulary: list[Row]) -> None:
     assert all(row.reasons for row in vocabulary)
 
 
-def _slice(z: float = 0.0, **said: Any) -> Frame:
-    facts: dict[str, Any] = {
-        "modality": "MR",
-        "scanning_sequence": ("GR",),
-        "te": 1.9,
-        "tr": 4.2,
-        "position": (0.0, 0.0, z),
-        "row": (1.0, 0.0, 0.0),
-        "column": (0.0, 1.0, 0.0),
-        "rows": 8,
-        "columns": 8,
-        "spacing": (1.0, 1.0),
-        "series_uid": "1",
-        **said,
-    }
-    return Frame(
-        file=Path(f"{z}-{said.get('instance')}.dcm"),
-        number=1,
-        identity=UNKNOWN,
-        study_uid="1",
-        sop_uid=f"{facts['series_uid']}.{z}.{said}",
-        sop_class="",
-        **facts,
-    )
-
-
-def _volume(slices: int = 4, **said: Any) -> list[Frame]:
-    return [_slice(3.0 * z, **said) for z in range(slices)]
-
-
-def _sequences(*frames: Frame) -> list[str | None]:
-    return [item.sequence for item in identify_stacks(split(frames))]
-
-
 def _phases(*seconds: float, description: str = "eTHRIVE_dyn", **said: Any) -> list[Frame]:
     return [
         frame
         for number, second in enumerate(seconds, start=1)
-        for frame in _volume(
+        for frame in made_volume(
             description=description, temporal_position=number, acquired_s=36000.0 + second, **said
         )
     ]
 
 
 def test_phases_of_one_series_are_ordered_in_time() -> None:
-    found = _sequences(*_phases(0, 60, 95, 210))
+    found = sequences(*_phases(0, 60, 95, 210))
     assert found == ["T1WI", "LAP", "PVP", "DP"]
 
 
 def test_a_series_without_its_mask_starts_with_the_arterial_phase() -> None:
-    pre = _volume(description="eTHRIVE_pre", series_uid="0", acquired_s=35900.0)
-    assert _sequences(*pre, *_phases(0, 35, 150)) == ["T1WI", "LAP", "PVP", "DP"]
+    pre = made_volume(description="eTHRIVE_pre", series_uid="0", acquired_s=35900.0)
+    assert sequences(*pre, *_phases(0, 35, 150)) == ["T1WI", "LAP", "PVP", "DP"]
 
 
 def test_several_possible_answers_are_none() -> None:
-    assert _sequences(*_phases(0, 60, 95)) == [None, None, None]
+    assert sequences(*_phases(0, 60, 95)) == [None, None, None]
 
 
 def test_a_series_that_follows_the_bolus_has_no_phases() -> None:
-    assert set(_sequences(*_phases(*range(0, 60, 3)))) == {None}
+    assert set(sequences(*_phases(*range(0, 60, 3)))) == {None}
 
 
 def test_injection_time_places_phases_in_their_windows() -> None:
-    found = _sequences(*_phases(0, 60, 95, 210, injected_s=36030.0))
+    found = sequences(*_phases(0, 60, 95, 210, injected_s=36030.0))
     assert found == ["T1WI", "LAP", "PVP", "DP"]
-    assert _sequences(*_phases(0, 60, 95, injected_s=36030.0)) == ["T1WI", "LAP", "PVP"]
+    assert sequences(*_phases(0, 60, 95, injected_s=36030.0)) == ["T1WI", "LAP", "PVP"]
 
 
 def test_one_series_per_phase_is_ordered_too() -> None:
     frames = [
         frame
         for number, second in enumerate((0, 60, 95, 210), start=1)
-        for frame in _volume(
+        for frame in made_volume(
             description=f"t1_vibe_dyn_{number}",
             series_uid=str(number),
             series_number=number,
             acquired_s=36000.0 + second,
         )
     ]
-    assert _sequences(*frames) == ["T1WI", "LAP", "PVP", "DP"]
+    assert sequences(*frames) == ["T1WI", "LAP", "PVP", "DP"]
 
 
 @pytest.mark.parametrize(
@@ -150,14 +116,14 @@ def test_windows(seconds: float, gadoxetic: bool | None, phase: str | None) -> N
 
 
 def test_the_hepatobiliary_phase_needs_its_agent() -> None:
-    late = _volume(description="Ax LAVA", series_uid="9", acquired_s=37230.0, injected_s=36030.0)
-    assert _sequences(*late) == [None]
-    assert _sequences(*(replace(frame, agent="Gadoxetate disodium") for frame in late)) == ["HBP"]
+    late = made_volume(description="Ax LAVA", series_uid="9", acquired_s=37230.0, injected_s=36030.0)
+    assert sequences(*late) == [None]
+    assert sequences(*(replace(frame, agent="Gadoxetate disodium") for frame in late)) == ["HBP"]
 
 
 def test_words_that_contradict_the_order_are_doubted() -> None:
-    first = _volume(description="VIBE portal", series_uid="1", series_number=1, acquired_s=36000.0)
-    second = _volume(description="VIBE art", series_uid="2", series_number=2, acquired_s=36090.0)
+    first = made_volume(description="VIBE portal", series_uid="1", series_number=1, acquired_s=36000.0)
+    second = made_volume(description="VIBE art", series_uid="2", series_number=2, acquired_s=36090.0)
     _, arterial = identify_stacks(split([*first, *second]))
     assert arterial.confidence <= 0.5 and "later phase" in arterial.reasons[-1]
 
@@ -166,22 +132,22 @@ def test_repeated_images_without_a_word_are_not_taken_for_unenhanced() -> None:
     frames = [
         frame
         for number, second in enumerate((0, 300), start=1)
-        for frame in _volume(description="Ax LAVA", series_uid=str(number), acquired_s=36000.0 + second)
+        for frame in made_volume(description="Ax LAVA", series_uid=str(number), acquired_s=36000.0 + second)
     ]
-    assert _sequences(*frames) == [None, None]
-    assert _sequences(*frames[:4]) == ["T1WI"]
+    assert sequences(*frames) == [None, None]
+    assert sequences(*frames[:4]) == ["T1WI"]
 
 
 def test_seconds_of_a_breath_are_no_delay() -> None:
-    assert _sequences(*_volume(description="VIBE portal 18s bh")) == ["PVP"]
-    assert _sequences(*_volume(description="VIBE dynamic 30s")) == ["LAP"]
+    assert sequences(*made_volume(description="VIBE portal 18s bh")) == ["PVP"]
+    assert sequences(*made_volume(description="VIBE dynamic 30s")) == ["LAP"]
 
 
 def test_b_values_of_one_series_become_stacks() -> None:
     frames = [
         frame
         for b in (50.0, 400.0, 800.0)
-        for frame in _volume(description="DWI", b=b, scanning_sequence=("EP",), te=60.0, tr=5000.0)
+        for frame in made_volume(description="DWI", b=b, scanning_sequence=("EP",), te=60.0, tr=5000.0)
     ]
     found = identify_stacks(split(frames))
     assert [item.stack.part for item in found] == ["b = 50", "b = 400", "b = 800"]
@@ -189,7 +155,7 @@ def test_b_values_of_one_series_become_stacks() -> None:
 
 
 def test_acquisition_times_of_single_slices_make_no_phases() -> None:
-    frames = [_slice(5.0 * z, description="t2_tse", te=90.0, acquired_s=100.0 + z) for z in range(20)]
+    frames = [made_slice(5.0 * z, description="t2_tse", te=90.0, acquired_s=100.0 + z) for z in range(20)]
     (stack,) = split(frames)
     assert stack.phases == 1 and len(stack.frames) == 20
 
@@ -205,16 +171,16 @@ def test_dual_echo_is_told_by_the_clock_of_fat_and_water() -> None:
         frames = [
             frame
             for te in (opposed, in_phase)
-            for frame in _volume(description="Ax Dual Echo", te=te, tr=150.0, field_t=field_t)
+            for frame in made_volume(description="Ax Dual Echo", te=te, tr=150.0, field_t=field_t)
         ]
-        assert _sequences(*frames) == ["OUTPHASE", "INPHASE"]
+        assert sequences(*frames) == ["OUTPHASE", "INPHASE"]
 
 
 def _candidates(*described: dict[str, Any]) -> tuple[Identified, ...]:
     frames = [
         frame
         for number, said in enumerate(described, start=1)
-        for frame in _volume(**{"series_uid": str(number), "series_number": number, **said})
+        for frame in made_volume(**{"series_uid": str(number), "series_number": number, **said})
     ]
     return identify_stacks(split(frames))
 
@@ -243,15 +209,17 @@ def test_dixon_images_of_a_spin_echo_are_t2_weighted() -> None:
     kinds = {"WATER": "T2WI", "IN_PHASE": "T2WI", "FAT": "other"}
     for kind, sequence in kinds.items():
         image_type = ("DERIVED", "PRIMARY", "DIXON", kind)
-        assert _sequences(*_volume(**T2, description="t2_tse_dixon_tra", image_type=image_type)) == [sequence]
-    assert _sequences(*_volume(**T2, description="ax haste bh in exp")) == ["T2WI"]
+        assert sequences(*made_volume(**T2, description="t2_tse_dixon_tra", image_type=image_type)) == [
+            sequence
+        ]
+    assert sequences(*made_volume(**T2, description="ax haste bh in exp")) == ["T2WI"]
 
 
 def test_axial_images_are_chosen_before_coronal_ones() -> None:
     coronal = [
-        _slice(0.0, **T2, **CORONAL, description="t2 fs", position=(0.0, 3.0 * n, 0.0)) for n in range(4)
+        made_slice(0.0, **T2, **CORONAL, description="t2 fs", position=(0.0, 3.0 * n, 0.0)) for n in range(4)
     ]
-    axial = _volume(**T2, description="ax t2", series_uid="2")
+    axial = made_volume(**T2, description="ax t2", series_uid="2")
     (choice,) = choose(identify_stacks(split([*coronal, *axial])))
     assert choice.best.stack.first.plane == "axial" and len(choice.others) == 1
 

@@ -35,6 +35,7 @@ from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import open_scene, study_from_nodes, study_from_scene
 from LiverLesionAI.scenes.show import write_scene
 from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.taxonomy import Code
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
@@ -146,6 +147,46 @@ def test_a_label_map_serves_where_there_is_no_segmentation():
     assert same_image(back.lesions, study.lesions)
     mrml.add_volume(scene, study.lesions, "second-label", labels=True)
     with pytest.raises(StudyError, match="any of 'lesions-label', 'second-label'"):
+        study_from_scene(scene, "S1", "test")
+
+
+def test_segments_of_a_scene_are_told_apart_by_code_and_name():
+    study = made_study()
+    scene, nodes, segmentation = foreign_scene(study)
+    mrml.remove_nodes(scene, [segmentation])
+    around = np.uint16(sitk.GetArrayFromImage(study.lesions) == 0) * 7
+    both = filled(study.lesions, sitk.GetArrayFromImage(study.lesions) + around)
+    codes = (Code("123037004", "Anatomical Structure"), Code("10200004", "Liver"))
+    segments = [
+        mrml.Segment(1, "spot", (1, 1, 1)),
+        mrml.Segment(2, "tumour", (2, 2, 2)),
+        mrml.Segment(7, "all", (3, 3, 3)),
+    ]
+    segmentation = mrml.add_segmentation(scene, both, "Segmentation", segments, nodes["T2WI"])
+    liver = segmentation.GetSegmentation().GetSegment("lesion_7")
+    terms = "~".join("^".join((code.scheme, code.value, code.meaning)) for code in codes)
+    liver.SetTag(liver.GetTerminologyEntryTagName(), f"a list~{terms}~^^~another~^^~^^")
+    back = study_from_scene(scene, "S1", "test")
+    assert same_image(back.lesions, study.lesions)
+    assert back.warnings == (
+        "Segments of 'Segmentation' of the scene that are no lesions were left out: 'all'.",
+    )
+
+
+def test_a_label_map_of_an_image_is_refused_and_parts_of_a_lesion_stay_together():
+    study = made_study()
+    scene, _, segmentation = foreign_scene(study)
+    mrml.remove_nodes(scene, [segmentation])
+    one = mrml.add_volume(scene, sitk.Cast(study.lesions > 0, sitk.sitkUInt16), "one-label", labels=True)
+    back = study_from_scene(scene, "S1", "test")
+    assert back.lesion_ids == (1,)
+    assert any(
+        "2 parts that lie apart: they are answered for as one lesion" in said for said in back.warnings
+    )
+    mrml.remove_nodes(scene, [one])
+    grey = sitk.Cast(study.images["T2WI"].image / 8, sitk.sitkUInt16)
+    mrml.add_volume(scene, grey, "grey-label", labels=True)
+    with pytest.raises(StudyError, match="'grey-label' of the scene is no lesion mask"):
         study_from_scene(scene, "S1", "test")
 
 

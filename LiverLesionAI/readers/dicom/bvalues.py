@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 HIGHEST_B = 20_000.0
+TRACE_WORDS = frozenset({"TRACEW", "TRACE", "ISOTROPIC"})
+"""Words of ImageType for the mean over directions."""
+
 _GE_BIAS = 1_000_000_000
 _SIEMENS_SEQUENCE_NAME = re.compile(r"b(\d+)")
 
@@ -75,7 +78,7 @@ def is_directional(
     """
     if stated:
         return stated.upper() in ("DIRECTIONAL", "BMATRIX")
-    if {"TRACEW", "TRACE", "ISOTROPIC"} & set(image_type):
+    if TRACE_WORDS & set(image_type):
         return False
     return directed or any(
         find(dataset)

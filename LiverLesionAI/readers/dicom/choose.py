@@ -1,19 +1,23 @@
 """Choose one stack for each sequence, by rules that are said; the others stay listed.
 
-The rules, in order: the plane (axial before others) → full coverage (at least three quarters of the longest
-candidate's extent) → what the sequence asks for (T2: fat-suppressed; DWI: an acquired trace with b closest to
-800 s/mm²; ADC: made by the scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) →
-confidence → latest repetition.
+The rules, in order: the part of the body (series come last that are named after another one than the liver,
+or lie where, or in a frame of reference in which, few of the other sequences lie) → the plane (axial before
+others) → full coverage (at least three quarters of the longest candidate's extent) → what the sequence asks
+for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to 800 s/mm²; ADC: made by the
+scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) → confidence → latest repetition.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.identify import Identified
-from LiverLesionAI.readers.dicom.rules import reading_of
+from LiverLesionAI.readers.dicom.places import show_same_place
+from LiverLesionAI.readers.dicom.regions import LIVER, region_of
+from LiverLesionAI.readers.dicom.rules import is_computed_b, reading_of
 from LiverLesionAI.sequences import SEQUENCES
 
 BEST_B = 800.0
@@ -70,7 +74,7 @@ def choose(identified: Iterable[Identified]) -> tuple[Choice, ...]:
     for item in identified:
         if item.sequence in SEQUENCES and is_usable(item):
             candidates[item.sequence].append(item)
-    return tuple(Choice(name, _ranked(name, candidates[name])) for name in SEQUENCES if name in candidates)
+    return tuple(Choice(name, _ranked(name, candidates)) for name in SEQUENCES if name in candidates)
 
 
 def extent_mm(item: Identified) -> float:
@@ -85,16 +89,31 @@ def is_usable(item: Identified) -> bool:
     return len(item.stack.frames) >= FEWEST_SLICES and item.confidence >= LEAST_CONFIDENCE
 
 
-def _ranked(name: str, items: Sequence[Identified]) -> tuple[Identified, ...]:
+def _ranked(name: str, candidates: Mapping[str, Sequence[Identified]]) -> tuple[Identified, ...]:
+    items = candidates[name]
     longest = max(extent_mm(item) for item in items)
+    others = [stacks for other, stacks in candidates.items() if other != name]
+    beside = {
+        id(item): sum(any(_can_be_compared(item, other) for other in stacks) for stacks in others)
+        for item in items
+    }
+    most = max(beside.values())
 
     def rank(item: Identified) -> tuple[float, ...]:
         covers = extent_mm(item) >= FULL_COVERAGE * longest
         axial = item.stack.first.plane in ("axial", "")
         latest = item.stack.acquired_s or 0.0
-        return (not axial, not covers, *_asked_for(name, item), -item.confidence, -latest, -item.stack.phase)
+        elsewhere = region_of(item.stack.first.description) not in (None, LIVER)
+        shown = (elsewhere, 2 * beside[id(item)] < most, not axial, not covers)
+        return (*shown, *_asked_for(name, item), -item.confidence, -latest, -item.stack.phase)
 
     return tuple(sorted(items, key=rank))
+
+
+def _can_be_compared(a: Identified, b: Identified) -> bool:
+    """Whether two images show one place in one frame of reference, as far as that is known."""
+    one, other = a.stack.first.frame_of_reference, b.stack.first.frame_of_reference
+    return not frames_differ(one, other) and show_same_place(a.stack, b.stack)
 
 
 def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
@@ -105,7 +124,7 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
     if name == "DWI":
         b = first.b if first.b is not None else _named_b(item)
         away = abs(b - BEST_B) if b is not None else BEST_B + 1
-        return (item.stack.kind == "computed b", first.directional, away)
+        return (b == 0, is_computed_b(item.stack), first.directional, away)
     if name in ("INPHASE", "OUTPHASE"):
         return (bool(first.agent), item.stack.acquired_s or 0.0)
     return ()

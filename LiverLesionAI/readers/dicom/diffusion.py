@@ -10,6 +10,10 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.readers.dicom.identify import Identified
+from LiverLesionAI.readers.dicom.rules import is_computed_b
+
+FEWEST_DIRECTIONS = 3
+"""The mean over three orthogonal directions is that over all."""
 
 LARGEST_ADC = 6000.0
 """10⁻⁶ mm²/s; free water at body temperature has about 3000."""
@@ -26,21 +30,33 @@ def series_for_adc(candidates: Iterable[Identified]) -> tuple[Identified, ...]:
     Returns
     -------
     tuple of Identified
-        One stack a b-value, ascending, all of one protocol and grid; empty where there are not two b-values.
-        Among several such sets the one with most b-values is taken.
+        By ascending b-value, all of one protocol and grid; empty where there are not two b-values. Of a
+        b-value it is the trace where there is one, else all single directions (three or more): one direction
+        alone says nothing of the others. What is repeated is all taken. Among several such sets the one with
+        most b-values is taken.
     """
-    sets: dict[Hashable, dict[float, Identified]] = defaultdict(dict)
+    sets: dict[Hashable, dict[float, list[Identified]]] = defaultdict(lambda: defaultdict(list))
     for item in candidates:
         first = item.stack.first
-        if first.b is None or item.stack.kind == "computed b" or first.directional:
+        if first.b is None or is_computed_b(item.stack):
             continue
         places = tuple(round(frame.along or 0.0, 1) for frame in item.stack.frames)
         key = (first.plane, first.te, first.rows, first.columns, first.spacing, places)
-        sets[key].setdefault(first.b, item)
-    best = max(sets.values(), key=len, default={})
+        sets[key][first.b].append(item)
+    usable = [
+        {b: chosen for b, items in by_b.items() if (chosen := _whole_diffusion(items))}
+        for by_b in sets.values()
+    ]
+    best = max(usable, key=len, default={})
     if len(best) < 2 or max(best) - min(best) < 100:
         return ()
-    return tuple(best[b] for b in sorted(best))
+    return tuple(item for b in sorted(best) for item in best[b])
+
+
+def _whole_diffusion(items: list[Identified]) -> list[Identified]:
+    """The stacks of one b-value that together have no direction; empty where there are too few of them."""
+    traces = [item for item in items if not item.stack.first.directional]
+    return traces or (items if len(items) >= FEWEST_DIRECTIONS else [])
 
 
 def adc_map(images: Iterable[tuple[float, sitk.Image]]) -> sitk.Image:
@@ -51,7 +67,8 @@ def adc_map(images: Iterable[tuple[float, sitk.Image]]) -> sitk.Image:
     Parameters
     ----------
     images
-        B-value in s/mm² and image, all on one grid; at least two different b-values.
+        B-value in s/mm² and image, all on one grid; at least two different b-values, of which each may have
+        several images (directions, repetitions), which count alike.
 
     Returns
     -------

@@ -5,7 +5,7 @@ DICOM PS3.3 C.7.6.16 (Multi-frame Functional Groups) and C.7.6.17 (Multi-frame D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,9 +50,14 @@ def object_lookup(dataset: Dataset) -> Lookup:
 def frame_lookups(dataset: Dataset) -> Iterator[Lookup]:
     """Attributes of each frame of a multi-frame object; nothing where it has no functional groups."""
     top = object_lookup(dataset)
-    shared = _flattened(next(iter(top("SharedFunctionalGroupsSequence") or ()), None))
-    for item in top("PerFrameFunctionalGroupsSequence") or ():
+    shared = _flattened(next(iter(items_of(top("SharedFunctionalGroupsSequence"))), None))
+    for item in items_of(top("PerFrameFunctionalGroupsSequence")):
         yield _frame_lookup(_flattened(item), shared, top)
+
+
+def items_of(value: Any) -> tuple[Dataset, ...]:
+    """Items of a sequence; empty where the attribute is missing or no sequence."""
+    return tuple(item for item in value if hasattr(item, "get")) if isinstance(value, MutableSequence) else ()
 
 
 def dimension_of(get: Lookup) -> tuple[int, ...]:
@@ -60,12 +65,12 @@ def dimension_of(get: Lookup) -> tuple[int, ...]:
 
     They order frames before anything else does (DICOM PS3.3 C.7.6.17.1); empty where there are none.
     """
-    values, dimensions = get(_INDICES), get("DimensionIndexSequence")
+    values = get(_INDICES)
     try:
         indices = [values] if isinstance(values, int) else [int(value) for value in values or ()]
-        pointers = [item.get("DimensionIndexPointer") for item in dimensions or ()]
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         return ()
+    pointers = [item.get("DimensionIndexPointer") for item in items_of(get("DimensionIndexSequence"))]
     if len(indices) != len(pointers):
         return ()
     return tuple(index for index, at in zip(indices, pointers, strict=True) if at not in _PLACES)

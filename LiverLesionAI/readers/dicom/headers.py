@@ -9,13 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.identity import Identity, identity_of
+from LiverLesionAI.identity import Identity, identity_of, known_uid
 from LiverLesionAI.readers.dicom.bvalues import b_value, is_directional
 from LiverLesionAI.readers.dicom.charsets import text_of
 from LiverLesionAI.readers.dicom.functional_groups import (
     Lookup,
     dimension_of,
     frame_lookups,
+    items_of,
     object_lookup,
 )
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE_MODALITIES = ("MR", "CT")
@@ -46,6 +49,8 @@ class Frame:
         ImagePositionPatient in LPS mm and the direction cosines of ImageOrientationPatient.
     spacing
         Between rows and between columns, mm (PixelSpacing).
+    derivation
+        Codes of DerivationCodeSequence.
     te, tr, ti
         Echo, repetition and inversion time, ms.
     b, b_source
@@ -62,6 +67,8 @@ class Frame:
         Proleptic ordinals of AcquisitionDate and StudyDate.
     body_part
         BodyPartExamined, and the meaning of AnatomicRegionSequence.
+    frames
+        How many frames the file has beside this one without saying where they lie, and this one.
     photometric
         PhotometricInterpretation.
     rescale
@@ -84,6 +91,7 @@ class Frame:
     sequence_name: str = ""
     study_description: str = ""
     image_type: tuple[str, ...] = ()
+    derivation: tuple[str, ...] = ()
     component: str = ""
     scanning_sequence: tuple[str, ...] = ()
     sequence_variant: tuple[str, ...] = ()
@@ -113,6 +121,7 @@ class Frame:
     position: tuple[float, float, float] | None = None
     row: tuple[float, float, float] | None = None
     column: tuple[float, float, float] | None = None
+    frames: int = 1
     rows: int | None = None
     columns: int | None = None
     spacing: tuple[float, float] | None = None
@@ -128,6 +137,11 @@ class Frame:
         placed_capture = self.sop_class.startswith(SECONDARY_CAPTURE) and self.position is not None
         known_class = not self.sop_class or self.sop_class in IMAGE_CLASSES or placed_capture
         return self.modality in IMAGE_MODALITIES and self.rows is not None and known_class
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether ImageType says that the slice was computed from others."""
+        return self.image_type[:1] == ("DERIVED",)
 
     @property
     def normal(self) -> tuple[float, float, float] | None:
@@ -174,7 +188,9 @@ def frames_of(dataset: Dataset, file: Path) -> tuple[Frame, ...]:
         frame's own before the shared ones). Unreadable values count as missing.
     """
     top = object_lookup(dataset)
-    if not top("PerFrameFunctionalGroupsSequence") or text(top("SOPClassUID")) == SEGMENTATION:
+    label_maps = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
+    per_frame = items_of(top("PerFrameFunctionalGroupsSequence"))
+    if not per_frame or text(top("SOPClassUID")) in label_maps:
         return (_frame(dataset, top, file, 1),)
     return tuple(
         _frame(dataset, get, file, number) for number, get in enumerate(frame_lookups(dataset), start=1)
@@ -192,13 +208,14 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
     spacing = reals(get("PixelSpacing"))
     options = words(get("ScanOptions"))
     oriented = len(orientation) == 6
+    frames = whole(get("NumberOfFrames")) or 1
     return Frame(
         file=file,
         number=number,
         identity=identity_of(get),
-        study_uid=uid(get("StudyInstanceUID")),
-        series_uid=uid(get("SeriesInstanceUID")),
-        sop_uid=uid(get("SOPInstanceUID")),
+        study_uid=known_uid(get("StudyInstanceUID")),
+        series_uid=known_uid(get("SeriesInstanceUID")),
+        sop_uid=known_uid(get("SOPInstanceUID")),
         sop_class=text(get("SOPClassUID")),
         modality=text(get("Modality")).upper(),
         manufacturer=maker,
@@ -209,6 +226,7 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         sequence_name=name,
         study_description=text_of(dataset, "StudyDescription"),
         image_type=image_type,
+        derivation=_derivation(get),
         component=text(get("ComplexImageComponent")).upper(),
         scanning_sequence=words(get("ScanningSequence")) or _echo_kind(get),
         sequence_variant=words(get("SequenceVariant")),
@@ -229,20 +247,21 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         temporal_position=whole(get("TemporalPositionIdentifier")),
         acquisition_number=whole(get("AcquisitionNumber")),
         trigger_ms=real(get("TriggerTime")),
-        acquired_s=second_of_day(get("AcquisitionTime")),
+        acquired_s=second_of_day(get("AcquisitionTime") or get("AcquisitionDateTime")),
         injected_s=second_of_day(get("ContrastBolusStartTime")),
         dimension=dimension_of(get),
-        day=day_of(get("AcquisitionDate")),
+        day=day_of(get("AcquisitionDate") or get("AcquisitionDateTime")),
         study_day=day_of(get("StudyDate")),
         body_part=_body_part(get),
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         row=(orientation[0], orientation[1], orientation[2]) if oriented else None,
         column=(orientation[3], orientation[4], orientation[5]) if oriented else None,
+        frames=1 if len(items_of(get("PerFrameFunctionalGroupsSequence"))) > 1 else frames,
         rows=whole(get("Rows")),
         columns=whole(get("Columns")),
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         thickness=_positive(get("SliceThickness")),
-        frame_of_reference=uid(get("FrameOfReferenceUID")),
+        frame_of_reference=known_uid(get("FrameOfReferenceUID")),
         samples=whole(get("SamplesPerPixel")) or 1,
         photometric=text(get("PhotometricInterpretation")).upper() or "MONOCHROME2",
         rescale=_rescale(get),
@@ -252,12 +271,6 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
 def text(value: Any) -> str:
     """Text of an attribute, on one line."""
     return "" if value is None else " ".join(str(value).split())
-
-
-def uid(value: Any) -> str:
-    """Return a unique identifier; empty for what is none: words that anonymisers write over it, and zeros."""
-    said = text(value)
-    return said if any(letter in "123456789" for letter in said) else ""
 
 
 def words(value: Any) -> tuple[str, ...]:
@@ -316,6 +329,10 @@ def day_of(value: Any) -> int | None:
         return None
 
 
+def _derivation(get: Lookup) -> tuple[str, ...]:
+    return tuple(text(item.get("CodeValue")) for item in items_of(get("DerivationCodeSequence")))
+
+
 def _echo_kind(get: Lookup) -> tuple[str, ...]:
     """What enhanced objects say instead of ScanningSequence."""
     kinds = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
@@ -351,13 +368,13 @@ def _field_strength(get: Lookup) -> float | None:
 
 
 def _body_part(get: Lookup) -> str:
-    regions = [text(item.get("CodeMeaning")) for item in get("AnatomicRegionSequence") or ()]
+    regions = [text(item.get("CodeMeaning")) for item in items_of(get("AnatomicRegionSequence"))]
     return " ".join(filter(None, (text(get("BodyPartExamined")), *regions)))
 
 
 def _agent(dataset: Dataset, get: Lookup) -> str:
     agents = [text_of(dataset, "ContrastBolusAgent")]
-    for item in get("ContrastBolusAgentSequence") or ():
+    for item in items_of(get("ContrastBolusAgentSequence")):
         agents.append(text(item.get("CodeMeaning")))
     said = " ".join(agent for agent in agents if agent)
     return "" if said.casefold() in ("none", "no", "no contrast", "without", "ohne", "non", "keine") else said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.readers.dicom.clock import on_one_clock
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.phases import assign_phases
 from LiverLesionAI.readers.dicom.rules import OTHER, Answer, recognise
@@ -82,7 +83,7 @@ def identify(path: str | Path, progress: Progress = silent) -> tuple[Identified,
 def identify_scan(found: Scan) -> tuple[Identified, ...]:
     """Recognise every series that was scanned; studies are judged each by itself."""
     studies = studies_of(found.frames, lambda frame: frame)
-    return tuple(item for frames in studies for item in identify_stacks(_stacks(frames)))
+    return tuple(item for frames in studies for item in identify_stacks(_stacks(on_one_clock(frames))))
 
 
 def identify_stacks(stacks: Sequence[Stack]) -> tuple[Identified, ...]:

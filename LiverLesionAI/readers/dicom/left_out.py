@@ -9,9 +9,11 @@ from LiverLesionAI.readers.dicom.choose import FEWEST_SLICES, is_usable
 from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.rules import OTHER
 from LiverLesionAI.readers.dicom.scan import Scan
+from LiverLesionAI.readers.dicom.split import series_of
 
 _SHOWN_FILES = 3
 _SHOWN_SERIES = 5
+_OUTLINES = ("SEG", "RTSTRUCT")
 _OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
 
 
@@ -26,16 +28,11 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
         Files that are used as masks; they are not left out.
     """
     used = {mask.resolve() for mask in masks}
-    foreign = [
-        file
-        for file in found.foreign
-        if not file.name.startswith(".")
-        and file.name.lower() not in _OF_THE_SYSTEM
-        and file.resolve() not in used
-    ]
+    unreadable = [file for file in found.unreadable if file.resolve() not in used]
+    foreign = [file for file in found.foreign if not _is_of_the_system(file) and file.resolve() not in used]
     warnings = []
-    if found.unreadable:
-        warnings.append(f"{_counted(found.unreadable, 'damaged file')} left out{_named(found.unreadable)}.")
+    if unreadable:
+        warnings.append(f"{_counted(unreadable, 'damaged file')} left out{_named(unreadable)}.")
     if foreign:
         warnings.append(f"{_counted(foreign, 'file')} no DICOM and left out{_named(foreign)}.")
     if found.not_entered:
@@ -53,27 +50,38 @@ def file_warnings(found: Scan, masks: Iterable[Path]) -> list[str]:
         )
     if found.without_series:
         warnings.append(
-            f"{len(found.without_series)} files have no SeriesInstanceUID; they were put into series by "
-            "number and name."
+            f"SeriesInstanceUID is missing in {len(found.without_series)} files: they were put into series "
+            "by number and name."
         )
     return warnings
 
 
 def series_warnings(identified: Sequence[Identified]) -> list[str]:
-    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none."""
+    """Say which series are in no sequence: unknown, of too few slices or too doubtful, or surely none.
+
+    Segmentations and structure sets are spoken of where they are read.
+    """
     unknown = [item for item in identified if item.sequence is None]
     unusable = [item for item in identified if item.is_sequence and not is_usable(item)]
-    none = [item for item in identified if item.sequence == OTHER]
+    none = [
+        item for item in identified if item.sequence == OTHER and item.stack.first.modality not in _OUTLINES
+    ]
     warnings = []
     if unknown:
-        count = len(_names(unknown))
-        warnings.append(f"{count} series were not recognised and left out{_quoted(unknown)}.")
+        count = len({series_of(item.stack.first) for item in unknown})
+        warnings.append(f"{count} series were not recognised and left out{_named_series(unknown)}.")
     if unusable:
         what = f"of fewer than {FEWEST_SLICES} slices or too doubtful"
-        warnings.append(f"{len(unusable)} images are {what} and left out{_quoted(unusable)}.")
+        warnings.append(f"{len(unusable)} images are {what} and left out{_named_series(unusable)}.")
     if none:
-        warnings.append(f"{len(none)} series show none of the sequences and were left out{_quoted(none)}.")
+        warnings.append(
+            f"{len(none)} series show none of the sequences and were left out{_named_series(none)}."
+        )
     return warnings
+
+
+def _is_of_the_system(file: Path) -> bool:
+    return file.name.startswith(".") or file.name.lower() in _OF_THE_SYSTEM
 
 
 def _counted(files: Sequence[Path], what: str) -> str:
@@ -85,11 +93,7 @@ def _named(files: Sequence[Path]) -> str:
     return f" ({', '.join(file.name for file in files[:_SHOWN_FILES])}{more})"
 
 
-def _names(items: Sequence[Identified]) -> list[str]:
-    return list(dict.fromkeys(item.stack.name for item in items))
-
-
-def _quoted(items: Sequence[Identified]) -> str:
-    names = _names(items)
+def _named_series(items: Sequence[Identified]) -> str:
+    names = list(dict.fromkeys(item.stack.name for item in items))
     more = ", …" if len(names) > _SHOWN_SERIES else ""
-    return f" ({', '.join(repr(name) for name in names[:_SHOWN_SERIES])}{more})"
+    return f" ({', '.join(names[:_SHOWN_SERIES])}{more})"

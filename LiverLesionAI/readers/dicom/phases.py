@@ -2,18 +2,28 @@
 
 Words that name a phase are believed, unless they contradict the order of acquisition. Where words are
 missing, an injection time places the image in a window; else the order of the images of one protocol and the
-times between them do, as far as only one answer is possible. The windows are those of the project's design
-notes, in seconds after injection: LAP 15–45, PVP 46–110, DP 111–480, HBP from 600 and only with gadoxetic
-acid or words that say so.
+times between them do, as far as only one answer is possible (:mod:`LiverLesionAI.readers.dicom.phase_order`).
+The windows are those of the project's design notes, in seconds after injection: LAP 15–45, PVP 46–110, DP
+111–480, HBP from 600 and only with gadoxetic acid or words that say so.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 
+from LiverLesionAI.readers.dicom.clock import since
+from LiverLesionAI.readers.dicom.phase_images import (
+    HBP_UNTIL_S,
+    TYPICAL_S,
+    WINDOWS_S,
+    PhaseImage,
+    may_be_phases,
+    show_one_moment,
+    window,
+)
+from LiverLesionAI.readers.dicom.phase_order import alone, by_order
 from LiverLesionAI.readers.dicom.rules import (
     CLEAR,
     CT,
@@ -26,48 +36,16 @@ from LiverLesionAI.readers.dicom.rules import (
     reading_of,
 )
 from LiverLesionAI.readers.dicom.split import Stack
-from LiverLesionAI.readers.dicom.vocabulary import Reading, read_words
+from LiverLesionAI.readers.dicom.vocabulary import read_words
 
-WINDOWS_S: dict[str, tuple[float, float]] = {"LAP": (15, 46), "PVP": (46, 111), "DP": (111, 481)}
-HBP_FROM_S, HBP_UNTIL_S = 600.0, 7200.0
 HBP_SAID_FROM_MIN = 15
 """A delay that is only used for the hepatobiliary phase, so that naming it says so."""
 
-TYPICAL_S = {"LAP": 30.0, "PVP": 70.0}
-"""Where a phase is taken to lie when only the distances between phases are known."""
-
-FASTEST_PHASE_S = 8.0
-"""Below this distance a series follows the bolus, and its single images are no phases."""
+NEARER = 0.1
+"""Taken from the confidence of a time point where another one is nearer to the usual time of their phase."""
 
 _RANK = {"T1WI": 0, "LAP": 1, "PVP": 2, "DP": 3, "HBP": 4}
 _GADOXETIC = ("gadoxet", "eovist", "primovist", "eob", "普美显", "プリモビスト")
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A T1-weighted image on the way to its phase."""
-
-    index: int
-    stack: Stack
-    said: Reading
-    evidence: Answer
-    label: str | None = None
-    confidence: float = 0.0
-    reasons: tuple[str, ...] = ()
-
-    def labelled(self, label: str | None, confidence: float, *reasons: str) -> _Image:
-        return replace(self, label=label, confidence=confidence, reasons=reasons)
-
-    @property
-    def order(self) -> tuple[float, int, int]:
-        start = self.stack.acquired_s
-        number = self.stack.first.series_number or 0
-        return (float("inf") if start is None else start, number, self.stack.phase)
-
-    @property
-    def speaks_of_contrast(self) -> bool:
-        said = self.said.says("enhanced", "dynamic", "liver agent", "early arterial", *WINDOWS_S, "HBP")
-        return said or bool(self.stack.first.agent)
 
 
 def assign_phases(stacks: Sequence[Stack], answers: Mapping[int, Answer]) -> dict[int, Answer]:
@@ -89,7 +67,7 @@ def assign_phases(stacks: Sequence[Stack], answers: Mapping[int, Answer]) -> dic
     result = dict(answers)
     for family, finish in ((T1, _t1_answer), (CT, _ct_answer)):
         images = [
-            _Image(index, stacks[index], reading_of(stacks[index].first), answer)
+            PhaseImage(index, stacks[index], reading_of(stacks[index].first), answer)
             for index, answer in answers.items()
             if answer.sequence == family
         ]
@@ -111,13 +89,13 @@ def _uses_gadoxetic_acid(stacks: Sequence[Stack]) -> bool | None:
     return False if any(agent.strip() not in anonymous for agent in named) else None
 
 
-def _solved(images: list[_Image], gadoxetic: bool | None) -> list[_Image]:
-    named = [_named_phase(image, gadoxetic) for image in images]
+def _solved(images: list[PhaseImage], gadoxetic: bool | None) -> list[PhaseImage]:
+    named = _told_apart([_named_phase(image, gadoxetic) for image in images])
     enhanced_from = min(
         (image.order[0] for image in named if image.label in ("LAP", "PVP", "DP", "HBP")),
         default=float("inf"),
     )
-    groups: dict[Hashable, list[_Image]] = defaultdict(list)
+    groups: dict[Hashable, list[PhaseImage]] = defaultdict(list)
     for image in named:
         groups[_protocol(image.stack)].append(image)
     solved = []
@@ -127,6 +105,17 @@ def _solved(images: list[_Image], gadoxetic: bool | None) -> list[_Image]:
     return solved
 
 
+def _told_apart(images: list[PhaseImage]) -> list[PhaseImage]:
+    """Leave images of one moment unknown: which of them is the image of its phase is not said."""
+    same = [sum(show_one_moment(image, other) for other in images) for image in images]
+    return [
+        image.labelled(None, 0.0, f"one of {n} images of one time and place, and nothing says which it is")
+        if n > 1
+        else image
+        for image, n in zip(images, same, strict=True)
+    ]
+
+
 def _protocol(stack: Stack) -> Hashable:
     """Images that share this may be phases of one dynamic series."""
     first = stack.first
@@ -134,7 +123,7 @@ def _protocol(stack: Stack) -> Hashable:
     return first.plane, stack.kind, te, tr
 
 
-def _named_phase(image: _Image, gadoxetic: bool | None) -> _Image:
+def _named_phase(image: PhaseImage, gadoxetic: bool | None) -> PhaseImage:
     """Label an image whose words name its phase."""
     said, stack = image.said, image.stack
     named = [phase for phase in ("LAP", "PVP", "DP", "HBP") if said.says(phase)]
@@ -168,7 +157,7 @@ def _named_phase(image: _Image, gadoxetic: bool | None) -> _Image:
     return image
 
 
-def _named_delay(image: _Image, named: list[str], gadoxetic: bool | None) -> _Image | None:
+def _named_delay(image: PhaseImage, named: list[str], gadoxetic: bool | None) -> PhaseImage | None:
     """Label an image whose name gives a delay; seconds beside a named phase are those of a breath."""
     said = image.said
     if said.minutes and set(named) <= {"DP"}:
@@ -189,34 +178,20 @@ def _named_delay(image: _Image, named: list[str], gadoxetic: bool | None) -> _Im
     return image.labelled(phase, confidence, reason)
 
 
-def window(seconds: float, gadoxetic: bool | None) -> str | None:
-    """Return the phase that lies at a time after injection (s), if any.
-
-    Examples
-    --------
-    >>> window(35, None), window(1200, True), window(1200, None)
-    ('LAP', 'HBP', None)
-    """
-    found = next((phase for phase, (start, end) in WINDOWS_S.items() if start <= seconds < end), None)
-    if found is None and gadoxetic and HBP_FROM_S <= seconds <= HBP_UNTIL_S:
-        return "HBP"
-    return found
-
-
-def _solve_group(images: list[_Image], enhanced_from: float, gadoxetic: bool | None) -> list[_Image]:
+def _solve_group(images: list[PhaseImage], enhanced_from: float, gadoxetic: bool | None) -> list[PhaseImage]:
     """Label the images of one protocol, in order of acquisition, that no word has labelled."""
-    open_ones = [image for image in images if image.label is None and not image.reasons]
+    open_ones = [image for image in images if image.is_open]
     if not open_ones:
         return images
     start = _injection(images)
     if start is not None:
-        solved = [_by_time(image, *start, gadoxetic) for image in open_ones]
+        solved = _nearest_first([_by_time(image, *start, gadoxetic) for image in open_ones], start[0])
     elif len(images) == 1:
-        solved = [_alone(images[0], enhanced_from)]
+        solved = [alone(images[0], enhanced_from)]
     elif any(image.label in WINDOWS_S for image in images):
         solved = [_beside_named_ones(image, images) for image in open_ones]
     else:
-        solved = _by_order(
+        solved = by_order(
             [image for image in images if image.label == "T1WI" or image in open_ones],
             enhanced_from,
             gadoxetic,
@@ -225,13 +200,14 @@ def _solve_group(images: list[_Image], enhanced_from: float, gadoxetic: bool | N
     return [labelled.get(image.index, image) for image in images]
 
 
-def _injection(images: Sequence[_Image]) -> tuple[float, float, str] | None:
-    """Second of the day of the injection, how sure it is, and where that is from."""
+def _injection(images: Sequence[PhaseImage]) -> tuple[float, float, str] | None:
+    """When the agent was injected, on the clock of the images, how sure it is, and where that is from."""
     for image in images:
-        injected = image.stack.first.injected_s
-        if injected is not None and image.stack.acquired_s is not None:
-            return injected, SAID, "injection time in the header"
-    for phase, typical in TYPICAL_S.items():
+        injected, acquired = image.stack.first.injected_s, image.stack.acquired_s
+        if injected is not None and acquired is not None:
+            return acquired - since(acquired, injected), SAID, "injection time in the header"
+    for phase in ("LAP", "PVP"):
+        typical = TYPICAL_S[phase]
         for image in images:
             if image.label == phase and image.stack.acquired_s is not None:
                 return image.stack.acquired_s - typical, LIKELY, f"distance to the {phase}"
@@ -239,12 +215,16 @@ def _injection(images: Sequence[_Image]) -> tuple[float, float, str] | None:
 
 
 def _by_time(
-    image: _Image, injected: float, confidence: float, source: str, gadoxetic: bool | None
-) -> _Image:
+    image: PhaseImage, injected: float, confidence: float, source: str, gadoxetic: bool | None
+) -> PhaseImage:
     start = image.stack.acquired_s
     if start is None:
         return image.labelled(None, 0.0, "its acquisition time is missing")
     seconds = start - injected
+    if seconds < -HBP_UNTIL_S:
+        return image.labelled(
+            None, 0.0, f"acquired hours before the injection ({source}), which may be wrong"
+        )
     if seconds < 0:
         return image.labelled(
             "T1WI", confidence, f"acquired {-seconds:.0f} s before the injection ({source})"
@@ -254,24 +234,35 @@ def _by_time(
     return image.labelled(phase, confidence if phase else 0.0, where if phase else f"{where}: in no window")
 
 
-def _alone(image: _Image, enhanced_from: float) -> _Image:
-    if image.speaks_of_contrast or image.stack.phases > 1:
-        return image.labelled(None, 0.0, "contrast-enhanced or dynamic, but nothing tells the phase")
-    if image.order[0] > enhanced_from and enhanced_from != float("inf"):
-        return image.labelled(None, 0.0, "acquired after contrast was given, and nothing tells the phase")
-    return _unenhanced_by_silence(image)
+def _nearest_first(images: list[PhaseImage], injected: float) -> list[PhaseImage]:
+    """Doubt the time points of a phase a little but for the one that is nearest to its usual time."""
+
+    def away(image: PhaseImage) -> float:
+        return abs((image.stack.acquired_s or 0.0) - injected - TYPICAL_S[image.label or ""])
+
+    nearest = {
+        phase: min(group, key=away)
+        for phase in TYPICAL_S
+        if (group := [image for image in images if image.label == phase])
+    }
+    return [
+        replace(
+            image,
+            confidence=image.confidence - NEARER,
+            reasons=(*image.reasons, f"another time point is nearer to {TYPICAL_S[image.label]:.0f} s"),
+        )
+        if image.label in nearest and nearest[image.label] is not image
+        else image
+        for image in images
+    ]
 
 
-def _unenhanced_by_silence(image: _Image) -> _Image:
-    """Other planes than axial are mostly acquired after contrast, so that silence says nothing there."""
-    plane = image.stack.first.plane
-    if plane in ("coronal", "sagittal") or (not plane and image.said.says("coronal", "sagittal")):
-        return image.labelled(None, 0.0, "not axial, and nothing tells whether contrast was given")
-    return image.labelled("T1WI", WEAK, "nothing speaks of contrast")
-
-
-def _beside_named_ones(image: _Image, images: Sequence[_Image]) -> _Image:
+def _beside_named_ones(image: PhaseImage, images: Sequence[PhaseImage]) -> PhaseImage:
     """An image without times beside ones whose words name the phase."""
+    if not any(may_be_phases(image, other) for other in images if other.label in _RANK):
+        return image.labelled(
+            None, 0.0, "another place, flip angle or fat treatment than the phases beside it"
+        )
     ranks = [(_RANK[i.label], i.order) for i in images if i.label in _RANK]
     before = max((rank for rank, order in ranks if order < image.order), default=-1)
     after = min((rank for rank, order in ranks if order > image.order), default=5)
@@ -283,71 +274,16 @@ def _beside_named_ones(image: _Image, images: Sequence[_Image]) -> _Image:
     return image.labelled(None, 0.0, "its neighbours do not tell its phase")
 
 
-def _by_order(images: list[_Image], enhanced_from: float, gadoxetic: bool | None) -> list[_Image]:
-    """Phases of a dynamic series without words: unenhanced first, then by the distances in time."""
-    agents = [bool(image.stack.first.agent) for image in images]
-    unenhanced = sum(1 for image in images if image.label == "T1WI")
-    if not unenhanced and any(agents) and not agents[0]:
-        unenhanced = agents.index(True)
-    times = [image.stack.acquired_s for image in images]
-    hypotheses = (unenhanced,) if unenhanced else (1, 0)
-    fits = [found for n in hypotheses if (found := _phases_after(times, n, gadoxetic)) is not None]
-    sure = len(fits) == 1
-    if not fits or (not sure and len(images) < 4):
-        return [_undecided(image, images, enhanced_from) for image in images]
-    confidence = LIKELY if sure else WEAK
-    why = "order and distances in time within the series"
-    return [
-        image if image.label else image.labelled(phase, confidence if phase else 0.0, why)
-        for image, phase in zip(images, fits[0], strict=True)
-    ]
-
-
-def _undecided(image: _Image, images: Sequence[_Image], enhanced_from: float) -> _Image:
-    """An image that neither words nor times place; repeated images are probably unenhanced *and* enhanced."""
-    if image.label:
-        return image
-    repeated = any(other is not image and _lie_together(image.stack, other.stack) for other in images)
-    if repeated or image.speaks_of_contrast:
-        return image.labelled(None, 0.0, "order and times within its protocol allow several answers")
-    return _alone(image, enhanced_from)
-
-
-def _lie_together(a: Stack, b: Stack) -> bool:
-    """Whether two stacks show the same part of the body."""
-    ends = [(s.frames[0].along, s.frames[-1].along) for s in (a, b)]
-    (a_start, a_end), (b_start, b_end) = ends
-    if a_start is None or a_end is None or b_start is None or b_end is None:
-        return True
-    overlap = min(a_end, b_end) - max(a_start, b_start)
-    return overlap > 0.5 * min(a_end - a_start, b_end - b_start)
-
-
-def _phases_after(
-    times: Sequence[float | None], unenhanced: int, gadoxetic: bool | None
-) -> list[str | None] | None:
-    """Phases if the first images are unenhanced; None where that is not possible."""
-    after = times[unenhanced:]
-    if len(after) < 2:
-        return None
-    before: list[str | None] = ["T1WI"] * unenhanced
-    if None in times or len(set(times)) < len(times):
-        return [*before, "LAP", "PVP", "DP"] if unenhanced and len(after) == 3 else None
-    known = [time for time in after if time is not None]
-    gaps = [b - a for a, b in pairwise(known)]
-    if min(gaps) < FASTEST_PHASE_S:
-        return None
-    phases = [window(TYPICAL_S["LAP"] + time - known[0], gadoxetic) for time in known]
-    needed = {"LAP", "PVP", "DP"} if len(known) > 2 else {"LAP", "PVP"}
-    return [*before, *phases] if needed <= set(phases) else None
-
-
-def _checked_order(images: list[_Image]) -> list[_Image]:
+def _checked_order(images: list[PhaseImage]) -> list[PhaseImage]:
     """Doubt words that contradict the order of acquisition."""
     checked = []
     for position, image in enumerate(images):
         rank = _RANK.get(image.label or "")
-        earlier = [r for other in images[:position] if (r := _RANK.get(other.label or "")) is not None]
+        earlier = [
+            r
+            for other in images[:position]
+            if other.order[0] < image.order[0] and (r := _RANK.get(other.label or "")) is not None
+        ]
         if rank is not None and earlier and rank < max(earlier) and image.order[0] != float("inf"):
             reasons = (*image.reasons, "but it was acquired after a later phase")
             image = replace(image, confidence=min(image.confidence, 0.5), reasons=reasons)
@@ -355,12 +291,12 @@ def _checked_order(images: list[_Image]) -> list[_Image]:
     return checked
 
 
-def _t1_answer(image: _Image) -> Answer:
+def _t1_answer(image: PhaseImage) -> Answer:
     confidence = min(image.confidence, image.evidence.confidence) if image.label else 0.0
     return Answer(image.label, round(confidence, 2), (*image.evidence.reasons, *image.reasons))
 
 
-def _ct_answer(image: _Image) -> Answer:
+def _ct_answer(image: PhaseImage) -> Answer:
     """CT has three phases in this project: unenhanced, arterial, delayed."""
     names = {"T1WI": "CT_PLAIN", "LAP": "CT_ART", "DP": "CT_DELAY"}
     reasons = (*image.evidence.reasons, *image.reasons)

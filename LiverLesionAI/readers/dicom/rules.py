@@ -32,6 +32,8 @@ SHORT_TE_MS = 25.0
 FAT_WATER_KHZ_PER_TESLA = 0.1468
 """Chemical shift of fat and water, 3.45 ppm of 42.577 MHz/T: in phase at 2.3 ms (3 T) and 4.6 ms (1.5 T)."""
 
+_UNSAID_DIXON = "a Dixon series that does not say which of its images this is"
+
 _SURELY_NONE = {
     "localiser": "localiser",
     "timing": "bolus timing or calibration",
@@ -88,7 +90,10 @@ def recognise(stack: Stack) -> Answer:
     if not stack.first.is_image:
         rules = (_not_an_image,)
     answers = (rule(stack, said) for rule in rules)
-    unsaid = Answer(None, 0.0, ("neither header nor words decide",))
+    why = "neither header nor words decide"
+    if said.unreadable:
+        why = "the header does not decide, and its name is in no known character set"
+    unsaid = Answer(None, 0.0, (why,))
     return next((answer for answer in answers if answer is not None), unsaid)
 
 
@@ -103,19 +108,32 @@ def reading_of(frame: Frame) -> Reading:
     return read_words(f"{frame.description} {frame.protocol}")
 
 
+def is_computed_b(stack: Stack) -> bool:
+    """Whether a diffusion-weighted image was computed for a b-value that was not acquired."""
+    return stack.kind == "computed b" or reading_of(stack.first).says("computed b")
+
+
 def _not_an_image(stack: Stack, said: Reading) -> Answer:
     if stack.first.sop_class == SEGMENTATION:
         return Answer(OTHER, SURE, ("a DICOM segmentation, no image",))
     return Answer(OTHER, SURE, (f"no slice of MR or CT (modality {stack.first.modality or 'not said'})",))
 
 
+def _unplaced(stack: Stack, said: Reading) -> Answer | None:
+    if stack.first.frames == 1:
+        return None
+    return Answer(None, 0.0, (f"{stack.first.frames} frames in one file that does not say where they lie",))
+
+
 def _coloured(stack: Stack, said: Reading) -> Answer | None:
-    if stack.first.samples == 1:
+    if stack.first.samples == 1 and not stack.first.photometric.startswith("PALETTE"):
         return None
     return Answer(OTHER, SURE, ("a colour image",))
 
 
 def _derived_kind(stack: Stack, said: Reading) -> Answer | None:
+    if stack.kind == "derived":
+        return Answer(None, 0.0, ("computed from other images of its series, and nothing says how",))
     kind = _KINDS_OF_NONE.get(stack.kind)
     return Answer(OTHER, SURE, (f"ImageType: {kind}",)) if kind else None
 
@@ -144,8 +162,9 @@ def _adc(stack: Stack, said: Reading) -> Answer | None:
 def _dwi(stack: Stack, said: Reading) -> Answer | None:
     first = stack.first
     named = f"{said.word('dwi')!r} in its name" if said.says("dwi") else ""
-    if stack.kind == "computed b":
-        return Answer("DWI", LIKELY, ("ImageType: a computed b-value",))
+    if is_computed_b(stack):
+        word = f"{said.word('computed b')!r} in its name" if said.says("computed b") else "ImageType"
+        return Answer("DWI", LIKELY, (f"a computed b-value: {word}",))
     if stack.kind == "dwi" or (first.b or 0) > 0:
         where = "ImageType says diffusion"
         if first.b is not None:
@@ -169,6 +188,8 @@ def _t2(stack: Stack, said: Reading) -> Answer | None:
     word = f"{said.word('t2', 'long te fast spin echo')!r} in its name" if says_t2 else ""
     if "GR" in first.scanning_sequence and not {"SE", "EP"} & set(first.scanning_sequence):
         return _gradient_echo_called_t2(first, word) if says_t2 else None
+    if stack.phases > 1 and said.says("dixon") and stack.kind == "" and (spin_echo or says_t2):
+        return Answer(None, 0.0, (_UNSAID_DIXON,))
     if first.te is not None and (spin_echo or says_t2):
         return _by_echo_time(first, spin_echo, word, says_t1)
     if says_t2 and said.says("t1"):
@@ -250,7 +271,7 @@ def _t1(stack: Stack, said: Reading) -> Answer | None:
         return Answer(None, 0.0, (f"{said.word('quantitative')!r} in its name: its weighting is not known",))
     says_which = phases or said.says("water", "fat suppressed", "pre", "dynamic", "enhanced")
     if said.says("dixon") and stack.kind == "" and not says_which:
-        return Answer(None, 0.0, ("a Dixon series that does not say which of its images this is",))
+        return Answer(None, 0.0, (_UNSAID_DIXON,))
     reasons = []
     if gradient_echo and short:
         reasons.append(f"gradient echo with TE {first.te:.3g} ms")
@@ -266,6 +287,7 @@ def _ct(stack: Stack, said: Reading) -> Answer | None:
 
 
 _MR_RULES: tuple[Rule, ...] = (
+    _unplaced,
     _coloured,
     _derived_kind,
     _surely_none,
@@ -277,4 +299,4 @@ _MR_RULES: tuple[Rule, ...] = (
     _t2,
     _t1,
 )
-_CT_RULES: tuple[Rule, ...] = (_coloured, _derived_kind, _surely_none, _ct)
+_CT_RULES: tuple[Rule, ...] = (_unplaced, _coloured, _derived_kind, _surely_none, _ct)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.dicom.copies import Sieve
-from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of
+from LiverLesionAI.readers.dicom.headers import DIRECTORY, Frame, frames_of, whole
 from LiverLesionAI.readers.dicom.opening import open_dicom
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Scan:
     directories
         DICOMDIR files.
     without_series
-        Files of `frames` that do not say which series they belong to: SeriesInstanceUID is missing or
+        Files of images that do not say which series they belong to: SeriesInstanceUID is missing or
         overwritten.
     foreign
         Files that are no DICOM.
@@ -221,7 +221,7 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
         if found is None:
             unreadable.append(file)
             continue
-        if not all(frame.series_uid for frame in found):
+        if any(frame.is_image and not frame.series_uid for frame in found):
             without_series.append(file)
         frames += [frame for frame in found if sieve.keeps(frame)]
     progress("scan", 1.0)
@@ -241,11 +241,13 @@ def _read_all(path: Path, files: list[Path], progress: Progress) -> Scan:
 
 
 def _frames_in(dataset: Dataset, file: Path) -> tuple[Frame, ...] | None:
-    """Every frame of an object; None where an attribute is so damaged that pydicom cannot give it."""
+    """Every frame of an object; None where attributes cannot be read or frames are missing."""
     try:
-        return frames_of(dataset, file)
+        found = frames_of(dataset, file)
+        stated = whole(dataset.get("NumberOfFrames"))
     except Exception:
         return None
+    return found if len(found) in (1, stated) else None
 
 
 def read_header(file: Path) -> Dataset | None:

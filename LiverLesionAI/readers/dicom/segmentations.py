@@ -1,10 +1,9 @@
-"""DICOM segmentations as lesion masks (DICOM PS3.3, A.51), read with highdicom."""
+"""DICOM segmentations as lesion masks (DICOM PS3.3, A.51; label maps: Supplement 243), with highdicom."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,67 +12,42 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.readers.dicom.headers import SEGMENTATION, Frame, text
-from LiverLesionAI.readers.dicom.scan import is_dicom, read_header
+from LiverLesionAI.readers.dicom.headers import frames_of, text
+from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.mask_files import overlap_warning
+from LiverLesionAI.readers.masks import Outlined
+from LiverLesionAI.readers.segments import Segment, lesions_among
+from LiverLesionAI.study import DicomSource
 
-_ABNORMAL = {"49755003", "M-01000", "4147007", "M-03000", "108369006", "M-8000/1", "52988006", "M-01100"}
-"""Codes (SNOMED CT and the older SRT) of morphologically abnormal structure, mass, neoplasm and lesion."""
-
-_LESION_WORDS = re.compile(
-    r"lesi|l[aä]sion|tumou?r|mass\b|hcc|icc|metast|cyst|zyste|kyste|h[ae]*mangiom|fnh|abs[cz]e|nodul|knoten|病灶|肿瘤|腫瘍",
-    re.IGNORECASE,
-)
-_ORGAN_WORDS = re.compile(
-    r"liver|leber|foie|hepar|肝|spleen|kidney|vessel|vein|artery|gallbladder", re.IGNORECASE
-)
-
-
-class NoLesionError(DicomError):
-    """A segmentation outlines no lesion."""
+_BACKGROUND = "125040"
+"""Code (DCM) of what label maps describe beside their segments."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Lesions of a DICOM segmentation.
+    """Lesions that a DICOM object outlines.
 
     Attributes
     ----------
     file
         Where it lies.
-    labels
-        Label image: lesions 1…N in the order of the segments.
-    names
-        Label to the segment's label.
-    source_series
-        Series that the segmentation was drawn on, as far as it says.
-    warnings
-        In words.
+    lesions
+        Lesions 1…N in the order of the segments.
+    dicom
+        The object itself: its study, frame of reference and patient.
+    source_series, source_instances
+        Series and SOP instances that it was drawn on, as far as it says.
     """
 
     file: Path
-    labels: sitk.Image
-    names: dict[int, str]
-    source_series: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def is_segmentation(file: Path) -> bool:
-    """Whether a file is a DICOM segmentation."""
-    if not file.is_file() or not is_dicom(file):
-        return False
-    header = read_header(file)
-    return header is not None and str(header.get("SOPClassUID")) == SEGMENTATION
-
-
-def segmentations_among(frames: Sequence[Frame]) -> tuple[Path, ...]:
-    """Files of a scan that are segmentations."""
-    return tuple(frame.file for frame in frames if frame.sop_class == SEGMENTATION)
+    lesions: Outlined
+    dicom: DicomSource
+    source_series: tuple[str, ...] = ()
+    source_instances: frozenset[str] = frozenset()
 
 
 def read_segmentation(file: Path) -> Segmentation:
-    """Read the lesions of a DICOM segmentation.
-
-    Segments that are coded or named as lesions are taken; where none is, all that are not named as an organ.
+    """Read the lesions of a DICOM segmentation: binary, fractional (from one half on) or a label map.
 
     Parameters
     ----------
@@ -100,59 +74,59 @@ def read_segmentation(file: Path) -> Segmentation:
         warnings.simplefilter("ignore")
         try:
             dataset = highdicom.seg.segread(str(file))
-            segments = _lesion_segments(dataset.SegmentSequence)
+            described = [_segment(item) for item in dataset.SegmentSequence]
+            source = dicom_source(frames_of(dataset, file))
         except Exception as error:
             raise _unreadable(file, error) from None
-        if not segments:
-            raise NoLesionError(f"{file} holds organs, no lesion; segment the lesions or give --mask.")
+        segments = [each for each in described if _BACKGROUND not in each.codes and each.number > 0]
+        chosen, said = lesions_among(segments, file.name)
         try:
-            volume = dataset.get_volume(
-                segment_numbers=[number for number, _ in segments],
-                combine_segments=False,
-                rescale_fractional=True,
-                allow_missing_positions=True,
-            )
+            labels, overlap = _combined(dataset, chosen)
+        except RuntimeError:
+            raise DicomError(f"The frames of {file} make no regular volume; export it again.") from None
         except Exception as error:
             raise _unreadable(file, error) from None
-    labels, overlap = _combined(volume.array)
-    if not labels.any():
+    if not sitk.GetArrayViewFromImage(labels).any():
         raise DicomError(f"{file} is an empty segmentation, no voxel is labelled; segment a lesion.")
-    said = (f"Segments of {file.name} overlap: common voxels went to the later one.",) if overlap else ()
+    names = {label: segment.name for label, segment in enumerate(chosen, start=1) if segment.name}
     return Segmentation(
         file=file,
-        labels=_image(labels, volume.affine),
-        names={label: name for label, (_, name) in enumerate(segments, start=1) if name},
+        lesions=Outlined(labels, names, (*said, overlap_warning(file.name)) if overlap else said),
+        dicom=source,
         source_series=_source_series(dataset),
-        warnings=said,
+        source_instances=frozenset(_source_instances(dataset)),
     )
 
 
-def _lesion_segments(sequence: Sequence[Any]) -> list[tuple[int, str]]:
-    """Number and label of the segments that are lesions."""
-    described = [(int(item.SegmentNumber), text(item.get("SegmentLabel")), _codes(item)) for item in sequence]
-    lesions = [
-        (n, label) for n, label, codes in described if codes & _ABNORMAL or _LESION_WORDS.search(label)
-    ]
-    if lesions:
-        return lesions
-    return [(n, label) for n, label, _ in described if not _ORGAN_WORDS.search(label)]
+def _segment(item: Any) -> Segment:
+    keywords = ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence")
+    codes = [code for keyword in keywords for code in item.get(keyword) or ()]
+    kinds = item.get("SegmentedPropertyTypeCodeSequence") or ()
+    return Segment(
+        number=int(item.SegmentNumber),
+        name=text(item.get("SegmentLabel")),
+        codes=frozenset(text(code.get("CodeValue")) for code in codes),
+        kind=" ".join(text(code.get("CodeMeaning")) for code in kinds),
+    )
 
 
-def _codes(segment: Any) -> set[str]:
-    codes = set()
-    for keyword in ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence"):
-        for item in segment.get(keyword) or ():
-            codes.add(text(item.get("CodeValue")))
-    return codes
-
-
-def _combined(segments: np.ndarray) -> tuple[np.ndarray, bool]:
-    """One label image of an array ``[z, y, x, segment]`` of 0…1, and whether segments overlap."""
-    masks = segments >= 0.5
-    labels = np.zeros(masks.shape[:3], np.uint16)
-    for index in range(masks.shape[3]):
-        labels[masks[..., index]] = index + 1
-    return labels, bool((masks.sum(axis=3) > 1).any())
+def _combined(dataset: Any, chosen: Sequence[Segment]) -> tuple[sitk.Image, bool]:
+    """One label image of segments, and whether they overlap; one segment after the other is unpacked."""
+    labels, affine, overlap = None, None, False
+    for label, segment in enumerate(chosen, start=1):
+        volume = dataset.get_volume(
+            segment_numbers=[segment.number],
+            combine_segments=False,
+            rescale_fractional=True,
+            allow_missing_positions=True,
+        )
+        here = volume.array[..., 0] >= 0.5
+        if labels is None:
+            labels, affine = np.zeros(here.shape, np.uint16), volume.affine
+        overlap |= bool(labels[here].any())
+        labels[here] = label
+    assert labels is not None and affine is not None
+    return _image(labels, affine), overlap
 
 
 def _image(labels: np.ndarray, affine: np.ndarray) -> sitk.Image:
@@ -168,7 +142,17 @@ def _image(labels: np.ndarray, affine: np.ndarray) -> sitk.Image:
 
 def _source_series(dataset: Any) -> tuple[str, ...]:
     items = dataset.get("ReferencedSeriesSequence") or ()
-    return tuple(dict.fromkeys(text(item.get("SeriesInstanceUID")) for item in items))
+    return tuple(dict.fromkeys(uid for item in items if (uid := text(item.get("SeriesInstanceUID")))))
+
+
+def _source_instances(dataset: Any) -> Iterator[str]:
+    """SOP instances that the frames were derived from (PS3.3, C.7.6.16.2.6)."""
+    shared = dataset.get("SharedFunctionalGroupsSequence") or ()
+    for groups in (*shared, *(dataset.get("PerFrameFunctionalGroupsSequence") or ())):
+        for derivation in groups.get("DerivationImageSequence") or ():
+            for source in derivation.get("SourceImageSequence") or ():
+                if uid := text(source.get("ReferencedSOPInstanceUID")):
+                    yield uid
 
 
 def _unreadable(file: Path, error: Exception) -> DicomError:

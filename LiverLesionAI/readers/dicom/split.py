@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from LiverLesionAI.readers.dicom.bvalues import TRACE_WORDS
 from LiverLesionAI.readers.dicom.headers import Frame
-from LiverLesionAI.readers.dicom.vocabulary import KIND_TITLES, kind_of_image_type
+from LiverLesionAI.readers.dicom.vocabulary import KIND_TITLES, kind_of_derivation, kind_of_image_type
 
 SAME_POSITION_MM = 0.05
 SAME_DIRECTION_COSINE = 0.9994
@@ -21,6 +22,9 @@ FEWEST_OF_A_REPEAT = 1.25
 """Slices per position from which repeats are time points; a few slices stored twice are none."""
 
 MAX_STACKS_OF_A_SERIES = 200
+
+_ACQUIRED = ("", "dwi")
+"""Kinds of slices that are not said to be computed."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Stack:
     phase, phases
         Number of this time point counted from 1, and how many the series has; 1 of 1 where it is not dynamic.
     kind
-        What the image is computed to be, said by ImageType, for example ``"water"``; empty for plain images.
+        What the image is computed to be, said by ImageType or the derivation's code, for example ``"water"``;
+        empty for plain images.
     """
 
     frames: tuple[Frame, ...]
@@ -52,7 +57,7 @@ class Stack:
 
     @property
     def acquired_s(self) -> float | None:
-        """Second of the day at which the stack began."""
+        """When the stack began, in seconds from midnight before its study."""
         times = [frame.acquired_s for frame in self.frames if frame.acquired_s is not None]
         return min(times) if times else None
 
@@ -72,12 +77,7 @@ class _Facet:
     title: Callable[[Hashable, int, int], str]
 
 
-def _kind(frame: Frame) -> Hashable:
-    return kind_of_image_type(frame.image_type, frame.component)
-
-
 _FACETS: tuple[_Facet, ...] = (
-    _Facet(_kind, lambda value, i, n: KIND_TITLES.get(str(value), str(value)) or "plain"),
     _Facet(
         lambda frame: None if frame.te is None else round(frame.te, 1),
         lambda value, i, n: f"echo {i} of {n} (TE {value} ms)",
@@ -87,6 +87,7 @@ _FACETS: tuple[_Facet, ...] = (
 )
 
 _TIMES: tuple[Callable[[Frame], Hashable], ...] = (
+    lambda frame: frame.dimension or None,
     lambda frame: frame.temporal_position,
     lambda frame: frame.trigger_ms,
     lambda frame: frame.acquisition_number,
@@ -133,8 +134,38 @@ def _split_series(frames: list[Frame]) -> list[Stack]:
     stacks = []
     for number, group in enumerate(by_orientation, start=1):
         titles = (f"orientation {number} of {len(by_orientation)}",) if len(by_orientation) > 1 else ()
-        stacks += _split_by(_FACETS, group, titles)
+        by_kind = _by_kind(group)
+        for kind, plain in sorted(by_kind.items()):
+            said = (KIND_TITLES[kind] or "plain",) if len(by_kind) > 1 else ()
+            stacks += [replace(s, kind=kind) for s in _split_by(_FACETS, plain, (*titles, *said))]
     return stacks
+
+
+def kind_of(frame: Frame) -> str:
+    """What a slice says that it is computed to be: a key of :data:`~.vocabulary.KIND_TITLES`."""
+    return kind_of_image_type(frame.image_type, frame.component) or kind_of_derivation(frame.derivation)
+
+
+def _by_kind(frames: list[Frame]) -> dict[str, list[Frame]]:
+    """Slices of one kind each: what is computed from others is no echo, b-value or phase beside them.
+
+    Slices that are derived beside original ones are diffusion-weighted images of a b-value that was acquired
+    (the mean of its directions) or was not (a computed one), else derived in a way that is not said.
+    """
+    original = [frame for frame in frames if not frame.is_derived and kind_of(frame) in _ACQUIRED]
+    acquired_b = {frame.b for frame in original}
+    weighted = any(acquired_b - {None, 0.0})
+    beside = _repeats(frames) > 0
+    kinds: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        kind = kind_of(frame)
+        if original and beside and frame.is_derived and kind in _ACQUIRED:
+            if frame.b is None:
+                kind = kind or "derived"
+            elif weighted and frame.b not in acquired_b and not TRACE_WORDS & set(frame.image_type):
+                kind = "computed b"
+        kinds[kind].append(frame)
+    return kinds
 
 
 def _by_orientation(frames: list[Frame]) -> list[list[Frame]]:
@@ -184,8 +215,7 @@ def _split_by_time(frames: list[Frame], titles: tuple[str, ...]) -> list[Stack]:
     stacks = []
     for number, group in enumerate(phases, start=1):
         said = (*titles, f"phase {number} of {n}") if n > 1 else titles
-        kind = str(_kind(group[0]))
-        stacks.append(Stack(_sorted_by_position(group), ", ".join(said), number, n, kind))
+        stacks.append(Stack(_sorted_by_position(group), ", ".join(said), number, n))
     return stacks
 
 
@@ -203,9 +233,7 @@ def _phases(frames: list[Frame]) -> list[list[Frame]]:
 
 def _by_occurrence(frames: list[Frame], n: int) -> list[list[Frame]]:
     """Where nothing tells time points apart, the k-th slice at each position belongs to the k-th of them."""
-    ordered = sorted(
-        frames, key=lambda frame: (*(_or_last(_float(t(frame))) for t in _TIMES), *_order(frame))
-    )
+    ordered = sorted(frames, key=lambda frame: (*(_numbers(t(frame)) for t in _TIMES), *_order(frame)))
     phases: list[list[Frame]] = [[] for _ in range(n)]
     seen: Counter[int] = Counter()
     for frame, level in zip(ordered, _levels(ordered), strict=True):
@@ -245,14 +273,15 @@ def _grouped(frames: Iterable[Frame], key: Callable[[Frame], Hashable]) -> dict[
     return groups
 
 
-def _by_value(item: tuple[Hashable, list[Frame]]) -> tuple[bool, float, str]:
-    value = item[0]
-    number = _float(value)
-    return number is None, number or 0.0, str(value)
+def _by_value(item: tuple[Hashable, list[Frame]]) -> tuple[tuple[float, ...], str]:
+    return _numbers(item[0]), str(item[0])
 
 
-def _float(value: Hashable) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+def _numbers(value: Hashable) -> tuple[float, ...]:
+    """A number or several, to sort by; what is none comes last."""
+    if isinstance(value, tuple):
+        return tuple(float(number) for number in value)
+    return (float(value) if isinstance(value, (int, float)) else float("inf"),)
 
 
 def _or_last(value: float | None) -> float:

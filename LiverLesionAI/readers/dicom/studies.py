@@ -13,16 +13,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.identity import Identity
+from LiverLesionAI.identity import UNKNOWN, Identity
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.split import series_of
-from LiverLesionAI.study import SequenceImage
+
+if TYPE_CHECKING:
+    from LiverLesionAI.study import SequenceImage
 
 T = TypeVar("T")
-Evidence = tuple[object, ...]
+Evidence = tuple[Any, ...]
 
 _UID, _PATIENT, _PLACE, _SERIES = range(4)
 """Kinds of evidence that series are one study, the strongest first."""
@@ -44,14 +46,14 @@ def studies_of(items: Iterable[T], frame_of: Callable[[T], Frame]) -> tuple[tupl
         A tuple for each study, in the order of the first item of each.
     """
     groups: dict[Evidence, list[T]] = defaultdict(list)
-    speakers: dict[Evidence, set[Frame]] = defaultdict(set)
+    told: dict[Evidence, set[Evidence]] = defaultdict(set)
     for item in items:
         frame = frame_of(item)
         groups[_evidence(frame)].append(item)
-        speakers[_evidence(frame)].add(frame)
+        told[_evidence(frame)] |= _facts(frame)
     studies: dict[Evidence, list[T]] = defaultdict(list)
     for evidence, group in groups.items():
-        studies[_home(evidence, speakers)] += group
+        studies[_home(evidence, told)] += group
     return tuple(tuple(study) for study in studies.values())
 
 
@@ -66,20 +68,20 @@ def _evidence(frame: Frame) -> Evidence:
     return _SERIES, series_of(frame)
 
 
-def _home(evidence: Evidence, speakers: Mapping[Evidence, set[Frame]]) -> Evidence:
-    """The evidence of the only other study that shares a known patient and date, or a frame of reference."""
-    hosts = [
-        other
-        for other, frames in speakers.items()
-        if other[0] < evidence[0] and any(_shares(evidence, frame) for frame in frames)  # type: ignore[operator]
-    ]
-    return _home(hosts[0], speakers) if len(hosts) == 1 else evidence
+def _facts(frame: Frame) -> set[Evidence]:
+    """Evidence that a slice gives beside its own, by which others without UID may join its study."""
+    facts: set[Evidence] = set()
+    if frame.identity.patient_id and frame.study_day is not None:
+        facts.add((_PATIENT, frame.identity.patient_id, frame.study_day))
+    if frame.frame_of_reference:
+        facts.add((_PLACE, frame.frame_of_reference))
+    return facts
 
 
-def _shares(evidence: Evidence, frame: Frame) -> bool:
-    if evidence[0] == _PATIENT:
-        return evidence[2] is not None and evidence[1:] == (frame.identity.patient_id, frame.study_day)
-    return evidence[0] == _PLACE and evidence[1] == frame.frame_of_reference
+def _home(evidence: Evidence, told: Mapping[Evidence, set[Evidence]]) -> Evidence:
+    """The evidence of the only other study that gives this evidence too and stronger one; else its own."""
+    hosts = [other for other, facts in told.items() if other[0] < evidence[0] and evidence in facts]
+    return _home(hosts[0], told) if len(hosts) == 1 else evidence
 
 
 def only_study(path: Path, studies: Sequence[Sequence[Frame]]) -> None:
@@ -137,10 +139,18 @@ def _way_out(studies: Sequence[Sequence[Frame]]) -> str:
 
 
 def basis_warnings(frames: Sequence[Frame]) -> list[str]:
-    """Say what joins series of one study where StudyInstanceUID does not; `frames` are one of each series."""
+    """Say what joins series of one study where StudyInstanceUID does not, or stands alone.
+
+    Parameters
+    ----------
+    frames
+        A slice of each series at least.
+    """
     without = [frame for frame in frames if not frame.study_uid]
-    if len({series_of(frame) for frame in frames}) < 2 or not without:
+    if len({series_of(frame) for frame in frames}) < 2:
         return []
+    if not without:
+        return _uid_alone(frames)
     basis = {_BASES[_evidence(frame)[0], frame.study_day is not None] for frame in without}
     count = len({series_of(frame) for frame in without})
     return [
@@ -149,12 +159,23 @@ def basis_warnings(frames: Sequence[Frame]) -> list[str]:
     ]
 
 
-_BASES: dict[tuple[object, bool], str] = {
+_BASES: dict[tuple[int, bool], str] = {
     (_PATIENT, True): "PatientID and study date",
     (_PATIENT, False): "PatientID alone",
     (_PLACE, True): "frame of reference, for no patient is named",
     (_PLACE, False): "frame of reference, for no patient is named",
 }
+
+
+def _uid_alone(frames: Sequence[Frame]) -> list[str]:
+    places = {frame.frame_of_reference for frame in frames}
+    named = any(frame.identity != UNKNOWN for frame in frames)
+    if named or (len(places) == 1 and "" not in places):
+        return []
+    return [
+        "No series says whose it is, and they share no frame of reference: that they are one study rests on "
+        "StudyInstanceUID alone."
+    ]
 
 
 def frame_warnings(images: Mapping[str, SequenceImage], reference: str) -> list[str]:

@@ -107,6 +107,9 @@ WORDS: tuple[Word, ...] = (
         r"resolve\w*", r"dwibs", r"focus ?dwi", r"difus\w*", r"diffusion\w*", r"zoomit", r"ivim",
         r"calc ?bval\w*", r"弥散\w*", r"扩散\w*", r"拡散\w*", r"(ax|tra)dif\w*",
     )),
+    Word("computed b", (
+        r"calc ?b ?val\w*", r"c ?dwi", r"calc\w* ?(b\d*|dwi)", r"(synth\w*|computed) ?(dwi|b ?\d*|bval\w*)",
+    )),
     Word("adc", (
         r"\w*adc\w*", r"apparent ?diffusion\w*", r"表观扩散\w*", r"表观弥散\w*",
     )),
@@ -206,6 +209,7 @@ KIND_TITLES = {
     "not magnitude": "phase or part of a complex image",
     "computed b": "computed b-value",
     "note": "picture of the screen",
+    "derived": "derived",
     "": "",
 }
 """What ImageType can say a slice is, and how it is called in messages."""
@@ -223,9 +227,11 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
         "EADC", "EXP ADC", "FA", "COLFA", "TENSOR", "FAT_FRACTION", "FF", "PDFF", "R2_STAR", "R2STAR",
         "R2S", "R2* MAP", "T2_STAR", "T2STAR", "T2_STAR MAP", "T2 MAP", "T1 MAP", "T2STAR_MAP",
         "T2_STAR_MAP", "R2STAR_MAP", "FAT_FRACTION_MAP", "FF_MAP", "WAVE", "STIFFNESS", "SWI", "MNIP",
-        "B0_MAP",
+        "B0_MAP", "MAXIMUM", "MINIMUM", "STD_DEVIATION", "DIVISION", "MULTIPLICATION", "ADDITION",
     })),
-    ("computed b", frozenset({"CALC_BVALUE", "CALC_BVAL", "COMPUTED_B_VALUE", "CDWI"})),
+    ("computed b", frozenset({
+        "CALC_BVALUE", "CALC_BVAL", "COMPUTED_B_VALUE", "CDWI", "SYNTHETIC", "SYNTHETIC_B", "SYNTHETIC_DWI",
+    })),
     ("in phase", frozenset({"IN_PHASE", "INPHASE", "IP", "IN PHASE"})),
     ("opposed phase", frozenset({
         "OPP_PHASE", "OUT_PHASE", "OUT_OF_PHASE", "OPPOSED_PHASE", "OP", "OPP PHASE", "OOP", "OUTPHASE",
@@ -238,6 +244,15 @@ _IMAGE_TYPE_WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 
 UNREADABLE = "\ufffd"
 """Stands in a name for what is in no known character set; such a name says nothing."""
+
+_DERIVATIONS = {
+    "113041": "adc",
+    "113062": "subtracted",
+    **dict.fromkeys(("113072", "113073", "113074", "113075", "113078", "113079"), "reformatted"),
+    **dict.fromkeys(("113042", "113044", "113046", "113047", "113048", "113050", "129106"), "map"),
+    **dict.fromkeys((str(code) for code in (*range(113051, 113062), *range(113063, 113072))), "map"),
+}
+"""Codes of DerivationCodeSequence (DICOM PS3.16, CID 7203 and annex D) and what they make of a slice."""
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SEPARATORS = re.compile(r"[\s_\-./:;,()\[\]{}<>|*=\"'^~#@!?]+")
@@ -255,6 +270,11 @@ def kind_of_image_type(image_type: Iterable[str], component: str = "") -> str:
     if component in ("PHASE", "REAL", "IMAGINARY"):
         return "not magnitude"
     return next((kind for kind, names in _IMAGE_TYPE_WORDS if names & said), "")
+
+
+def kind_of_derivation(codes: Iterable[str]) -> str:
+    """Return what the codes of DerivationCodeSequence (0008,9215) say: a key of :data:`KIND_TITLES`."""
+    return next((_DERIVATIONS[code] for code in codes if code in _DERIVATIONS), "")
 
 
 @dataclass(frozen=True)
@@ -303,10 +323,7 @@ def read_words(said: str) -> Reading:
     """
     if UNREADABLE in said:
         return Reading({}, unreadable=True)
-    raw = unicodedata.normalize("NFKC", said).casefold()
-    spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", raw.replace("µ", "u"))
-    spaced = re.sub(r"(?<![a-z])c-(?![a-z\d])", " c minus ", spaced)
-    line = f" {_SEPARATORS.sub(' ', spaced).strip()} "
+    raw, line = _plain(said), line_of(said)
     meanings = {word.meaning: found for word in WORDS if (found := _said(word, line))}
     return Reading(
         meanings=meanings,
@@ -315,6 +332,17 @@ def read_words(said: str) -> Reading:
         b_values=_named_b_values(raw),
         phase_number=next((int(n) for n in _PHASE_NUMBER.findall(raw)), None),
     )
+
+
+def line_of(said: str) -> str:
+    """Return a name in lower case, its words between single blanks."""
+    spaced = re.sub(r"(in|out|opp)phase", r"\1 phase", _plain(said).replace("µ", "u"))
+    spaced = re.sub(r"(?<![a-z])c-(?![a-z\d])", " c minus ", spaced)
+    return f" {_SEPARATORS.sub(' ', spaced).strip()} "
+
+
+def _plain(said: str) -> str:
+    return unicodedata.normalize("NFKC", said).casefold()
 
 
 @lru_cache(maxsize=512)

@@ -19,7 +19,7 @@ from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
 from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.instances import dicom_source
-from LiverLesionAI.readers.dicom.pixels import pixels_of
+from LiverLesionAI.readers.dicom.pixels import INVERTED, is_turned_round, pixels_of
 from LiverLesionAI.readers.dicom.split import SAME_POSITION_MM, Stack
 from LiverLesionAI.study import DicomSource, SequenceImage
 
@@ -115,6 +115,10 @@ def volume_of(stack: Stack) -> Volume:
         image, source = _unsheared(image, grid, shear), None
         warnings.append("a tilted gantry was straightened: its voxels are interpolated")
     _check_values(image, grid)
+    if is_turned_round(stack.first):
+        warnings.append(f"its values were stored the wrong way round ({INVERTED}) and were turned")
+    elif stack.first.photometric == INVERTED:
+        warnings.append(f"it is CT that says {INVERTED}: its Hounsfield units were taken as they are stored")
     named = tuple(f"{stack.name}: {warning}." for warning in warnings)
     return Volume(SequenceImage(image, dicom=source), named)
 

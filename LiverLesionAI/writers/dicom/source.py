@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 import LiverLesionAI
 from LiverLesionAI.errors import DicomError
+from LiverLesionAI.identity import known_uid
 from LiverLesionAI.results import PHANTOM_NOTICE, StudyResult
 from LiverLesionAI.study import SequenceImage, Study
 
@@ -30,6 +31,7 @@ DESCRIPTION_LIMIT = 1024
 """Characters that a value of VR ST holds."""
 CHARACTER_SET = "ISO_IR 192"
 """UTF-8, so that a lesion may have any name."""
+_UIDS_OF_AN_OBJECT = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _UIDS = uuid.uuid5(uuid.NAMESPACE_DNS, "results.liverlesionai.invalid")
 _IDENTIFYING_TAGS = (
     "SOPClassUID",
@@ -114,26 +116,45 @@ def read_source(sequence: SequenceImage | None) -> SourceSeries:
     Raises
     ------
     DicomError
-        If the sequence did not come from DICOM, or a file is gone, cannot be read any more, or names no frame
-        of reference.
+        If the sequence did not come from DICOM, or a file is gone, cannot be read any more, names no frame of
+        reference, study or series, or carries the SOPInstanceUID of another one.
     """
     source = None if sequence is None else sequence.dicom
     if sequence is None or source is None:
         raise DicomError("The images did not come from DICOM; read the study from its DICOM folder.")
     headers = {file: _header(file) for file in dict.fromkeys(source.files)}
     for file, frame in zip(source.files, source.frames, strict=True):
-        if not headers[file].get("FrameOfReferenceUID"):
+        if not known_uid(headers[file].get("FrameOfReferenceUID")):
             raise DicomError(f"{file} names no frame of reference, so no DICOM object can be placed in it.")
         _complete(headers[file], frame, sequence.image)
     slices = tuple(
         SliceReference(
             str(headers[file].SOPClassUID),
-            str(headers[file].SOPInstanceUID),
+            str(headers[file].get("SOPInstanceUID")),
             frame if "NumberOfFrames" in headers[file] else None,
         )
         for file, frame in zip(source.files, source.frames, strict=True)
     )
+    _check_can_be_named(headers)
     return SourceSeries(tuple(headers.values()), slices)
+
+
+def _has_uids(header: Dataset) -> bool:
+    return all(known_uid(header.get(keyword)) for keyword in _UIDS_OF_AN_OBJECT)
+
+
+def _check_can_be_named(headers: Mapping[Path, Dataset]) -> None:
+    """Refuse files that no other object can refer to: UIDs are missing, overwritten or repeated."""
+    seen: set[str] = set()
+    for file, header in headers.items():
+        for keyword in _UIDS_OF_AN_OBJECT:
+            if not known_uid(header.get(keyword)):
+                raise DicomError(f"{file} has no {keyword}, so no DICOM object can refer to it.")
+        if header.SOPInstanceUID in seen:
+            raise DicomError(
+                f"{file} has the SOPInstanceUID of another slice, so no DICOM object can refer to it."
+            )
+        seen.add(header.SOPInstanceUID)
 
 
 def _complete(header: Dataset, frame: int, image: sitk.Image) -> None:
@@ -158,6 +179,8 @@ def _complete(header: Dataset, frame: int, image: sitk.Image) -> None:
 def other_evidence(study: Study) -> tuple[Dataset, ...]:
     """What identifies the images of the sequences beside the reference, which the model saw as well.
 
+    Images that UIDs do not identify, since they are missing or repeated, are left out.
+
     Raises
     ------
     DicomError
@@ -167,7 +190,8 @@ def other_evidence(study: Study) -> tuple[Dataset, ...]:
     reference = study.images[study.reference].dicom
     known = set(reference.files) if reference else set()
     files = dict.fromkeys(file for source in sources if source for file in source.files)
-    return tuple(_header(file, _IDENTIFYING_TAGS) for file in files if file not in known)
+    headers = [_header(file, _IDENTIFYING_TAGS) for file in files if file not in known]
+    return tuple({header.SOPInstanceUID: header for header in headers if _has_uids(header)}.values())
 
 
 def _header(file: Path, tags: tuple[str, ...] | None = None) -> Dataset:
