@@ -505,10 +505,10 @@ def _load_worker() -> None:
 
 KINDS: dict[str, Kind] = {
     "study": Kind(_make_study, _mutate_folder, _walk_study, _load_studies, share=25),
-    "transform": Kind(_make_transform, _mutate_folder, _walk_transforms, _load_studies, share=10),
-    "dicom": Kind(_make_dicom, _mutate_dicom, _walk_dicom, _load_dicom, share=25),
-    "scene": Kind(_make_scene, _mutate_scene, _walk_scene, _load_scenes, share=15),
+    "transform": Kind(_make_transform, _mutate_folder, _walk_transforms, _load_studies, share=15),
+    "dicom": Kind(_make_dicom, _mutate_dicom, _walk_dicom, _load_dicom, share=18),
+    "scene": Kind(_make_scene, _mutate_scene, _walk_scene, _load_scenes, share=12),
     "bundle": Kind(_make_bundle, _mutate_bundle, _walk_bundle, _load_bundles, share=10),
-    "config": Kind(_make_config, _mutate_config, _walk_config, _load_training, share=10),
-    "worker": Kind(_make_worker, _mutate_worker, _walk_worker, _load_worker, share=5),
+    "config": Kind(_make_config, _mutate_config, _walk_config, _load_training, share=12),
+    "worker": Kind(_make_worker, _mutate_worker, _walk_worker, _load_worker, share=8),
 }
