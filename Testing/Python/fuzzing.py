@@ -31,7 +31,8 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
-from fuzz_kinds import KINDS, OUT, SHELF, Kind
+from fuzz_images import OUT, SHELF
+from fuzz_kinds import KINDS, Kind
 
 MEMORY_BYTES = 4 << 30
 FILE_BYTES = 1 << 29
