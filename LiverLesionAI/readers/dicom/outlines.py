@@ -14,6 +14,7 @@ from LiverLesionAI.readers.dicom.headers import (
     Frame,
     text,
 )
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.scan import Scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, read_segmentation
 from LiverLesionAI.readers.dicom.structure_sets import read_structure_set
@@ -180,10 +181,8 @@ def _outline_files(found: Scan) -> Iterator[Path]:
 
 def _class_of(file: Path) -> str:
     """SOPClassUID of a file; empty where it cannot be read."""
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
+        dataset = open_dicom(file, stop_before_pixels=True)
         return text(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID"))
     except Exception:
         return ""

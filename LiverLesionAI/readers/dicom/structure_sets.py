@@ -14,6 +14,7 @@ from LiverLesionAI.errors import DicomError, StudyError
 from LiverLesionAI.readers.contours import filled
 from LiverLesionAI.readers.dicom.headers import frames_of, reals, text, whole
 from LiverLesionAI.readers.dicom.instances import dicom_source
+from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.segmentations import Segmentation
 from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined
@@ -54,10 +55,8 @@ def read_structure_set(file: Path, images: Mapping[str, SequenceImage]) -> Segme
     DicomError
         If the file cannot be read, has no closed contour of a lesion, or they lie in the slices of no image.
     """
-    from pydicom import dcmread
-
     try:
-        dataset = dcmread(file, force=True)
+        dataset = open_dicom(file)
         regions = _regions(dataset)
         source = dicom_source(frames_of(dataset, file))
         frame_of_reference, series, instances = _references(dataset)
