@@ -50,6 +50,12 @@ def finite_place(image: sitk.Image) -> bool:
     return bool(np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]).all())
 
 
+def spans_something(lower: float, upper: float) -> bool:
+    """Whether two intensities stay apart in single precision, in which networks see them."""
+    span = np.float32(upper) - np.float32(lower)
+    return bool(span >= np.finfo(np.float32).tiny)
+
+
 def usable_limits(values: Sequence[Any]) -> tuple[float, float]:
     """Two intensities that become 0 and 1.
 
@@ -61,7 +67,7 @@ def usable_limits(values: Sequence[Any]) -> tuple[float, float]:
     if not isinstance(values, list | tuple):
         raise ValueError("the limits are no pair")
     lower, upper = map(float, values)
-    if not (-LARGEST_VOXEL <= lower < upper <= LARGEST_VOXEL):
+    if not (-LARGEST_VOXEL <= lower < upper <= LARGEST_VOXEL and spans_something(lower, upper)):
         raise ValueError("the limits span nothing that can be worked with")
     return lower, upper
 

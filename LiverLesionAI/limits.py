@@ -6,6 +6,7 @@ Every limit stands here. What a header claims is held against them before anythi
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -105,7 +106,10 @@ def check_text_size(file: Path) -> None:
     OSError
         If it cannot be looked at.
     """
-    if file.stat().st_size > MAX_TEXT_BYTES:
+    status = file.stat()
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise ConfigError(f"{file} is a device; give a file.")
+    if status.st_size > MAX_TEXT_BYTES:
         raise ConfigError(f"{file} is larger than such a file may be ({MAX_TEXT_BYTES >> 20} MiB).")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import SimpleITK as sitk
 
+from LiverLesionAI.finite import spans_something
 from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.study import SequenceImage, Study
 
@@ -25,7 +26,7 @@ def intensity_limits(image: SequenceImage, parameters: PatchParameters) -> tuple
     voxels = sitk.GetArrayViewFromImage(image.image)
     if parameters.intensity == "percentile":
         lower, upper = np.percentile(voxels, parameters.percentiles)
-        if upper > lower:
+        if spans_something(lower, upper):
             return float(lower), float(upper)
     return float(voxels.min()), float(voxels.max())
 

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.finite import finite_place, finite_voxels
+from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
 from LiverLesionAI.readers import nifti
 from LiverLesionAI.readers.claims import check_claims
 from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
@@ -61,7 +61,7 @@ def read_sequence_image(path: Path) -> sitk.Image:
     """
     image = _read_3d(path)
     voxels = sitk.GetArrayViewFromImage(image)
-    if voxels.min() == voxels.max():
+    if not spans_something(voxels.min(), voxels.max()):
         value = f"{voxels.flat[0]:g}"
         raise StudyError(f"{path} has the same value ({value}) everywhere; export it again or remove it.")
     return image

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.finite import finite_place, finite_voxels, usable_limits
+from LiverLesionAI.finite import finite_place, finite_voxels, spans_something, usable_limits
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.pseudonyms import cleaned, study_code
 from LiverLesionAI.readers.mask_files import overlap_warning
@@ -221,7 +221,7 @@ def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     voxels = sitk.GetArrayViewFromImage(image)
     if not (finite_voxels(voxels) and finite_place(image)):
         raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
-    if voxels.min() == voxels.max():
+    if not spans_something(voxels.min(), voxels.max()):
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)
     limits = node.GetAttribute(attributes.INTENSITY_LIMITS)

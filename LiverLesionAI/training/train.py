@@ -6,10 +6,8 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import LiverLesionAI.inference.execution  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
-from LiverLesionAI.errors import ConfigError, LiverLesionError, OutputError
+from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.files import errors_of_disk, write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
@@ -29,10 +27,6 @@ from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.start import starting_bundle
 
 CONFIG, RUN = "config.yaml", "run.json"
-
-
-class WorkerLostError(LiverLesionError):
-    """A process of the run was ended from outside; the run goes on with ``resume``."""
 
 
 def train(
@@ -71,7 +65,7 @@ def train(
         If the configuration or the cohort cannot be used, or is not that of the run to resume.
     OutputError
         If `out_dir` already holds a run and `resume` is not set, holds anything else, or cannot be written.
-    WorkerLostError
+    TrainingError
         If a process of the run is ended from outside.
     """
     from LiverLesionAI.training.export import export_bundle
@@ -82,24 +76,13 @@ def train(
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     with errors_of_disk(out_dir, out_dir):
         name = _open_run(config, config_path, out_dir, resume)
-    with _lost_workers_told(out_dir), errors_of_disk(caches, caches):
+    with errors_of_disk(caches, caches):
         cache = build_cache(config, caches / name, progress=progress)
     if not cache.cases:
         raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
-    with _lost_workers_told(out_dir), errors_of_disk(out_dir, out_dir):
+    with errors_of_disk(out_dir, out_dir):
         _train_folds(config, cache, out_dir / "folds", progress)
         return export_bundle(config, cache, out_dir)
-
-
-@contextmanager
-def _lost_workers_told(out_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool:
-        raise WorkerLostError(
-            f"A process of the training in {out_dir} was ended from outside, as systems do that run out of "
-            "memory; go on with --resume, with fewer parallel_folds or smaller batches."
-        ) from None
 
 
 def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:

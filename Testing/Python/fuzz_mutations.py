@@ -235,3 +235,28 @@ def mutate_names(folder: Path, rng: random.Random) -> None:
         file.symlink_to(rng.choice((file, "/dev/null", "/nowhere", "..", "/dev/zero")))
     else:
         file.rename(file.with_name(file.stem))
+
+
+def mutate_file(file: Path, rng: random.Random) -> None:
+    """Change a file as its name says what it is."""
+    content = file.read_bytes()
+    name = file.name.lower()
+    if name.endswith(".gz"):
+        changed = mutated_gzip(content, rng)
+    elif name.endswith(".json"):
+        changed = mutated_json(content, rng)
+    elif name.endswith((".tfm", ".csv", ".yaml", ".md", ".mrml", ".tsv")):
+        changed = mutated_text(content, rng)
+    else:
+        changed = mutated_bytes(content, rng)
+    file.write_bytes(changed)
+
+
+def mutate_folder(folder: Path, rng: random.Random) -> None:
+    """Change one file or two of a folder, now and then their names."""
+    if rng.random() < 0.12:
+        mutate_names(folder, rng)
+        return
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    for file in rng.sample(files, rng.choice((1, 1, 1, 2))):
+        mutate_file(file, rng)

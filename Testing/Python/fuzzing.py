@@ -31,11 +31,14 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
-from fuzz_kinds import KINDS, OUT, SHELF, Kind
+from fuzz_images import OUT, SHELF
+from fuzz_kinds import KINDS, Kind
 
 MEMORY_BYTES = 4 << 30
 FILE_BYTES = 1 << 29
 _ORPHAN_SECONDS = 300
+_WAITING = 3
+"""A case that waits is given more time than one that computes, for machines that are busy."""
 ACCEPTED, REFUSED, FAULT, CRASH, HANG, HALF_WRITTEN, NOISE = (
     "accepted", "refused", "fault", "crash", "hang", "half-written", "noise",
 )  # fmt: skip
@@ -170,8 +173,8 @@ def _carry_out(kind: Kind, whole: Path, folder: Path, rng: random.Random) -> Non
     words = os.open(folder / _WORDS, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(words, stream)
-    kind.mutate(given, rng)
     _limit(kind.seconds)
+    kind.mutate(given, rng)
     report = _walked(kind, given, rng)
     (folder / _REPORT).write_text(json.dumps(report))
 
@@ -183,8 +186,10 @@ def _limit(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    for ending in (signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(ending, signal.SIG_DFL)
+    signal.alarm(_WAITING * seconds)
 
 
 def _used_address_space() -> int:
@@ -203,7 +208,7 @@ def _walked(kind: Kind, given: Path, rng: random.Random) -> dict[str, str]:
     except BaseException as error:
         if is_memory_short(error) or told_by_system(error):
             return {"outcome": REFUSED, "words": str(error)}
-        return {"outcome": FAULT, "words": _last_lines(traceback.format_exc())}
+        return {"outcome": FAULT, "words": _story(error)}
     return {"outcome": ACCEPTED}
 
 
@@ -222,14 +227,17 @@ def _refusal(sentence: str, given: Path) -> dict[str, str]:
     return {"outcome": REFUSED, "words": sentence}
 
 
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-7:])
+def _story(error: BaseException) -> str:
+    """Where in our own code an error came up, and what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames if "LiverLesionAI" in f.filename]
+    return f"{' > '.join(ours)}\n{type(error).__name__}: {error}"
 
 
 def _outcome(name: str, number: int, folder: Path, status: int) -> Outcome:
     code = os.waitstatus_to_exitcode(status)
     words = _said(folder)
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGALRM, -signal.SIGXCPU):
         return Outcome(name, number, HANG, words)
     if code < 0:
         return Outcome(name, number, CRASH, f"signal {-code}: {words}")

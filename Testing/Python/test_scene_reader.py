@@ -184,7 +184,7 @@ def test_a_label_map_of_an_image_is_refused_and_parts_of_a_lesion_stay_together(
     mrml.remove_nodes(scene, [one])
     grey = sitk.Cast(study.images["T2WI"].image / 8, sitk.sitkUInt16)
     mrml.add_volume(scene, grey, "grey-label", labels=True)
-    with pytest.raises(StudyError, match="'grey-label' of the scene is no lesion mask"):
+    with pytest.raises(StudyError, match="label' of the scene is no lesion mask"):
         study_from_scene(scene, "S1", "test")
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,12 @@ from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.inference import execution
 from LiverLesionAI.systems.wang2021 import Augmentation
-from LiverLesionAI.training import train as train_module
 from LiverLesionAI.training.batches import Epoch, validation_batches
-from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache
-from LiverLesionAI.training.cases import TrainingCase
+from LiverLesionAI.training.cache import CaseCache, build_cache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
-from LiverLesionAI.training.train import WorkerLostError, export_finished_folds, train
+from LiverLesionAI.training.train import export_finished_folds, train
 
 
 @pytest.fixture(scope="module")
@@ -174,23 +171,6 @@ def test_killed_run_goes_on(cohort: Path, tmp_path: Path) -> None:
     process.wait()
     resumed = verify_bundle(train(path, tmp_path / "killed", resume=True))
     assert resumed.spec.files == whole.spec.files
-
-
-@pytest.mark.parametrize("lost", ["build_cache", "_train_folds"])
-def test_a_process_that_is_ended_from_outside_is_told(
-    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
-    def fail(*_args: Any, **_kwargs: Any) -> CaseCache:
-        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
-
-    if lost == "_train_folds":
-        case = TrainingCase("a", "a", "cyst", tmp_path)
-        whole = CaseCache((CachedCase(case, tmp_path, (True,)),))
-        monkeypatch.setattr(train_module, "build_cache", lambda *_args, **_kwargs: whole)
-    monkeypatch.setattr(train_module, lost, fail)
-    config = write_config(tmp_path / "config.yaml", settings(cohort))
-    with pytest.raises(WorkerLostError, match="ended from outside"):
-        train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

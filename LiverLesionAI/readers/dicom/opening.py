@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 def open_dicom(file: Path, *, stop_before_pixels: bool = False) -> Dataset:
-    """Read a DICOM file with pydicom.
+    """Read a DICOM file with pydicom, without its warnings: they quote values, which could name the patient.
 
     Raises
     ------
@@ -34,7 +35,9 @@ def open_dicom(file: Path, *, stop_before_pixels: bool = False) -> Dataset:
     with file.open("rb") as stream:
         if _DEFLATED in stream.read(_META_BYTES):
             _check_deflated(file, stream)
-    return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
 
 
 def _check_deflated(file: Path, stream: IO[bytes]) -> None:

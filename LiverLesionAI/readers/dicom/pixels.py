@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import DicomError
+from LiverLesionAI.errors import DicomError, LiverLesionError
 from LiverLesionAI.limits import BYTES_PER_VOXEL, MAX_VOXELS, check_memory
 from LiverLesionAI.readers.dicom.headers import Frame, whole
 from LiverLesionAI.readers.dicom.opening import open_dicom
@@ -109,16 +109,9 @@ def _read(file: Path, frames: list[Frame]) -> list[_Slice]:
     except (NotImplementedError, RuntimeError) as error:
         refuse_memory_short(error, file)
         pixels = _by_gdcm(file, frames)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        IndexError,
-        MemoryError,
-    ) as error:
+    except LiverLesionError:
+        raise
+    except Exception as error:
         refuse_memory_short(error, file)
         raise _damaged(file, error) from None
     expected = [(frame.rows, frame.columns) for frame in frames]

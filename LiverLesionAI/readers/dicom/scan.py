@@ -262,7 +262,11 @@ def read_header(file: Path) -> Dataset | None:
 
 
 def _class_of(dataset: Dataset) -> str:
-    stated = str(dataset.get("SOPClassUID") or "")
+    """SOPClassUID of an object; empty where it is missing or cannot be read."""
+    try:
+        stated = str(dataset.get("SOPClassUID") or "")
+    except Exception:
+        stated = ""
     meta = getattr(dataset, "file_meta", None)
     return stated or str((meta.get("MediaStorageSOPClassUID") if meta is not None else "") or "")
 

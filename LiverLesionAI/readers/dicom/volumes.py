@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.finite import finite_place, finite_voxels
+from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
 from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.instances import dicom_source
@@ -292,7 +292,7 @@ def _check_values(image: sitk.Image, grid: _Grid) -> None:
         raise DicomError(
             f"{grid.frames[0].file} and its series have voxels that are not numbers; export it again."
         )
-    if voxels.min() == voxels.max():
+    if not spans_something(voxels.min(), voxels.max()):
         raise DicomError(
             f"{grid.frames[0].file} and its series have the same value everywhere; export it again."
         )
