@@ -14,6 +14,9 @@ from LiverLesionAI.limits import is_bomb
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+warnings.filterwarnings("ignore", module=r"pydicom\.")
+"""They quote values, which could name the patient, whenever one is first looked at."""
+
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PREAMBLE, _META_GROUP, _META_BYTES = 132, 2, 4096
 _LONG_VALUES = (b"OB", b"UN")
@@ -21,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 def open_dicom(file: Path, *, stop_before_pixels: bool = False) -> Dataset:
-    """Read a DICOM file with pydicom, without its warnings: they quote values, which could name the patient.
+    """Read a DICOM file with pydicom.
 
     Raises
     ------
@@ -35,9 +38,7 @@ def open_dicom(file: Path, *, stop_before_pixels: bool = False) -> Dataset:
     with file.open("rb") as stream:
         if _DEFLATED in stream.read(_META_BYTES):
             _check_deflated(file, stream)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
+    return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
 
 
 def _check_deflated(file: Path, stream: IO[bytes]) -> None:

@@ -78,6 +78,7 @@ def read_segmentation(file: Path) -> Segmentation:
             dataset = highdicom.seg.Segmentation.from_dataset(open_dicom(file), copy=False)
             described = [_segment(item) for item in dataset.SegmentSequence]
             source = dicom_source(frames_of(dataset, file))
+            series, instances = _source_series(dataset), frozenset(_source_instances(dataset))
         except Exception as error:
             raise _unreadable(file, error) from None
         segments = [each for each in described if _BACKGROUND not in each.codes and each.number > 0]
@@ -96,8 +97,8 @@ def read_segmentation(file: Path) -> Segmentation:
         file=file,
         lesions=Outlined(labels, names, (*said, overlap_warning(file)) if overlap else said),
         dicom=source,
-        source_series=_source_series(dataset),
-        source_instances=frozenset(_source_instances(dataset)),
+        source_series=series,
+        source_instances=instances,
     )
 
 
