@@ -43,7 +43,7 @@ def now(worker: int | None) -> Moment:
     """This moment; the worker's processor time is read from ``/proc``."""
     processor = time.process_time()
     if worker is not None:
-        fields = Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         processor += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return Moment(time.perf_counter(), processor)
 

@@ -93,7 +93,7 @@ def answers(folder: Path) -> dict[str, Any]:
         if name.endswith(".nii.gz"):
             found[name] = gzip.decompress(file.read_bytes())
         elif name.endswith(".tfm"):
-            found[name] = file.read_text()
+            found[name] = file.read_text(encoding="utf-8")
         elif name.endswith(".dcm"):
             found[name] = _dicom_content(file)
     return found

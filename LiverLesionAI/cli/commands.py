@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -71,13 +70,19 @@ ShowProgress = Annotated[
 
 
 def main() -> None:
-    """Run the command line; once interrupted it ends undisturbed."""
+    """Run the command line.
+
+    Once interrupted it ends at once: Python would end itself by the signal instead of with the exit code
+    where the interrupt fell into code that is made while running, as in the import of a dataclass.
+    """
     replace_unknown_letters()
     try:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
         raise
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,16 @@ settings.register_profile("free")
 settings.load_profile("fixed")
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.fixture
+def kept_library() -> Iterator[None]:
+    """Put the library's modules back after a test that reads them anew, as a module's Reload does."""
+    before = {name: module for name, module in sys.modules.items() if name.startswith("LiverLesionAI.")}
+    yield
+    for name in [name for name in sys.modules if name.startswith("LiverLesionAI.")]:
+        del sys.modules[name]
+    sys.modules.update(before)
 
 
 @pytest.fixture

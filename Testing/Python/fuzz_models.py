@@ -115,7 +115,7 @@ def mutate_config(folder: Path, rng: random.Random) -> None:
     if file.suffix == ".csv" or rng.random() < 0.5:
         file.write_bytes(mutated_text(file.read_bytes(), rng))
         return
-    content = mutated_value(yaml.safe_load(file.read_text()), rng)
+    content = mutated_value(yaml.safe_load(file.read_text(encoding="utf-8")), rng)
     try:
         file.write_text(yaml.safe_dump(content), encoding="utf-8", errors="replace")
     except RecursionError:
@@ -159,7 +159,7 @@ def make_worker(folder: Path) -> None:
 def mutate_worker(folder: Path, rng: random.Random) -> None:
     study, out = str(folder / "study"), str(folder.parent / OUT)
     model = os.environ["FUZZ_BUNDLE"]
-    results = json.loads(Path(os.environ["FUZZ_RESULTS"]).read_text())
+    results = json.loads(Path(os.environ["FUZZ_RESULTS"]).read_text(encoding="utf-8"))
     requests: list[dict[str, Any]] = [
         {"command": "load", "arguments": {"model": model}},
         {"command": "classify", "arguments": {"study": study, "model": model, "device": "cpu"}},
@@ -189,7 +189,7 @@ def walk_worker(folder: Path, _rng: random.Random) -> None:
     from LiverLesionAI.worker import protocol
     from LiverLesionAI.worker.server import _Server
 
-    lines = (folder / "requests").read_text().splitlines()
+    lines = (folder / "requests").read_text(encoding="utf-8").splitlines()
     answers = io.StringIO()
     shutdown = protocol.request_line(protocol.Request(10**6, "shutdown"))
     _Server(answers).run([*lines, protocol.request_line(protocol.Request(10**7, "ping")), shutdown])

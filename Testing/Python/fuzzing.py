@@ -115,7 +115,7 @@ def _make_shared(folder: Path) -> None:
 def _write_results(file: Path) -> None:
     from made_studies import made_result, made_study
 
-    file.write_text(made_result(made_study()).to_json())
+    file.write_text(made_result(made_study()).to_json(), encoding="utf-8")
 
 
 def _load(kinds: Iterable[str]) -> None:
@@ -193,7 +193,7 @@ def _limit(seconds: int) -> None:
 
 
 def _used_address_space() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -242,7 +242,7 @@ def _outcome(name: str, number: int, folder: Path, status: int) -> Outcome:
     if code < 0:
         return Outcome(name, number, CRASH, f"signal {-code}: {words}")
     try:
-        report = json.loads((folder / _REPORT).read_text())
+        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Outcome(name, number, CRASH, f"exit {code} without a report: {words}")
     if not report:

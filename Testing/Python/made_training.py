@@ -68,7 +68,7 @@ def settings(cohort: Path, **changes: Any) -> dict[str, Any]:
 
 
 def write_config(path: Path, content: dict[str, Any]) -> Path:
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
 
 

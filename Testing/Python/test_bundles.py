@@ -57,7 +57,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def edit_metadata(bundle: Path, change: Callable[[dict], None]) -> None:
-    content = json.loads((bundle / METADATA).read_text())
+    content = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
     change(content)
     (bundle / METADATA).write_text(json.dumps(content))
 
@@ -83,12 +83,12 @@ def test_bundle_says_what_it_is(bundle: Path) -> None:
     assert opened.spec.tasks["malignancy"].fused == ("T2WI", "DWI")
     assert opened.taxonomies["type"].name == "W7"
     assert opened.summary.members == opened.member_count == 2
-    assert "not for clinical use" in (bundle / CARD).read_text()
+    assert "not for clinical use" in (bundle / CARD).read_text(encoding="utf-8")
     assert {p.name for p in bundle.iterdir()} == {"LICENSE", "configs", "docs", "models"}
 
 
 def test_metadata_has_what_monais_schema_asks_for(bundle: Path) -> None:
-    content = json.loads((bundle / METADATA).read_text())
+    content = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
     strings = {
         "schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description",
         "authors", "copyright", "intended_use",

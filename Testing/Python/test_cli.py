@@ -106,7 +106,10 @@ def test_classify_prints_a_table_tells_its_progress_and_writes_the_contract(
     }
     assert (out / "report.html").is_file() and (out / "figures" / "lesion_1.png").is_file()
     assert len(list((out / "saliency").iterdir())) == 2 * len(SEQUENCES)
-    assert set(json.loads((out / "results.json").read_text())["registration"]) == {"DWI", "LAP"}
+    assert set(json.loads((out / "results.json").read_text(encoding="utf-8"))["registration"]) == {
+        "DWI",
+        "LAP",
+    }
     assert "Warning" in done.stderr and "missing" in done.stderr and "not registered" not in done.stderr
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert {e["step"] for e in events} >= {"read", "register DWI", "register LAP", "crop", "explain", "write"}
@@ -122,13 +125,13 @@ def test_without_the_extras_numbers_and_volumes_are_written_and_the_rest_is_name
     done = run("classify", study_folder, "--out", out, "--model", model, *PLAIN)
     assert {"results.json", "results.csv", "lesions.nii.gz"} <= {path.name for path in out.iterdir()}
     assert not (out / "scene.mrb").exists() and not (out / "report.html").exists()
-    warnings = json.loads((out / "results.json").read_text())["warnings"]
+    warnings = json.loads((out / "results.json").read_text(encoding="utf-8"))["warnings"]
     for extra in ("liverlesionai[scene]", "liverlesionai[report]"):
         assert extra in done.stderr and any(extra in warning for warning in warnings)
 
 
 def test_results_follow_the_schema(classified: Path) -> None:
-    content = json.loads((classified / "results.json").read_text())
+    content = json.loads((classified / "results.json").read_text(encoding="utf-8"))
     assert content["schema"] == SCHEMA == "liverlesionai.results.v2"
     assert content["study"]["id"] == "S1" and content["study"]["sequences"] == list(SEQUENCES)
     assert content["study"]["missing"] == ["ADC", "T1WI", "PVP", "DP"]
@@ -148,7 +151,7 @@ def test_results_follow_the_schema(classified: Path) -> None:
 def test_json_is_all_that_stdout_holds(study_folder: Path, model: Path, tmp_path: Path) -> None:
     done = run("classify", study_folder, "--out", tmp_path / "o", "--model", model, *PLAIN, "--json")
     content = json.loads(done.stdout)
-    assert content == json.loads((tmp_path / "o" / "results.json").read_text())
+    assert content == json.loads((tmp_path / "o" / "results.json").read_text(encoding="utf-8"))
     assert content["registration"] == {}
     assert any("not registered" in warning for warning in content["warnings"])
     assert not (tmp_path / "o" / "transforms").exists()
@@ -161,7 +164,7 @@ def test_the_same_input_gives_the_same_output(study_folder: Path, model: Path, t
             "classify", study_folder, "--out", tmp_path / name, "--model", model, "--no-register"
         )
         assert done.returncode == 0, done.stderr
-        content = json.loads((tmp_path / name / "results.json").read_text())
+        content = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))
         del content["provenance"]
         contents.append((content, (tmp_path / name / "results.csv").read_bytes()))
     assert contents[0] == contents[1]
@@ -169,7 +172,7 @@ def test_the_same_input_gives_the_same_output(study_folder: Path, model: Path, t
 
 def test_written_volumes_lie_on_the_mask(classified: Path, study_folder: Path) -> None:
     given = sitk.ReadImage(study_folder / "lesions.nii.gz")
-    result = json.loads((classified / "results.json").read_text())
+    result = json.loads((classified / "results.json").read_text(encoding="utf-8"))
     predicted = list(result["lesions"][0]["tasks"]["type"]["probabilities"]).index(
         result["lesions"][0]["tasks"]["type"]["predicted"]
     )
@@ -190,7 +193,9 @@ def test_a_second_run_replaces_the_first(classified: Path, study_folder: Path, m
 def test_a_classified_scene_can_be_classified_again(classified: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     run("classify", classified / "scene.mrb", "--out", again, "--model", model, *PLAIN)
-    first, second = (json.loads((f / "results.json").read_text()) for f in (classified, again))
+    first, second = (
+        json.loads((f / "results.json").read_text(encoding="utf-8")) for f in (classified, again)
+    )
     for a, b in zip(first["lesions"], second["lesions"], strict=True):
         assert a["tasks"]["type"]["predicted"] == b["tasks"]["type"]["predicted"]
         for name, p in a["tasks"]["type"]["probabilities"].items():
@@ -207,7 +212,7 @@ def test_one_lesion_out_of_reach_is_a_warning(study_folder: Path, model: Path, t
         "classify", study_folder, "--mask", tmp_path / "two.nii.gz", "--out", out, "--model", model, *PLAIN
     )
     assert "lesion 2 was not classified" in done.stderr
-    lesions = json.loads((out / "results.json").read_text())["lesions"]
+    lesions = json.loads((out / "results.json").read_text(encoding="utf-8"))["lesions"]
     assert lesions[0]["tasks"] and not lesions[1]["tasks"] and lesions[1]["warnings"]
 
 
@@ -268,7 +273,7 @@ def test_a_folder_of_somebody_elses_is_not_overwritten(
     own.mkdir()
     (own / "thesis.docx").write_text("years of work")
     refused(["classify", study_folder, "--out", own, "--model", model], "own")
-    assert (own / "thesis.docx").read_text() == "years of work"
+    assert (own / "thesis.docx").read_text(encoding="utf-8") == "years of work"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
@@ -306,7 +311,7 @@ def test_models_are_listed_shown_and_verified(
     model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(tmp_path / "shelf"))
-    name = json.loads((model / "configs" / "metadata.json").read_text())["name"]
+    name = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8"))["name"]
     assert "sound bundle" in run("models", "verify", model).stdout
     assert name in run("models", "add", model).stdout
     listed = json.loads(run("models", "list", "--json").stdout)

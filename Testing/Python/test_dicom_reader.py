@@ -208,7 +208,7 @@ def test_a_dicom_folder_is_classified_in_one_go(
     ]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.stderr
-    result = json.loads((out / "results.json").read_text())
+    result = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert result["study"]["sequences"] == ["T2WI", "T1WI", "LAP", "PVP"]
     assert len(result["lesions"]) == 1 and result["lesions"][0]["tasks"]["type"]["predicted"]
 

@@ -78,7 +78,7 @@ def test_all_that_was_written_is_valid(written: Path) -> None:
 
 
 def test_the_result_tells_which_class_was_explained(written: Path) -> None:
-    result = json.loads((written / "results.json").read_text())
+    result = json.loads((written / "results.json").read_text(encoding="utf-8"))
     (lesion,) = result["lesions"]
     predicted = lesion["tasks"]["type"]["predicted"]
     assert predicted != "ICC"
@@ -104,7 +104,7 @@ def test_gradients_tell_every_step(study_folder: Path, model: Path, tmp_path: Pa
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     told = [event["fraction"] for event in events if event["step"] == "explain"]
     assert len(told) > 16 and told == sorted(told) and told[-1] == 1
-    parameters = json.loads((out / "results.json").read_text())["provenance"]["parameters"]
+    parameters = json.loads((out / "results.json").read_text(encoding="utf-8"))["provenance"]["parameters"]
     assert parameters["saliency"]["method"] == "smoothgrad"
 
 

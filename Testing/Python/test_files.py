@@ -47,10 +47,10 @@ def earlier(tmp_path: Path) -> Path:
 def test_a_file_appears_only_when_complete(earlier: Path) -> None:
     with whole_file(earlier) as partial:
         partial.write_text("new")
-        assert earlier.read_text() == "old"
+        assert earlier.read_text(encoding="utf-8") == "old"
         assert partial.parent == earlier.parent and partial.name.startswith(".")
         assert partial.suffix == ".csv"
-    assert earlier.read_text() == "new" and names_in(earlier.parent) == ["table.csv"]
+    assert earlier.read_text(encoding="utf-8") == "new" and names_in(earlier.parent) == ["table.csv"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
@@ -58,7 +58,7 @@ def test_after_an_error_or_interrupt_the_file_is_as_before(earlier: Path, error:
     with pytest.raises(error), whole_file(earlier) as partial:
         partial.write_text("half")
         raise error
-    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+    assert earlier.read_text(encoding="utf-8") == "old" and names_in(earlier.parent) == ["table.csv"]
 
 
 def test_what_the_disk_refuses_is_told_in_one_sentence(earlier: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_the_disk_refuses_is_told_in_one_sentence(earlier: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OutputError, match=r"table\.csv cannot be written"), whole_file(earlier):
         pass
-    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+    assert earlier.read_text(encoding="utf-8") == "old" and names_in(earlier.parent) == ["table.csv"]
 
 
 def test_a_text_keeps_its_letters_and_line_ends(tmp_path: Path) -> None:
@@ -86,7 +86,9 @@ def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
         with folder_aside(tmp_path) as folder:
             (folder / "file").write_text(content)
             put_in_place(folder, tmp_path / "bundle")
-    assert (tmp_path / "bundle" / "file").read_text() == "new" and names_in(tmp_path) == ["bundle"]
+    assert (tmp_path / "bundle" / "file").read_text(encoding="utf-8") == "new" and names_in(tmp_path) == [
+        "bundle"
+    ]
     assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == 0o755
 
 
@@ -113,7 +115,7 @@ def test_somebody_s_file_is_not_replaced_by_a_folder(earlier: Path) -> None:
         put_in_place(folder, earlier)
     with pytest.raises(OutputError, match=r"table\.csv cannot be written"), folder_aside(earlier):
         pytest.fail("the block must not run")
-    assert earlier.read_text() == "old" and names_in(earlier.parent) == ["table.csv"]
+    assert earlier.read_text(encoding="utf-8") == "old" and names_in(earlier.parent) == ["table.csv"]
 
 
 def test_a_link_stays_and_the_file_behind_it_is_written(earlier: Path, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_link_stays_and_the_file_behind_it_is_written(earlier: Path, tmp_path:
     except OSError:
         pytest.skip("links cannot be made here")
     write_text_whole(link, "new")
-    assert link.is_symlink() and earlier.read_text() == "new"
+    assert link.is_symlink() and earlier.read_text(encoding="utf-8") == "new"
     assert names_in(link.parent) == ["table.txt"] and names_in(tmp_path) == ["links", "table.csv"]
 
 
@@ -134,7 +136,7 @@ def test_two_writers_of_one_file_do_not_meet(earlier: Path) -> None:
         assert first != second
         first.write_text("first")
         second.write_text("second")
-    assert earlier.read_text() == "first" and names_in(earlier.parent) == ["table.csv"]
+    assert earlier.read_text(encoding="utf-8") == "first" and names_in(earlier.parent) == ["table.csv"]
 
 
 def test_a_page_is_written_whole(tmp_path: Path) -> None:
@@ -213,7 +215,9 @@ def write_output(folder: Path, text: str) -> None:
 
 
 def test_an_output_lists_its_files_for_other_programs(output: Path) -> None:
-    listed = dict(line.split("  ")[::-1] for line in (output / MANIFEST).read_text().splitlines())
+    listed = dict(
+        line.split("  ")[::-1] for line in (output / MANIFEST).read_text(encoding="utf-8").splitlines()
+    )
     assert listed == {name: sha256_of(output / name) for name in ("figures/lesion_1.png", "results.json")}
 
 
@@ -265,9 +269,9 @@ def test_files_that_are_put_in_during_the_run_are_kept(output: Path) -> None:
         (output / "own" / "notes.txt").write_text("mine")
     assert names_in(output.parent) == ["out"]
     assert names_in(output / "figures") == ["lesion_1 (2).png", "lesion_1.png", "slides.pptx"]
-    assert (output / "figures" / "lesion_1.png").read_text() == "new"
-    assert (output / "figures" / "lesion_1 (2).png").read_text() == "annotated"
-    assert (output / "own" / "notes.txt").read_text() == "mine"
+    assert (output / "figures" / "lesion_1.png").read_text(encoding="utf-8") == "new"
+    assert (output / "figures" / "lesion_1 (2).png").read_text(encoding="utf-8") == "annotated"
+    assert (output / "own" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_files_in_a_folder_that_somebody_made_during_the_run_are_kept(tmp_path: Path) -> None:
@@ -276,8 +280,8 @@ def test_files_in_a_folder_that_somebody_made_during_the_run_are_kept(tmp_path: 
         write_output(folder, "new")
         target.mkdir()
         (target / "results.json").write_text("mine")
-    assert (target / "results (2).json").read_text() == "mine"
-    assert json.loads((target / "results.json").read_text())["text"] == "new"
+    assert (target / "results (2).json").read_text(encoding="utf-8") == "mine"
+    assert json.loads((target / "results.json").read_text(encoding="utf-8"))["text"] == "new"
 
 
 def test_a_run_that_was_killed_while_it_cleared_up_loses_nothing(output: Path) -> None:
@@ -288,7 +292,10 @@ def test_a_run_that_was_killed_while_it_cleared_up_loses_nothing(output: Path) -
     (old / "figures" / "slides.pptx").write_text("mine")
     with pytest.raises(OutputError, match=r"slides\.pptx"), output_folder(output):
         pytest.fail("the block must not run")
-    assert names_in(output.parent) == ["out"] and (output / "figures" / "slides.pptx").read_text() == "mine"
+    assert (
+        names_in(output.parent) == ["out"]
+        and (output / "figures" / "slides.pptx").read_text(encoding="utf-8") == "mine"
+    )
     assert names_in(output / "figures") == ["lesion_1.png", "slides.pptx"]
 
 
@@ -296,7 +303,7 @@ def test_a_file_that_somebody_put_into_a_bundle_is_kept(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "tiny")
     (bundle / "docs" / "my notes.txt").write_text("mine")
     assert tiny_bundle(tmp_path / "tiny", version="2.0.0") == bundle
-    assert (bundle / "docs" / "my notes.txt").read_text() == "mine"
+    assert (bundle / "docs" / "my notes.txt").read_text(encoding="utf-8") == "mine"
     assert names_in(bundle / "models") == ["fold_0.safetensors", "fold_1.safetensors"]
     (bundle / "docs" / "my notes.txt").unlink()
     assert verify_bundle(bundle).metadata.version == "2.0.0"

@@ -46,7 +46,7 @@ def spoiled(bundle: Path, spoil: Callable[[dict[str, torch.Tensor]], object]) ->
     tensors = load_file(bundle / FOLD)
     spoil(tensors)
     save_file(tensors, bundle / FOLD)
-    content = json.loads((bundle / METADATA).read_text())
+    content = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
     content["liver_lesion"]["files"][FOLD] = sha256_of(bundle / FOLD)
     (bundle / METADATA).write_text(json.dumps(content))
     return bundle
@@ -238,7 +238,7 @@ def test_results_never_hold_a_number_that_is_none() -> None:
 @pytest.mark.parametrize("value", [NAN, INF])
 def test_settings_of_a_bundle_are_finite(tmp_path: Path, value: float) -> None:
     bundle = tiny_bundle(tmp_path / "tiny")
-    content = json.loads((bundle / METADATA).read_text())
+    content = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
     content["liver_lesion"]["patches"]["spacing_mm"] = value
     (bundle / METADATA).write_text(json.dumps(content))
     with pytest.raises(BundleError, match=r"patches: .*not finite"):

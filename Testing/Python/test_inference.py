@@ -228,7 +228,7 @@ def test_monais_bundle_runner_classifies_a_study(bundle: Bundle, study_folder: P
         check=True,
         capture_output=True,
     )
-    content = json.loads(output.read_text())
+    content = json.loads(output.read_text(encoding="utf-8"))
     assert content["model"] == "tiny" and content["intended_use"] == "phantom"
     assert content["lesions"] == classify_folder(bundle, study_folder, tmp_path / "own.json")["lesions"]
     assert sum(content["lesions"]["2"]["type"].values()) == pytest.approx(1)

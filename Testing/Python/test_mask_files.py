@@ -166,7 +166,7 @@ def test_a_header_reads_no_file_elsewhere(tmp_path: Path, elsewhere: str) -> Non
     sitk.WriteImage(_expected(tmp_path), str(tmp_path / "study" / "T2WI.mhd"))
     shutil.copy(tmp_path / "study" / "T2WI.raw", tmp_path / "secret.raw")
     header = tmp_path / "study" / "T2WI.mhd"
-    header.write_text(header.read_text().replace("T2WI.raw", elsewhere))
+    header.write_text(header.read_text(encoding="utf-8").replace("T2WI.raw", elsewhere))
     with pytest.raises(StudyError, match="whose voxels are not beside it"):
         read_sequence_image(header)
     fields = ["NRRD0004", "type: short", "dimension: 3", "sizes: 14 12 6", "encoding: raw", "endian: little"]

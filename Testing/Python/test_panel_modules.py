@@ -245,7 +245,7 @@ def test_a_module_tests_itself(made_desktop: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_is_reloaded(made_desktop: Any, shown: Any, name: str) -> None:
+def test_a_module_is_reloaded(kept_library: None, made_desktop: Any, shown: Any, name: str) -> None:
     import slicer
 
     old = _enter(made_desktop, name)

@@ -264,7 +264,7 @@ def test_closing_the_scene_empties_the_panel(made_desktop: Any, widget: Any, pha
     assert widget.ui.lesionTable.rowCount == 1
 
 
-def test_the_module_can_be_reloaded(made_desktop: Any, widget: Any, phantom: Any) -> None:
+def test_the_module_can_be_reloaded(kept_library: None, made_desktop: Any, widget: Any, phantom: Any) -> None:
     import slicer
 
     _show(phantom.study)

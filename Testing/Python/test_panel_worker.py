@@ -40,7 +40,7 @@ def _children() -> set[int]:
     found = set()
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(entry.read_text().rsplit(")", 1)[1].split()[1])
+            parent = int(entry.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
         except OSError:
             continue
         if parent == os.getpid():

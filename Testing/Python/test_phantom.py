@@ -268,7 +268,7 @@ def test_study_folder_reads_back_and_truth_lies_apart(tmp_path: Path, centred) -
             centred.study.images[name].image.GetSpacing(), abs=1e-4
         )
     truth = tmp_path / "truth" / "phantom-000021"
-    lesion = json.loads((truth / "truth.json").read_text())["lesions"][0]
+    lesion = json.loads((truth / "truth.json").read_text(encoding="utf-8"))["lesions"][0]
     assert {"id", "class", "atypical", "centre_lps_mm", "diameter_mm", "displacement_mm"} <= lesion.keys()
     assert lesion["class"] == "HCC" and set(lesion["displacement_mm"]) == set(W_SEQUENCES)
     assert {p.name for p in (truth / "masks").iterdir()} == {f"{name}.nii.gz" for name in W_SEQUENCES}

@@ -65,7 +65,7 @@ def test_every_volume_lies_exactly_on_its_input(
     done = _classified(study, out, model)
     assert done.exit_code == 0, done.stderr
     assert "DWI, ADC, T1WI, PVP, DP missing" in done.stderr
-    result = json.loads((out / "results.json").read_text())
+    result = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert result["study"]["missing"] == ["DWI", "ADC", "T1WI", "PVP", "DP"]
     (lesion,) = result["lesions"]
     assert lesion["id"] == 3 and lesion["tasks"]["type"]["predicted"]
@@ -90,7 +90,7 @@ def test_the_answer_does_not_depend_on_how_the_file_stores_the_axes(
         sitk.WriteImage(turn(_hand_made_mask(original)), study / "lesions.nii.gz")
         done = _classified(study, out, model)
         assert done.exit_code == 0, done.stderr
-        lesion = json.loads((out / "results.json").read_text())["lesions"][0]
+        lesion = json.loads((out / "results.json").read_text(encoding="utf-8"))["lesions"][0]
         probabilities.append([*lesion["tasks"]["type"]["probabilities"].values(), lesion["diameter_mm"]])
     assert np.allclose(probabilities, probabilities[0], atol=1e-3)
 

@@ -314,7 +314,7 @@ def test_region_lies_around_each_lesion_and_within_the_reference(study: Study) -
 def test_what_is_written_can_be_read_back(registered, tmp_path: Path) -> None:
     files = write_registration(registered, tmp_path)
     assert all(file.is_file() for file in files)
-    report = json.loads((tmp_path / "registration.json").read_text())
+    report = json.loads((tmp_path / "registration.json").read_text(encoding="utf-8"))
     assert report["schema"] == "liverlesionai.registration.v1" and report["reference"] == "T2WI"
     assert set(report["registration"]["LAP"]) == {"transform", "metric_before", "metric_after", "warnings"}
     read = sitk.ReadTransform(str(tmp_path / "transforms" / "LAP.tfm"))

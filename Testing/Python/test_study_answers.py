@@ -35,9 +35,13 @@ def whole() -> StudyResult:
 
 
 def test_the_cohort_page_has_a_row_for_the_study(whole: StudyResult, tmp_path: Path) -> None:
-    page = write_cohort_report([CohortEntry(replace(whole, lesions=()))], tmp_path / "page.html").read_text()
+    page = write_cohort_report([CohortEntry(replace(whole, lesions=()))], tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )
     assert "the study" in page and "0.80" in page and "malignant" in page
-    both = write_cohort_report([CohortEntry(whole, "S1.html")], tmp_path / "page.html").read_text()
+    both = write_cohort_report([CohortEntry(whole, "S1.html")], tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )
     assert 'href="S1.html"' in both and 'href="S1.html#lesion-1"' in both
 
 

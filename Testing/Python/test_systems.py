@@ -41,7 +41,7 @@ def test_its_bundles_are_passed_over(broken: None, tmp_path: Path, monkeypatch: 
     (tmp_path / "models").mkdir()
     folder = tiny_bundle(tmp_path / "models" / "tiny")
     metadata = folder / "configs" / "metadata.json"
-    metadata.write_text(metadata.read_text().replace('"wang2021"', '"broken2027"'))
+    metadata.write_text(metadata.read_text(encoding="utf-8").replace('"wang2021"', '"broken2027"'))
     tiny_bundle(tmp_path / "models" / "sound")
     monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(tmp_path / "models"))
     names = [bundle.path.name for bundle in list_bundles()]

@@ -115,7 +115,7 @@ def test_the_system_is_found_by_its_package() -> None:
 
 def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     assert "sound bundle" in liverlesionai("models", "verify", bundle)
-    said = json.loads((bundle / "configs" / "metadata.json").read_text())["liver_lesion"]
+    said = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["liver_lesion"]
     assert (said["system"], said["primary_task"]) == ("toy2027", "malignancy")
     assert said["patches"] == {"size": 16, "spacing_mm": 2.0} and said["network"] == {"width": 4}
     names = [metric["name"] for metric in said["metrics"]]
@@ -135,7 +135,7 @@ def test_a_study_is_classified_as_a_whole(bundle: Path, study: Path, tmp_path: P
     out = tmp_path / "out"
     shown = liverlesionai("classify", study, "--out", out, "--model", bundle, "--no-register")
     assert "malignant" in shown and "not classified" not in shown
-    result = StudyResult.from_dict(json.loads((out / "results.json").read_text()))
+    result = StudyResult.from_dict(json.loads((out / "results.json").read_text(encoding="utf-8")))
     assert result.unit == "study" and result.answer is not None
     assert result.answer.predicted == "malignant" and result.answer.primary
     assert set(result.answer.std) == {"benign", "malignant"} and result.models[0].members == 2
@@ -144,7 +144,7 @@ def test_a_study_is_classified_as_a_whole(bundle: Path, study: Path, tmp_path: P
     with (out / "results.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["lesion"] == "" and row["pred_malignancy"] == "malignant"
-    report = (out / "report.html").read_text()
+    report = (out / "report.html").read_text(encoding="utf-8")
     assert "The study as a whole: Malignant" in report and "ot classified" not in report
     classes = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "lesion_classes.nii.gz")))
     assert set(np.unique(classes)) == {0, 2}
@@ -170,7 +170,7 @@ def test_a_study_without_lesions_has_an_answer_too(bundle: Path, study: Path, tm
         (tmp_path / "bare" / f"{name}.nii.gz").write_bytes((study / f"{name}.nii.gz").read_bytes())
     out = tmp_path / "out"
     liverlesionai("classify", tmp_path / "bare", "--out", out, "--model", bundle, "--no-register")
-    result = StudyResult.from_dict(json.loads((out / "results.json").read_text()))
+    result = StudyResult.from_dict(json.loads((out / "results.json").read_text(encoding="utf-8")))
     assert result.lesions == () and result.answer is not None
     assert (out / "scene.mrb").exists() and (out / "report.html").exists()
 
@@ -199,7 +199,9 @@ def test_a_dicom_study_gets_segmentation_and_report(bundle: Path, tmp_path: Path
         "classify", tmp_path / "study", "--mask", tmp_path / "mask.nii.gz", "--out", out,
         "--model", bundle, "--no-register",
     )  # fmt: skip
-    answer = json.loads((out / "results.json").read_text())["study_tasks"]["malignancy"]["predicted"]
+    answer = json.loads((out / "results.json").read_text(encoding="utf-8"))["study_tasks"]["malignancy"][
+        "predicted"
+    ]
     segmentation = pydicom.dcmread(out / "dicom" / "seg.dcm")
     (segment,) = segmentation.SegmentSequence
     assert segment.SegmentDescription.startswith(f"the study as a whole: {answer.capitalize()}")
@@ -267,5 +269,7 @@ def test_the_panel_shows_it(
         ui.saveButton.click()
         finish(made, widget)
         assert "files were written" in ui.saveStatus.text
-        saved = StudyResult.from_dict(json.loads((tmp_path / "saved" / "results.json").read_text()))
+        saved = StudyResult.from_dict(
+            json.loads((tmp_path / "saved" / "results.json").read_text(encoding="utf-8"))
+        )
         assert saved.study_tasks == result.study_tasks

@@ -149,7 +149,7 @@ def test_a_run_goes_on_wherever_it_and_its_cohort_have_been_moved(cohort: Path, 
     (moved / "run" / "folds" / "fold_0" / PREDICTIONS).unlink()
     assert verify_bundle(train(moved / "c.yaml", moved / "run", resume=True)).sha256 == before
     table = moved / "cohort" / "cohort.csv"
-    table.write_text(table.read_text().replace("P3,1,", "P2,1,"))
+    table.write_text(table.read_text(encoding="utf-8").replace("P3,1,", "P2,1,"))
     with pytest.raises(ConfigError, match="differs"):
         train(moved / "c.yaml", moved / "run", resume=True)
 
@@ -186,7 +186,9 @@ def processes_of(session: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         try:
             state = (
-                (folder / "stat").read_text().rpartition(")")[2].split() if folder.name.isdigit() else None
+                (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                if folder.name.isdigit()
+                else None
             )
         except OSError:
             continue

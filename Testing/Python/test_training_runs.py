@@ -70,7 +70,7 @@ def test_network_learns(whole_run: Path) -> None:
         epochs = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     assert [row["epoch"] for row in epochs] == list(range(len(epochs)))
     assert epochs[-1]["train_loss"] < 0.5 * epochs[0]["train_loss"]
-    found = json.loads((whole_run / PREDICTIONS).read_text())
+    found = json.loads((whole_run / PREDICTIONS).read_text(encoding="utf-8"))
     predicted = np.argmax(found["probabilities"]["type"], axis=1)
     assert np.mean(predicted == found["labels"]["type"]) >= 5 / 7
     assert max(row["val_type_accuracy"] for row in epochs[1:]) >= 6 / 7
@@ -138,7 +138,9 @@ def test_run_ends_in_a_bundle_and_is_not_repeated(cohort: Path, tmp_path: Path) 
     assert (
         figures["type_accuracy"].n == 7 and figures["type_accuracy"].lower <= figures["type_accuracy"].value
     )
-    texts = [f.read_text() for f in bundle.rglob("*") if f.is_file() and f.suffix != ".safetensors"]
+    texts = [
+        f.read_text(encoding="utf-8") for f in bundle.rglob("*") if f.is_file() and f.suffix != ".safetensors"
+    ]
     assert str(cohort.parent) not in "".join(texts), "the bundle tells where the patients' images lie"
     assert told[-1] == ("training", 1.0) and [f for s, f in told if s == "training"] == sorted(
         f for s, f in told if s == "training"
@@ -198,7 +200,7 @@ def test_a_run_starts_from_a_bundle(cohort: Path, tmp_path: Path) -> None:
                 assert torch.equal(file.get_tensor(f"branches.{name}.conv1.weight"), kernel)
             assert torch.equal(file.get_tensor("heads.type_head.0.weight"), head)
     assert "those of first" in verify_bundle(second).spec.choices["first weights"]
-    assert str(tmp_path) not in (second / "configs" / "training.yaml").read_text()
+    assert str(tmp_path) not in (second / "configs" / "training.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

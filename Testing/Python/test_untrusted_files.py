@@ -84,7 +84,7 @@ def test_every_kind_of_transform_is_read_and_refused_when_it_lacks_a_parameter(
     sitk.WriteTransform(transform, str(file))
     point = (3.0, -7.0, 11.0)
     assert read_transform(file).TransformPoint(point) == pytest.approx(transform.TransformPoint(point))
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
         key, _, values = line.partition(":")
         if key in ("Parameters", "FixedParameters") and values.split():
@@ -114,7 +114,7 @@ def test_every_kind_of_transform_is_read_and_refused_when_it_lacks_a_parameter(
 def test_transforms_that_are_none_are_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
     file = tmp_path / "LAP.tfm"
     sitk.WriteTransform(sitk.Euler3DTransform((0, 0, 0), 0.5, 0.0, 0.0), str(file))
-    content = file.read_text()
+    content = file.read_text(encoding="utf-8")
     assert old in content
     file.write_text(content.replace(old, new, 1), encoding="latin-1")
     with pytest.raises(StudyError, match=reason):
@@ -124,7 +124,7 @@ def test_transforms_that_are_none_are_refused(tmp_path: Path, old: str, new: str
 def test_a_grid_of_gigabytes_is_refused_before_it_is_made(tmp_path: Path) -> None:
     file = tmp_path / "LAP.tfm"
     sitk.WriteTransform(bspline(), str(file))
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     fixed = next(line for line in lines if line.startswith("Fixed")).split()
     lines[lines.index(" ".join(fixed))] = " ".join([fixed[0], "100000", "100000", *fixed[3:]])
     file.write_text("\n".join(lines))

@@ -214,7 +214,7 @@ def test_the_folder_appears_only_when_complete(target):
     with output_folder(target) as folder:
         fill(folder)
         assert not target.exists() and folder.parent == target.parent
-    assert (target / "report.html").read_text() == "new"
+    assert (target / "report.html").read_text(encoding="utf-8") == "new"
     assert siblings(target) == ["out"]
 
 
@@ -223,7 +223,7 @@ def test_after_an_error_or_interrupt_everything_is_as_before(earlier, error):
     with pytest.raises(error), output_folder(earlier) as folder:
         fill(folder)
         raise error
-    assert (earlier / "report.html").read_text() == "old"
+    assert (earlier / "report.html").read_text(encoding="utf-8") == "old"
     assert siblings(earlier) == ["out"]
     fresh = earlier.with_name("fresh")
     with pytest.raises(error), output_folder(fresh) as folder:
@@ -234,9 +234,9 @@ def test_after_an_error_or_interrupt_everything_is_as_before(earlier, error):
 def test_an_earlier_output_is_replaced_and_kept_until_then(earlier):
     (earlier / "figures").mkdir()
     with output_folder(earlier) as folder:
-        assert (earlier / "report.html").read_text() == "old"
+        assert (earlier / "report.html").read_text(encoding="utf-8") == "old"
         fill(folder)
-    assert (earlier / "report.html").read_text() == "new"
+    assert (earlier / "report.html").read_text(encoding="utf-8") == "new"
     assert not (earlier / "figures").exists()
 
 
@@ -261,7 +261,7 @@ def test_a_folder_of_somebody_else_is_refused(target, name, text):
     (target / name).write_text(text)
     with pytest.raises(OutputError, match="no earlier output"), output_folder(target):
         pytest.fail("the block must not run")
-    assert (target / name).read_text() == text and siblings(target) == ["out"]
+    assert (target / name).read_text(encoding="utf-8") == text and siblings(target) == ["out"]
 
 
 def test_somebody_s_own_file_in_an_earlier_output_is_not_thrown_away(earlier):
@@ -271,7 +271,7 @@ def test_somebody_s_own_file_in_an_earlier_output_is_not_thrown_away(earlier):
     names = {"results.json", "results.csv", "report.html", "my notes.txt"}
     with pytest.raises(OutputError, match=r"my notes\.txt is no earlier output"):
         output_folder(earlier, names).__enter__()
-    assert (earlier / "my notes.txt").read_text() == "mine"
+    assert (earlier / "my notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_file_or_an_unwritable_place_is_refused(tmp_path):
@@ -290,7 +290,7 @@ def test_errors_of_the_disk_while_writing_are_output_errors_and_others_are_not(t
     with pytest.raises(OutputError, match="cannot be written"), output_folder(target) as folder:
         (folder / "none" / "file").touch()
     with pytest.raises(FileNotFoundError), output_folder(target):
-        (target / "of the model").read_text()
+        (target / "of the model").read_text(encoding="utf-8")
     assert siblings(target) == []
 
 
@@ -328,15 +328,15 @@ def test_one_process_at_a_time(earlier, holder):
 def test_a_killed_run_frees_the_folder_and_its_rest_goes(earlier, holder):
     holder.kill()
     holder.wait(20)
-    assert (earlier / "report.html").read_text() == "old"
+    assert (earlier / "report.html").read_text(encoding="utf-8") == "old"
     with output_folder(earlier) as folder:
         assert not (folder / "half").exists()
         fill(folder)
-    assert siblings(earlier) == ["out"] and (earlier / "report.html").read_text() == "new"
+    assert siblings(earlier) == ["out"] and (earlier / "report.html").read_text(encoding="utf-8") == "new"
 
 
 def test_a_run_killed_between_two_renames_loses_nothing(earlier):
     earlier.rename(earlier.with_name(".out.old"))
     with pytest.raises(ValueError), output_folder(earlier):
         raise ValueError
-    assert (earlier / "report.html").read_text() == "old" and siblings(earlier) == ["out"]
+    assert (earlier / "report.html").read_text(encoding="utf-8") == "old" and siblings(earlier) == ["out"]
