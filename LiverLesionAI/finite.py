@@ -5,8 +5,7 @@ A number that is none (NaN) passes every comparison of size unseen, and a networ
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,20 +20,6 @@ LARGEST_VOXEL = 1e18
 
 LARGEST_SCALE = 3.0
 """By how much a linear transform between images of one patient may stretch or shrink along any direction."""
-
-
-def all_finite(content: Any) -> bool:
-    """Whether every number in what JSON or YAML can say is finite."""
-    left = [content]
-    while left:
-        value = left.pop()
-        if isinstance(value, Mapping):
-            left.extend(value.values())
-        elif isinstance(value, list | tuple):
-            left.extend(value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            return False
-    return True
 
 
 def finite_voxels(voxels: np.ndarray) -> bool:

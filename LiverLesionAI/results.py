@@ -361,7 +361,7 @@ class StudyResult:
         """
         from pydantic import TypeAdapter, ValidationError
 
-        from LiverLesionAI.finite import all_finite
+        from LiverLesionAI.json_values import all_finite
 
         if not isinstance(content, Mapping):
             raise StudyError("The results are no JSON object; classify the study again.")

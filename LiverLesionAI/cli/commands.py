@@ -7,8 +7,10 @@ Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -76,14 +78,23 @@ def main() -> None:
     where the interrupt fell into code that is made while running, as in the import of a dataclass.
     """
     replace_unknown_letters()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
+            atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(INTERRUPTED)
         raise
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Interrupt once; whoever presses again meanwhile does not disturb the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _reporting_errors(function: Function) -> Function:

@@ -325,7 +325,7 @@ def checked_settings(kind: Any, value: Any) -> Any:
     ValueError
         Naming the first wrong one.
     """
-    from LiverLesionAI.finite import all_finite
+    from LiverLesionAI.json_values import all_finite
 
     if not all_finite(value):
         raise ValueError("one of its numbers is not finite")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from LiverLesionAI.errors import LiverLesionError
-from LiverLesionAI.finite import all_finite
+from LiverLesionAI.json_values import all_finite
 
 PROTOCOL = 1
 

@@ -258,8 +258,7 @@ class Running:
     def seconds_to_end(self) -> float:
         start = time.monotonic()
         assert self.process.stderr is not None
-        if self.process.poll() is None:
-            self.said += self.process.stderr
+        self.said += self.process.stderr
         self.process.wait(60)
         while processes_of(self.process.pid) and time.monotonic() - start < 60:
             time.sleep(0.02)
