@@ -157,7 +157,7 @@ def _check_position(header: Any, path: Path) -> None:
 
 
 def _check_agreement(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array((*shape, 1)[:3]) - 1)
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array((*shape, 1, 1, 1)[:3]) - 1)
     apart = corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3]
     voxel = np.linalg.norm(qform[:3, :3], axis=0)
     worst = float(np.linalg.norm(apart, axis=1).max() / voxel.min())

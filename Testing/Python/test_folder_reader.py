@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -181,3 +182,12 @@ def test_a_mask_stored_as_floats_is_read(tmp_path: Path) -> None:
     labels[1, 1, 1] = 2
     image = read_mask(_write(tmp_path / "m.nii.gz", labels)).labels
     assert image.GetPixelID() == sitk.sitkUInt16 and sitk.GetArrayFromImage(image).max() == 2
+
+
+def test_an_image_of_one_dimension_is_refused(tmp_path: Path) -> None:
+    line = nibabel.Nifti1Image(np.arange(5, dtype=np.int16), np.eye(4))
+    line.set_sform(np.diag([2, 1, 1, 1]), 1)
+    line.set_qform(np.eye(4), 1)
+    nibabel.save(line, tmp_path / "T2WI.nii.gz")
+    with pytest.raises(StudyError, match=r"T2WI\.nii\.gz has (two geometries|1 dimensions)"):
+        read_study_folder(tmp_path)
