@@ -302,7 +302,7 @@ def test_ctrl_c_ends_the_making_of_patches(
 
 
 @linux
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_training(
     running: Callable[[Path], Running], short_run: Path, times: int, tmp_path: Path
 ) -> None:
