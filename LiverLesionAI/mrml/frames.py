@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from LiverLesionAI.errors import StudyError
+
 LPS_RAS: np.ndarray = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Matrix [4, 4] from LPS to RAS; its own inverse."""
 
@@ -47,10 +49,19 @@ def set_voxels(data: Any, voxels: np.ndarray) -> None:
 
 
 def voxels_of(data: Any) -> np.ndarray:
-    """View of a ``vtkImageData``'s voxels, [z, y, x]."""
+    """View of a ``vtkImageData``'s voxels, [z, y, x].
+
+    Raises
+    ------
+    StudyError
+        If it has none, as segments of damaged files.
+    """
     from vtk.util.numpy_support import vtk_to_numpy
 
-    return vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+    scalars = data.GetPointData().GetScalars()
+    if scalars is None:
+        raise StudyError("A segment or volume of the scene has no voxels; save the scene again.")
+    return vtk_to_numpy(scalars).reshape(data.GetDimensions()[::-1])
 
 
 def image_at(

@@ -48,7 +48,7 @@ class Network(Part):
 def _known_parameters(value: Any) -> Any:
     """Refuse misspelt patch parameters, which a dataclass would ignore."""
     if isinstance(value, dict):
-        unknown = sorted(set(value) - {field.name for field in fields(PatchParameters)})
+        unknown = sorted(map(str, set(value) - {field.name for field in fields(PatchParameters)}))
         if unknown:
             raise ValueError(f"there is no patch parameter {', '.join(unknown)}")
     return value

@@ -218,3 +218,13 @@ def test_overlapping_segments_of_layers_are_numbered_in_order_and_reported():
     assert counts.tolist() == [216 - 20, 8, 12]
     assert back.names == {1: "tumour 0", 2: "tumour 1"}
     assert back.overlap
+
+
+def test_an_image_without_voxels_is_told() -> None:
+    from vtk import vtkImageData
+
+    from LiverLesionAI.errors import StudyError
+    from LiverLesionAI.mrml.frames import voxels_of
+
+    with pytest.raises(StudyError, match="has no voxels"):
+        voxels_of(vtkImageData())
