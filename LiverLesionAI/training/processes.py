@@ -65,6 +65,8 @@ def working(
         yield futures
         pool.shutdown()
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            threading.excepthook = _no_word
         _end_all(pool, before)
         if isinstance(error, BrokenProcessPool):
             raise TrainingError(
@@ -72,6 +74,10 @@ def working(
                 "--resume on a machine with more, or train with fewer parallel_folds."
             ) from None
         raise
+
+
+def _no_word(arguments: threading.ExceptHookArgs) -> None:
+    """Once interrupted, the pool's own thread may find its processes gone, which is meant."""
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def test_texts_are_shown_on_any_standard_output(encoding: str, arguments: tuple[
     assert run(encoding, *arguments).strip()
 
 
+@pytest.mark.slow
 def test_a_study_whose_name_cannot_be_shown_is_classified(tmp_path: Path) -> None:
     folder = tmp_path / "Fälle→肝"
     folder.mkdir()

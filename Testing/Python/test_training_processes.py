@@ -140,6 +140,7 @@ def test_checkpoints_name_no_folder(half_done: Path) -> None:
 # --- runs that were moved
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_wherever_it_and_its_cohort_have_been_moved(cohort: Path, tmp_path: Path) -> None:
     place, moved = tmp_path / "place", tmp_path / "moved"
     shutil.copytree(cohort.parent, place / "cohort")

@@ -180,7 +180,7 @@ def test_adding_a_model_leaves_nothing_damaged(
     assert done.returncode == 3 and str(shelf) in done.stderr and list(shelf.iterdir()) == []
 
 
-@pytest.mark.parametrize("limit", [2_000, 100_000, 500_000])
+@pytest.mark.parametrize("limit", [2_000, 100_000, pytest.param(500_000, marks=pytest.mark.slow)])
 def test_training_tells_that_it_cannot_write(tmp_path: Path, limit: int) -> None:
     """Configuration, patches and checkpoints; what was finished before stays and is whole."""
     (tmp_path / "cohort").mkdir()
