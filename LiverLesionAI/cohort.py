@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.limits import check_text_size
-from LiverLesionAI.spreadsheet import read_cell, write_table
+from LiverLesionAI.spreadsheet import read_table, write_table
 from LiverLesionAI.taxonomy import Taxonomy
 
 COHORT_FILE = "cohort.csv"
@@ -97,14 +96,11 @@ def read_rows(
         If the file cannot be read, lacks a column, or has a row that cannot be used, whose line is named.
     """
     try:
-        check_text_size(table)
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
-            reader.fieldnames = [read_cell(name) for name in reader.fieldnames or ()]
-            _check_columns(table, reader.fieldnames, required)
-            rows = tuple(_row(table, reader.line_num, values, taxonomy) for values in reader)
+        read = read_table(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
+    _check_columns(table, read.columns, required)
+    rows = tuple(_row(table, line, values, taxonomy) for line, values in read.rows)
     _check_lesions_differ(table, rows)
     return rows
 
@@ -162,7 +158,6 @@ def _check_columns(table: Path, columns: Collection[str], required: Collection[s
 def _row(table: Path, line: int, values: dict[str, str], taxonomy: Taxonomy | None) -> CohortRow:
     if any(values.pop("", ())):
         raise row_error(table, line, "there is a value without a column; put values with commas in quotes.")
-    values = {name: read_cell(value) for name, value in values.items()}
     lesion = values.pop("lesion", "")
     known = {name: values.pop(name, "") for name in _TEXTS}
     if not (known["study_id"] and known["path"]):

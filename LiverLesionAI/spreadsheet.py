@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from LiverLesionAI.files import whole_file
+from LiverLesionAI.limits import check_text_size
 
 Cell = str | int | float | None
 
@@ -33,6 +36,42 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell
         for row in (columns, *rows):
             cells = [_written(cell) for cell in row]
             (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A table as it was written.
+
+    Attributes
+    ----------
+    columns
+        Their names, as often as they occur.
+    rows
+        Line of the file and column to value; what stands beyond the columns is under the empty name.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, Any]], ...]
+
+
+def read_table(path: Path) -> ReadTable:
+    """Read a CSV file in UTF-8.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError, csv.Error
+        If it cannot be read.
+    """
+    check_text_size(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, restkey="", restval="")
+        reader.fieldnames = [read_cell(name) for name in reader.fieldnames or ()]
+        rows = tuple((reader.line_num, _read(values)) for values in reader)
+    return ReadTable(tuple(reader.fieldnames), rows)
+
+
+def _read(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: read_cell(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def read_cell(text: str) -> str:

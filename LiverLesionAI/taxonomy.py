@@ -128,6 +128,12 @@ TAXONOMIES: dict[str, Taxonomy] = {
 }
 
 
+def lesion_class(name: str) -> LesionClass | None:
+    """The class of that name in any of the papers' taxonomies; None where there is none."""
+    every = (each for taxonomy in TAXONOMIES.values() for each in taxonomy.classes)
+    return next((each for each in every if each.name == name), None)
+
+
 def taxonomy_named(name: str) -> Taxonomy:
     """Look up a taxonomy.
 

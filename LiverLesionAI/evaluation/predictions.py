@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.taxonomy import TAXONOMIES, LesionClass
+from LiverLesionAI.spreadsheet import read_table
+from LiverLesionAI.taxonomy import lesion_class
 
 PREDICTED, PROBABILITY, READER, GROUP = "pred", "prob_", "reader_", "group_"
 BINARY = ("benign", "malignant")
@@ -123,22 +124,15 @@ def label_in(classes: Sequence[str], name: str) -> int | None:
     return tuple(classes).index(BINARY[known.malignant])
 
 
-def lesion_class(name: str) -> LesionClass | None:
-    """The class of that name in any of the papers' taxonomies."""
-    every = (each for taxonomy in TAXONOMIES.values() for each in taxonomy.classes)
-    return next((each for each in every if each.name == name), None)
-
-
 def _rows(file: Path) -> list[dict[str, str]]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, restkey="", restval="")
-            columns = [name for name in reader.fieldnames or () if name]
-            rows = [{name: row[name].strip() for name in columns} for row in reader]
+        read = read_table(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"{file} cannot be read as a table of answers ({error}); give a CSV file."
         ) from None
+    columns = [name for name in read.columns if name]
+    rows = [{name: row[name].strip() for name in columns} for _, row in read.rows]
     if "study_id" not in columns:
         raise ConfigError(f"{file} lacks the column study_id; give a table like results.csv of classify.")
     if len(set(columns)) < len(columns):

@@ -9,7 +9,7 @@ import numpy as np
 
 from LiverLesionAI.evaluation.figures import Calibration, ClassFigures, TaskEvaluation
 from LiverLesionAI.evaluation.intervals import Proportion
-from LiverLesionAI.evaluation.predictions import lesion_class
+from LiverLesionAI.taxonomy import lesion_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

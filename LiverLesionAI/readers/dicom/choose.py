@@ -17,7 +17,7 @@ from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.places import show_same_place
 from LiverLesionAI.readers.dicom.regions import LIVER, region_of
-from LiverLesionAI.readers.dicom.rules import is_computed_b, reading_of
+from LiverLesionAI.readers.dicom.rules import is_computed_b, is_fat_suppressed, reading_of
 from LiverLesionAI.sequences import SEQUENCES
 
 BEST_B = 800.0
@@ -120,7 +120,7 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
     """What a sequence asks for; less is better."""
     first = item.stack.first
     if name in _FAT_SUPPRESSED_FIRST:
-        return (not is_fat_suppressed(item),)
+        return (not is_fat_suppressed(item.stack),)
     if name == "DWI":
         b = first.b if first.b is not None else _named_b(item)
         away = abs(b - BEST_B) if b is not None else BEST_B + 1
@@ -133,11 +133,3 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
 def _named_b(item: Identified) -> float | None:
     named = reading_of(item.stack.first).b_values
     return float(named[0]) if len(named) == 1 else None
-
-
-def is_fat_suppressed(item: Identified) -> bool:
-    """Whether header or words say that fat is suppressed, or this is a Dixon series' water image."""
-    said = reading_of(item.stack.first)
-    return (
-        item.stack.first.fat_suppressed or item.stack.kind == "water" or said.says("fat suppressed", "water")
-    )

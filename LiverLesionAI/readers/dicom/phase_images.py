@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from LiverLesionAI.readers.dicom.places import show_same_place
-from LiverLesionAI.readers.dicom.rules import Answer
+from LiverLesionAI.readers.dicom.rules import Answer, is_fat_suppressed
 from LiverLesionAI.readers.dicom.split import Stack, series_of
 from LiverLesionAI.readers.dicom.vocabulary import Reading
 
@@ -52,12 +52,6 @@ class PhaseImage:
         said = self.said.says("enhanced", "dynamic", "liver agent", "early arterial", *WINDOWS_S, "HBP")
         return said or bool(self.stack.first.agent)
 
-    @property
-    def is_fat_suppressed(self) -> bool:
-        """Whether header or words say that fat is suppressed, or this is a Dixon series' water image."""
-        said = self.said.says("fat suppressed", "water")
-        return said or self.stack.first.fat_suppressed or self.stack.kind == "water"
-
 
 def window(seconds: float, gadoxetic: bool | None) -> str | None:
     """Return the phase that lies at a time after injection (s), if any.
@@ -77,7 +71,7 @@ def may_be_phases(a: PhaseImage, b: PhaseImage) -> bool:
     """Whether two images of one protocol show the same place with the same flip angle and fat treatment."""
     flips = a.stack.first.flip, b.stack.first.flip
     same_flip = None in flips or abs((flips[0] or 0) - (flips[1] or 0)) <= SAME_FLIP_DEG
-    same_fat = a.is_fat_suppressed == b.is_fat_suppressed
+    same_fat = is_fat_suppressed(a.stack) == is_fat_suppressed(b.stack)
     return same_flip and same_fat and show_same_place(a.stack, b.stack)
 
 

@@ -113,6 +113,12 @@ def is_computed_b(stack: Stack) -> bool:
     return stack.kind == "computed b" or reading_of(stack.first).says("computed b")
 
 
+def is_fat_suppressed(stack: Stack) -> bool:
+    """Whether header or words say that fat is suppressed, or this is a Dixon series' water image."""
+    words = reading_of(stack.first).says("fat suppressed", "water")
+    return words or stack.first.fat_suppressed or stack.kind == "water"
+
+
 def _not_an_image(stack: Stack, said: Reading) -> Answer:
     if stack.first.sop_class == SEGMENTATION:
         return Answer(OTHER, SURE, ("a DICOM segmentation, no image",))
