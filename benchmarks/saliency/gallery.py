@@ -23,11 +23,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.options import DEFAULT_MODEL, Options
 from LiverLesionAI.phantom import PhantomStudy, generate_lesion, write_phantom
 from LiverLesionAI.pipeline import classify_path
 from LiverLesionAI.results import LesionResult
-from LiverLesionAI.saliency import Settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.cohort_report import cohort_entry, write_cohort_report
 

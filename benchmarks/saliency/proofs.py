@@ -13,11 +13,11 @@ from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
+from LiverLesionAI.explanation.lesion import LesionExplanation
 from LiverLesionAI.explanation.method import without_lesion
-from LiverLesionAI.explanation.weights import log_odds
+from LiverLesionAI.explanation.weights import SequenceWeights, log_odds
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D
-from LiverLesionAI.saliency import LesionExplanation, SequenceWeights
 
 import torch  # isort: skip  # after execution.py, whose setting keeps idle threads asleep
 

@@ -27,17 +27,12 @@ from rich.console import Console
 from rich.table import Table
 
 from LiverLesionAI.bundles import load_bundle
-from LiverLesionAI.explanation.settings import resolved
+from LiverLesionAI.explanation.explain import explain
+from LiverLesionAI.explanation.lesion import LesionExplanation, mean_weights
+from LiverLesionAI.explanation.settings import METHODS, Settings, resolved
+from LiverLesionAI.explanation.weights import SequenceWeights
 from LiverLesionAI.inference import Classifier, Predictions, UnitInputs
 from LiverLesionAI.options import DEFAULT_MODEL
-from LiverLesionAI.saliency import (
-    METHODS,
-    LesionExplanation,
-    SequenceWeights,
-    Settings,
-    explain,
-    mean_weights,
-)
 from LiverLesionAI.training.config import RESERVED_SEEDS
 
 SEED = 20
