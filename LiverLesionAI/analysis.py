@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import LiverLesionAI
-from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.errors import BundleError, ConfigError
 from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
 from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.inputs.patches import LesionInput
+from LiverLesionAI.inputs.slice_groups import SliceGroup
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import (
     LesionResult,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.explanation.settings import Settings
+    from LiverLesionAI.explanation.slices import StudyExplanation
     from LiverLesionAI.inference import Classifier
+    from LiverLesionAI.inference.suite import AnyClassifier, SuiteClassifier
 
 NOT_REGISTERED = (
     "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
@@ -39,12 +42,20 @@ NOT_REGISTERED = (
 
 
 @dataclass(frozen=True)
-class Classified:
-    """A study's result, and what it takes to explain it: what the model saw of each unit, and predicted."""
+class ModelAnswers:
+    """What one model saw of each unit, and what it predicted."""
 
-    result: StudyResult
+    bundle: Bundle
     units: tuple[UnitInputs, ...]
     predictions: Predictions
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A study's result, and what it takes to explain it: the answers of each model that was asked."""
+
+    result: StudyResult
+    answers: tuple[ModelAnswers, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class Analysis:
 
 
 def analyse_with(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     study: Study,
     settings: Settings | None = None,
     *,
@@ -81,13 +92,13 @@ def analyse_with(
     """
     stopwatch = stopwatch or Stopwatch()
     classified = classify_with(classifier, study, progress=progress, stopwatch=stopwatch)
-    if not explain or not classifier.bundle.system.explanations:
+    if not explain or not classified.answers[0].bundle.system.explanations:
         return Analysis(classified.result)
     return explain_with(classifier, classified, settings, progress=progress, stopwatch=stopwatch)
 
 
 def classify_with(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     study: Study,
     *,
     progress: Progress = silent,
@@ -100,34 +111,130 @@ def classify_with(
     classifier, study, progress, stopwatch
         See :func:`analyse_with`, which also says what is raised.
     """
-    stopwatch, bundle = stopwatch or Stopwatch(), classifier.bundle
+    stopwatch = stopwatch or Stopwatch()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
-        units, failures = cut_units(study, bundle, progress)
-        predictions = classifier.predict(units, progress=progress)
-    if bundle.system.unit == "lesion":
-        lesions = _classified_lesions(study, units, predictions, failures)
-        tasks: Mapping[str, TaskResult] = {}
-        noticed = [f"{study.lesion_name(label)} was not classified: {why}" for label, why in failures.items()]
-    else:
-        lesions = tuple(_measured_lesion(study, lesion_id) for lesion_id in study.lesion_ids)
-        tasks = {name: task.result() for name, task in predictions[0].tasks.items()}
-        noticed = _unit_warnings(units[0], replace(predictions[0], warnings=()))
-    missing = tuple(name for name in bundle.spec.sequences if name not in study.images)
+        asked = _asked(classifier, study, progress)
+    first = asked.answers[0]
+    tasks = asked.tasks if first.bundle.system.unit != "lesion" else {}
+    lesions = _lesions_of_study(study, asked) if tasks else _classified_lesions(study, asked)
+    read = dict.fromkeys(name for each in asked.answers for name in each.bundle.spec.sequences)
+    missing = tuple(name for name in read if name not in study.images)
     result = StudyResult(
         study=StudySummary(study.id, study.source, study.reference, study.sequences, missing),
-        models=(bundle.summary,),
+        models=tuple({each.bundle.name: each.bundle.summary for each in asked.answers}.values()),
         lesions=lesions,
-        provenance=_provenance(study, bundle, predictions, started),
-        unit=bundle.system.unit,
+        provenance=_provenance(study, asked, started),
+        unit=first.bundle.system.unit,
         study_tasks=tasks,
-        warnings=(*_study_warnings(study, missing, predictions), *noticed),
+        warnings=(*_study_warnings(study, missing, first.predictions), *asked.notes(study)),
     )
-    return Classified(with_seconds(result, stopwatch.seconds), tuple(units), predictions)
+    return Classified(with_seconds(result, stopwatch.seconds), asked.answers)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was answered.
+
+    Attributes
+    ----------
+    answers
+        Of each model, in the order of the questions.
+    tasks
+        Task to the answer for the study as a whole; empty where lesions are answered for.
+    failures
+        Label to reason for lesions that could not be cut.
+    unanswered
+        Why questions were not answered.
+    """
+
+    answers: tuple[ModelAnswers, ...]
+    tasks: Mapping[str, TaskResult]
+    failures: Mapping[int, str]
+    unanswered: tuple[str, ...] = ()
+
+    def notes(self, study: Study) -> list[str]:
+        """What is to be said about the study as a whole."""
+        if not self.tasks:
+            return [
+                f"{study.lesion_name(label)} was not classified: {why}"
+                for label, why in self.failures.items()
+            ]
+        seen = [
+            text
+            for each in self.answers
+            for text in _unit_warnings(each.units[0], replace(each.predictions[0], warnings=()))
+        ]
+        return list(dict.fromkeys([*seen, *_contradictions(self.tasks), *self.unanswered]))
+
+
+def _asked(classifier: AnyClassifier, study: Study, progress: Progress) -> _Asked:
+    from LiverLesionAI.inference.suite import SuiteClassifier
+
+    if isinstance(classifier, SuiteClassifier):
+        return _asked_together(classifier, study, progress)
+    units, failures = cut_units(study, classifier.bundle, progress)
+    answers = ModelAnswers(classifier.bundle, tuple(units), classifier.predict(units, progress=progress))
+    if classifier.bundle.system.unit == "lesion":
+        return _Asked((answers,), {}, failures)
+    tasks = {name: task.result() for name, task in answers.predictions[0].tasks.items()}
+    return _Asked((answers,), tasks, failures)
+
+
+def _asked_together(classifier: SuiteClassifier, study: Study, progress: Progress) -> _Asked:
+    """Ask the questions of a system in order, each the model that fits the study best."""
+    suite = classifier.suite
+    answers: list[ModelAnswers] = []
+    tasks: dict[str, TaskResult] = {}
+    unanswered: list[str] = []
+    for question in suite.system.questions:
+        earlier = tasks.get(question.after[0]) if question.after else None
+        if question.after and (earlier is None or earlier.predicted != question.after[1]):
+            continue
+        bundle, reason = suite.chosen(question, study)
+        if bundle is None:
+            unanswered.append(f"{question.task.replace('_', ' ')} was not answered ({reason})")
+            continue
+        units, _ = cut_units(study, bundle, progress)
+        predictions = classifier.of(bundle).predict(units, progress=progress)
+        answers.append(ModelAnswers(bundle, tuple(units), predictions))
+        found = predictions[0].tasks[question.task].result()
+        primary = question.task == suite.system.primary_task
+        tasks[question.task] = replace(found, primary=primary, model=bundle.name, reason=reason)
+    if not answers:
+        raise BundleError(
+            f"No model of system {suite.name} can read study {study.id}: {'; '.join(unanswered)}."
+        )
+    if not any(task.primary for task in tasks.values()):
+        last = next(reversed(tasks))
+        tasks[last] = replace(tasks[last], primary=True)
+    return _Asked(tuple(answers), tasks, {}, tuple(unanswered))
+
+
+def _lesions_of_study(study: Study, asked: _Asked) -> tuple[LesionResult, ...]:
+    """Lesions of a study that was answered for as a whole, with the answers of their own groups."""
+    crops = {given.lesion_id: given.crop_mm for given in asked.answers[-1].units[0].groups}
+    found = []
+    for lesion_id in study.lesion_ids:
+        own = {name: _of_lesion(task, lesion_id) for name, task in asked.tasks.items()}
+        tasks = {name: task for name, task in own.items() if task is not None}
+        measured = _measured_lesion(study, lesion_id)
+        found.append(replace(measured, tasks=tasks, crop_mm=crops.get(lesion_id)))
+    return tuple(found)
+
+
+def _of_lesion(task: TaskResult, lesion_id: int) -> TaskResult | None:
+    """The answer of a lesion's own groups, which are means as the study's is; None where none shows it."""
+    groups = [group.probabilities for group in task.groups if group.lesion == lesion_id]
+    if not groups:
+        return None
+    means = {name: sum(each[name] for each in groups) / len(groups) for name in task.probabilities}
+    predicted = max(means, key=lambda name: means[name])
+    return replace(task, probabilities=means, predicted=predicted, std={}, groups=())
 
 
 def explain_with(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     classified: Classified,
     settings: Settings | None = None,
     *,
@@ -150,20 +257,83 @@ def explain_with(
     ConfigError
         If the settings do not fit the model, or its system offers no explanations.
     """
-    from LiverLesionAI.explanation.explain import explain
-    from LiverLesionAI.explanation.settings import Settings, resolved
-
-    settings = resolved(settings or Settings(), classifier.bundle)
     stopwatch = stopwatch or Stopwatch(dict(classified.result.provenance.seconds))
-    inputs = [_explained_input(unit, classifier.bundle) for unit in classified.units]
     with stopwatch.time("explain"):
-        explanations = explain(classifier, inputs, classified.predictions, settings, progress)
-    result = with_explanations(classified.result, explanations, settings)
+        if isinstance(classified.answers[0].units[0].groups[0], SliceGroup):
+            result, explanations = _explained_slices(classifier, classified, settings, progress)
+        else:
+            result, explanations = _explained_patches(classifier, classified, settings, progress)
     return Analysis(with_seconds(result, stopwatch.seconds), explanations)
 
 
+def _explained_patches(
+    classifier: AnyClassifier, classified: Classified, settings: Settings | None, progress: Progress
+) -> tuple[StudyResult, tuple[LesionExplanation, ...]]:
+    from LiverLesionAI.explanation.explain import explain
+    from LiverLesionAI.explanation.settings import Settings, resolved
+
+    answers = classified.answers[0]
+    settings = resolved(settings or Settings(), answers.bundle)
+    inputs = [_explained_input(unit, answers.bundle) for unit in answers.units]
+    own = _classifier_of(classifier, answers.bundle)
+    explanations = explain(own, inputs, answers.predictions, settings, progress)
+    return with_explanations(classified.result, explanations, settings), explanations
+
+
+def _explained_slices(
+    classifier: AnyClassifier, classified: Classified, settings: Settings | None, progress: Progress
+) -> tuple[StudyResult, tuple[LesionExplanation, ...]]:
+    """Explain every answer for a study; maps are made of the one that was asked for, else the primary one."""
+    from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
+    from LiverLesionAI.explanation.slices import SliceMethod, explain_slices
+
+    result, settings = classified.result, settings or Settings()
+    answered = {task: each for each in classified.answers for task in each.bundle.spec.tasks}
+    taxonomies = {task: each.bundle.taxonomies[task] for task, each in answered.items()}
+    primary = next(name for name, task in result.study_tasks.items() if task.primary)
+    shown = explained_task(settings, taxonomies, primary)
+    settings = resolved(settings, answered[shown].bundle)
+    explanations: tuple[LesionExplanation, ...] = ()
+    for task, each in answered.items():
+        predicted = result.study_tasks[task].predicted
+        target = settings.target if task == shown and settings.target else predicted
+        method = cast("SliceMethod", settings.method) if task == shown else None
+        groups = [group for group in each.units[0].groups if isinstance(group, SliceGroup)]
+        own = _classifier_of(classifier, each.bundle)
+        study, lesions = explain_slices(own, groups, task, target, method, progress)
+        explanations = lesions or explanations
+        result = _with_study_weights(result, study)
+    return with_explanations(result, explanations, settings), explanations
+
+
+def _classifier_of(classifier: AnyClassifier, bundle: Bundle) -> Classifier:
+    from LiverLesionAI.inference.suite import SuiteClassifier
+
+    return classifier.of(bundle) if isinstance(classifier, SuiteClassifier) else classifier
+
+
+def _with_study_weights(result: StudyResult, explained: StudyExplanation) -> StudyResult:
+    task = explained.task
+    return replace(
+        result,
+        explained={**result.explained, task: explained.target},
+        sequence_weights={**result.sequence_weights, task: explained.weights.to_dict()},
+        sequence_interactions={**result.sequence_interactions, task: explained.weights.pairs()},
+        clinical_weights={
+            **result.clinical_weights,
+            **({task: explained.fields} if explained.fields else {}),
+        },
+    )
+
+
 def _explained_input(unit: UnitInputs, bundle: Bundle) -> LesionInput:
-    """The patches of a lesion, the only input that there are explanations of."""
+    """The patches of a lesion.
+
+    Raises
+    ------
+    ConfigError
+        If the model reads something else, of which there are no explanations.
+    """
     first = unit.groups[0]
     if len(unit.groups) > 1 or not isinstance(first, LesionInput):
         raise ConfigError(
@@ -190,18 +360,14 @@ def settings_of(result: StudyResult) -> Settings:
     return Settings(**result.provenance.parameters.get("saliency", {}))
 
 
-def _classified_lesions(
-    study: Study,
-    units: Sequence[UnitInputs],
-    predictions: Sequence[UnitPrediction],
-    failures: Mapping[int, str],
-) -> tuple[LesionResult, ...]:
+def _classified_lesions(study: Study, asked: _Asked) -> tuple[LesionResult, ...]:
+    answers = asked.answers[0]
     found = {
         unit.lesion_id: _classified_lesion(study, unit, prediction)
-        for unit, prediction in zip(units, predictions, strict=True)
+        for unit, prediction in zip(answers.units, answers.predictions, strict=True)
     }
     return tuple(
-        found.get(lesion_id) or _measured_lesion(study, lesion_id, (failures[lesion_id],))
+        found.get(lesion_id) or _measured_lesion(study, lesion_id, (asked.failures[lesion_id],))
         for lesion_id in study.lesion_ids
     )
 
@@ -215,24 +381,21 @@ def _classified_lesion(study: Study, unit: UnitInputs, prediction: UnitPredictio
 
 def _unit_warnings(unit: UnitInputs, prediction: UnitPrediction) -> list[str]:
     warnings = [text for given in unit.groups for text in given.warnings]
-    disagreement = _disagreement(prediction)
-    return list(dict.fromkeys([*warnings, *prediction.warnings, *([disagreement] if disagreement else [])]))
+    tasks = {name: task.result() for name, task in prediction.tasks.items()}
+    return list(dict.fromkeys([*warnings, *prediction.warnings, *_contradictions(tasks)]))
 
 
-def _disagreement(prediction: UnitPrediction) -> str | None:
-    """The heads are never reconciled: where benign or malignant contradicts the type, the result says so."""
-    kinds = [task for task in prediction.tasks.values() if task.taxonomy.name != "binary"]
-    for malignancy in prediction.tasks.values():
-        if malignancy.taxonomy.name != "binary":
-            continue
-        for kind in kinds:
-            malignant = kind.taxonomy.classes[kind.taxonomy.index(kind.predicted)].malignant
-            if malignant is not None and malignant != (malignancy.predicted == "malignant"):
-                return (
-                    f"the two answers disagree: {kind.predicted} (p = {kind.mean.max():.2f}) but "
-                    f"{malignancy.predicted} (p = {malignancy.mean.max():.2f})"
-                )
-    return None
+def _contradictions(tasks: Mapping[str, TaskResult]) -> list[str]:
+    """Answers are never reconciled: where benign or malignant contradicts a type, the result says so."""
+    malignancies = [task for task in tasks.values() if task.is_binary]
+    kinds = [task for task in tasks.values() if not task.is_binary]
+    return [
+        f"the two answers disagree: {kind.predicted} (p = {kind.probability:.2f}) but "
+        f"{malignancy.predicted} (p = {malignancy.probability:.2f})"
+        for malignancy in malignancies
+        for kind in kinds
+        if kind.predicted_class.malignant not in (None, malignancy.predicted == "malignant")
+    ]
 
 
 def _measured_lesion(study: Study, lesion_id: int, warnings: tuple[str, ...] = ()) -> LesionResult:
@@ -258,15 +421,20 @@ def _study_warnings(study: Study, missing: Sequence[str], predictions: Predictio
     return warnings
 
 
-def _provenance(study: Study, bundle: Bundle, predictions: Predictions, started: str) -> Provenance:
+def _provenance(study: Study, asked: _Asked, started: str) -> Provenance:
     """How the result came about, but for the seconds of each step, which are known at the end."""
+    first = asked.answers[0]
+    system, execution = first.bundle.system, first.predictions.execution
+    parameters = system.parameters(first.bundle.spec)
+    if len(asked.answers) > 1:
+        parameters = {each.bundle.name: system.parameters(each.bundle.spec) for each in asked.answers}
     return Provenance(
         software=f"LiverLesionAI {LiverLesionAI.__version__}",
         started=started,
         seconds={},
-        device=predictions.execution.device,
-        precision=predictions.execution.precision,
-        parameters=bundle.system.parameters(bundle.spec),
+        device=execution.device,
+        precision=execution.precision,
+        parameters=parameters,
         inputs=input_fingerprints(study),
     )
 

@@ -18,7 +18,7 @@ class Options:
     Attributes
     ----------
     model
-        Name or folder of a bundle.
+        Name or folder of a bundle, or name of a system whose models answer together.
     mask
         Lesion mask to use instead of the study's own: an image file, a DICOM segmentation or an RT
         structure set.

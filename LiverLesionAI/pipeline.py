@@ -15,7 +15,7 @@ from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
-    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.bundles.suite import Model
     from LiverLesionAI.evaluation.evaluate import Evaluation
     from LiverLesionAI.registration import RegisteredStudy, Scope
 
@@ -69,7 +69,7 @@ def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Stu
 
 def classify_study(
     study: Study,
-    bundle: Bundle,
+    model: Model,
     options: Options = DEFAULTS,
     *,
     progress: Progress = silent,
@@ -81,8 +81,8 @@ def classify_study(
     ----------
     study
         The study, registered or not.
-    bundle
-        The model.
+    model
+        A bundle, or the models of a system together.
     options
         Device and precision.
     progress
@@ -113,12 +113,12 @@ def classify_study(
     'HCC'
     """
     options = replace(options, explain=False)
-    return analyse_study(study, bundle, options, progress=progress, stopwatch=stopwatch).result
+    return analyse_study(study, model, options, progress=progress, stopwatch=stopwatch).result
 
 
 def analyse_study(
     study: Study,
-    bundle: Bundle,
+    model: Model,
     options: Options = DEFAULTS,
     *,
     progress: Progress = silent,
@@ -128,7 +128,7 @@ def analyse_study(
 
     Parameters
     ----------
-    study, bundle, progress, stopwatch
+    study, model, progress, stopwatch
         See :func:`classify_study`.
     options
         Device and precision; whether to explain, what and how.
@@ -145,10 +145,10 @@ def analyse_study(
     ConfigError
         If the settings do not fit the model.
     """
-    from LiverLesionAI.inference import Classifier
+    from LiverLesionAI.inference.suite import classifier_of
 
-    classifier = Classifier(
-        bundle, device=options.device, precision=options.precision, keep_loaded=options.explain
+    classifier = classifier_of(
+        model, device=options.device, precision=options.precision, keep_loaded=options.explain
     )
     return analyse_with(
         classifier,
@@ -187,11 +187,11 @@ def classify_path(
     LiverLesionError
         If study, model or output folder cannot be used; nothing is written then.
     """
-    from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.bundles.suite import open_model
     from LiverLesionAI.files import files_below, output_folder, refuse_other_study
 
     with output_folder(out) as folder:
-        result = classify_into(folder, path, load_bundle(options.model), options, progress=progress)
+        result = classify_into(folder, path, open_model(options.model), options, progress=progress)
         refuse_other_study(out, result.provenance.inputs)
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
@@ -200,28 +200,30 @@ def classify_path(
 def classify_into(
     folder: Path,
     path: str | Path,
-    bundle: Bundle,
+    model: Model,
     options: Options = DEFAULTS,
     *,
     progress: Progress = silent,
 ) -> StudyResult:
     """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.settings import resolved
     from LiverLesionAI.outputs import write_result
 
     stopwatch = Stopwatch()
-    if options.explain and (bundle.system.explanations or options.explanation != DEFAULTS.explanation):
-        resolved(options.explanation, bundle)
+    for bundle in (model,) if isinstance(model, Bundle) else ():
+        if options.explain and (bundle.system.explanations or options.explanation != DEFAULTS.explanation):
+            resolved(options.explanation, bundle)
     with stopwatch.time("read"):
         progress("read", 0.0)
         study = read_study(path, options.mask, progress, options.clinical)
         progress("read", 1.0)
     registration: Mapping[str, SequenceRegistration] = {}
     if options.register:
-        around_lesions = bundle.system.unit == "lesion" or study.lesion_ids
+        around_lesions = model.system.unit == "lesion" or study.lesion_ids
         scope: Scope = "lesion" if around_lesions else "volume"
         study, registration = registered(study, scope, stopwatch, progress)
-    analysis = analyse_study(study, bundle, options, progress=progress, stopwatch=stopwatch)
+    analysis = analyse_study(study, model, options, progress=progress, stopwatch=stopwatch)
     analysis = replace(analysis, result=with_registration(analysis.result, registration))
     return write_result(study, analysis, folder, stopwatch, progress, parametric_maps=options.parametric_maps)
 

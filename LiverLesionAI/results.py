@@ -105,6 +105,12 @@ class TaskResult:
         Classes that hold the true one with the coverage that the model's card states; None without one.
     groups
         What was joined, where the answer comes from several groups of images.
+    model
+        Name of the model that answered, where several models answer a study's questions; else empty.
+    reason
+        Why that model was asked, in words; empty where there was no choice.
+    clinical
+        Names of the clinical fields that the answer rests on beside the images. Their values are not kept.
     """
 
     taxonomy: str
@@ -115,6 +121,9 @@ class TaskResult:
     calibrated: Mapping[str, float] | None = None
     prediction_set: tuple[str, ...] | None = None
     groups: tuple[GroupResult, ...] = ()
+    model: str = ""
+    reason: str = ""
+    clinical: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = taxonomy_named(self.taxonomy).names
@@ -144,6 +153,17 @@ class TaskResult:
     def class_named(self, name: str) -> LesionClass:
         """One of the classes by its name."""
         return self.classes[taxonomy_named(self.taxonomy).index(name)]
+
+    @property
+    def basis(self) -> str:
+        """Why its model was asked and which clinical fields it read, in words; empty without either."""
+        read = f"clinical data read: {', '.join(self.clinical)}" if self.clinical else ""
+        return "; ".join(part for part in (self.reason, read) if part)
+
+
+def task_title(task: str) -> str:
+    """A task's name for people."""
+    return task.replace("_", " ")
 
 
 def primary_answer(tasks: Mapping[str, TaskResult]) -> TaskResult | None:
@@ -177,7 +197,8 @@ class LesionResult:
         Side of the cube that the network saw; None where it saw none.
     tasks
         Task to the answer. Empty where the lesion could not be classified, and `warnings` then says why, or
-        where the model answers for the study alone.
+        where the model answers for the study alone. Where it joins the slices of all lesions into the study's
+        answer, a lesion's is that of its own slices.
     explained
         Task to the class that was explained, which is the predicted one unless another was asked for.
     sequence_weights
@@ -311,6 +332,11 @@ class StudyResult:
         What the answers are about.
     study_tasks
         Task to the answer for the study as a whole, with the groups behind it.
+    explained, sequence_weights, sequence_interactions
+        As those of a lesion, for the answers for the study as a whole; clinical data stand among the
+        sequences as ``clinical data``.
+    clinical_weights
+        Task to what each clinical field that is known added to the class explained.
     candidates
         Findings of a detector, by rank.
     registration
@@ -327,6 +353,10 @@ class StudyResult:
     provenance: Provenance
     unit: Unit = "lesion"
     study_tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    explained: Mapping[str, str] = field(default_factory=dict)
+    sequence_weights: Mapping[str, Any] = field(default_factory=dict)
+    sequence_interactions: Mapping[str, Any] = field(default_factory=dict)
+    clinical_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     registration: Mapping[str, SequenceRegistration] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -336,6 +366,10 @@ class StudyResult:
     def answer(self) -> TaskResult | None:
         """The primary answer for the study as a whole; None where the models answer for lesions."""
         return primary_answer(self.study_tasks)
+
+    def model_of(self, task: TaskResult) -> ModelSummary:
+        """The model that gave an answer."""
+        return next((model for model in self.models if model.name == task.model), self.models[0])
 
     @property
     def is_phantom_trained(self) -> bool:
@@ -399,7 +433,15 @@ def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:
         )
         for lesion in result.lesions
     )
-    return replace(result, lesions=lesions, provenance=explained.provenance)
+    return replace(
+        result,
+        lesions=lesions,
+        explained=explained.explained,
+        sequence_weights=explained.sequence_weights,
+        sequence_interactions=explained.sequence_interactions,
+        clinical_weights=explained.clinical_weights,
+        provenance=explained.provenance,
+    )
 
 
 def with_registration(result: StudyResult, registration: Mapping[str, SequenceRegistration]) -> StudyResult:

@@ -147,7 +147,7 @@ class ClassificationLogic(StudyLogic):
         Parameters
         ----------
         model
-            Name or folder of a bundle.
+            Name or folder of a bundle, or name of a system whose models answer together.
         device
             ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision
@@ -177,7 +177,7 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.stopwatch import Stopwatch
 
         classifier = self._state.classifier(model, device, precision)
-        unit = classifier.bundle.system.unit
+        unit = classifier.system.unit
         scene, nodes = slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference, unit)
         study = study_of(scene, nodes)
         result = self._state.classify(study, classifier, silent, Stopwatch())

@@ -64,6 +64,26 @@ class Bundle:
         return self.metadata.liver_lesion
 
     @property
+    def hashes(self) -> tuple[str, ...]:
+        """Its hash: what changes when it does."""
+        return (self.sha256,)
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The sequences that it reads."""
+        return self.spec.sequences
+
+    @property
+    def description(self) -> str:
+        """What it is, and what it is for, in two sentences."""
+        return f"{self.metadata.description} {self.metadata.intended_use}"
+
+    @property
+    def reads_clinical(self) -> bool:
+        """Whether it reads clinical data beside images."""
+        return self.system.reads_clinical(self.spec)
+
+    @property
     def intended_use(self) -> str:
         """``"phantom"`` (trained on phantoms: not for clinical use) or ``"research"``."""
         return self.spec.intended_use

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import PHANTOM_NOTICE
+from LiverLesionAI.results import PHANTOM_NOTICE, task_title
 from LiverLesionAI.writers.tables import task_classes
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from LiverLesionAI.evaluation.evaluate import Evaluation
     from LiverLesionAI.registration import RegisteredStudy
-    from LiverLesionAI.results import StudyResult, TaskResult
+    from LiverLesionAI.results import ModelSummary, StudyResult, TaskResult
 
 TABLE_WIDTH = 118
 
@@ -102,10 +102,8 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     """
     for task, classes in task_classes(result).items():
         _print_table(_task_table(result, task, classes, truth))
-    model = result.models[0]
-    notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
-    joined = "one network" if model.members == 1 else f"mean of {model.members} networks"
-    print(f"Model {model.name} {model.version}, {joined}{notice}.")
+    for line in _models_in_words(result):
+        print(line)
     if files:
         print("Written:")
         for file in files:
@@ -115,6 +113,24 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     for lesion in result.lesions:
         for message in lesion.warnings if lesion.tasks or result.study_tasks else ():
             warn(f"{lesion.name}: {message}")
+
+
+def _models_in_words(result: StudyResult) -> list[str]:
+    """Which model answered, and where several did, which of them what, and why."""
+    notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
+    chosen = {name: task for name, task in result.study_tasks.items() if task.model}
+    if not chosen:
+        return [f"Model {_model_in_words(result.models[0])}{notice}."]
+    lines = []
+    for name, task in chosen.items():
+        model = _model_in_words(result.model_of(task))
+        lines.append(f"{task_title(name).capitalize()}: model {model}; {task.basis}{notice}.")
+    return lines
+
+
+def _model_in_words(model: ModelSummary) -> str:
+    joined = "one network" if model.members == 1 else f"mean of {model.members} networks"
+    return f"{model.name} {model.version}, {joined}"
 
 
 def show_registration(registered: RegisteredStudy, files: Sequence[Path]) -> None:
@@ -178,7 +194,9 @@ def _task_table(
     from rich import box
     from rich.table import Table
 
-    table = Table(title=f"Study {result.study.id}: {task}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"Study {result.study.id}: {task_title(task)}", title_justify="left", box=box.SIMPLE_HEAD
+    )
     table.add_column("study" if result.study_tasks else "lesion", overflow="fold")
     table.add_column("mm", justify="right")
     if truth is not None:
@@ -189,8 +207,9 @@ def _task_table(
     if task in result.study_tasks:
         unknown = [""] if truth is not None else []
         table.add_row(result.study.id, "", *unknown, *_answer(result.study_tasks[task]))
-        return table
     for lesion in result.lesions:
+        if task in result.study_tasks and task not in lesion.tasks:
+            continue
         known = [truth.get(lesion.id, "")] if truth is not None else []
         table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion.tasks.get(task)))
     return table

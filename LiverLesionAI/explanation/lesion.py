@@ -5,13 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.explanation.weights import SequenceWeights
-from LiverLesionAI.inputs.patches import LesionInput
+
+
+class ExplainedGrid(Protocol):
+    """Where the maps of a lesion lie."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def spacing_mm(self) -> float: ...
+    def image(self, array: np.ndarray) -> sitk.Image: ...
+
+
+class ExplainedLesion(Protocol):
+    """What a network saw of a lesion: patches, or a stack of slices.
+
+    Attributes
+    ----------
+    lesion_id
+        The lesion's label.
+    sequences, present
+        Names in the network's order, and which of them are at hand.
+    patches
+        ``[sequence, channel, z, y, x]``; channel 0 is the image, channel 1 the outline in [0, 1].
+    grid
+        Where its voxels lie.
+    """
+
+    @property
+    def lesion_id(self) -> int: ...
+    @property
+    def sequences(self) -> tuple[str, ...]: ...
+    @property
+    def present(self) -> tuple[bool, ...]: ...
+    @property
+    def patches(self) -> np.ndarray: ...
+    @property
+    def grid(self) -> ExplainedGrid: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +71,7 @@ class LesionExplanation:
         Task to how much each sequence counted for the class explained in that task.
     """
 
-    lesion: LesionInput
+    lesion: ExplainedLesion
     task: str
     target: str
     method: str
@@ -108,18 +145,20 @@ class LesionExplanation:
 
     def slice_position_mm(self, index: int) -> float:
         """Position of a slice along the patient's long axis, mm towards the head (LPS), at its centre."""
-        grid = self.lesion.grid
-        axes = np.asarray(grid.direction).reshape(3, 3)
-        middle = (grid.size - 1) / 2
-        return float(grid.centre_lps_mm[2] + axes[2, 2] * (index - middle) * grid.spacing_mm)
+        middle = (self.lesion.grid.size - 1) / 2
+        return self._point([middle, middle, float(index)])[2]
 
     def slice_centre_lps_mm(self, index: int) -> tuple[float, float, float]:
         """A point of the lesion in a slice, LPS mm: the middle of its outline there, else of the patch."""
         pixels = np.argwhere(self.outline[index])
         middle = (self.lesion.grid.size - 1) / 2
         y, x = pixels.mean(axis=0) if len(pixels) else (middle, middle)
+        return self._point([float(x), float(y), float(index)])
+
+    def _point(self, index: list[float]) -> tuple[float, float, float]:
+        """Point of a continuous index ``x, y, z`` of the grid, LPS mm."""
         frame = self.lesion.grid.image(np.zeros((1, 1, 1), np.uint8))
-        return frame.TransformContinuousIndexToPhysicalPoint([float(x), float(y), float(index)])
+        return frame.TransformContinuousIndexToPhysicalPoint(index)
 
 
 def mean_weights(weights: Mapping[str, list[SequenceWeights]]) -> dict[str, dict[str, float]]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.taxonomy import Taxonomy
 
-Method = Literal["integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothgrad"]
+Method = Literal[
+    "integrated-grad-cam", "grad-cam", "input-gradient", "lesion-parts", "integrated-gradients", "smoothgrad"
+]
 METHODS: tuple[Method, ...] = get_args(Method)
 """Names of all methods, the faster ones first.
 
@@ -29,7 +31,8 @@ class Settings:
     method
         ``"integrated-grad-cam"`` or plain ``"grad-cam"`` (:mod:`LiverLesionAI.explanation.gradcam`), at
         `stage`; ``"lesion-parts"``, dark and bright parts of the lesion as wholes
-        (:mod:`LiverLesionAI.explanation.parts`); the finer and far slower ``"integrated-gradients"`` or
+        (:mod:`LiverLesionAI.explanation.parts`); ``"input-gradient"``, for models of slices
+        (:mod:`LiverLesionAI.explanation.slices`); the finer and far slower ``"integrated-gradients"`` or
         ``"smoothgrad"`` (:mod:`LiverLesionAI.explanation.gradients`). By default the model's first.
     stage
         Stage of the activation maps; by default the model's first.

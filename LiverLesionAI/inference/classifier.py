@@ -15,7 +15,8 @@ from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import GroupResult
+from LiverLesionAI.results import GroupResult, ModelSummary
+from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 GPU_BATCH = 32
-CPU_BATCH = 1
-"""On a processor inputs are run one by one: a lesion's numbers then do not depend on which lesions are beside
-it, and batches would gain a fifth at most."""
+CPU_BATCH = 16
+"""Groups of one unit that are run together on a processor. Units are run one by one: a lesion's numbers then do
+not depend on which lesions are beside it, and batches of patches would gain a fifth at most."""
 KEPT_WEIGHTS_BYTES = 2**30
 """Members that together are no larger on disk stay in memory between calls where that is allowed."""
 
@@ -109,6 +110,21 @@ class Classifier:
         self._loaded: dict[int, nn.Module] = {}
         self._shell: nn.Module | None = None
 
+    @property
+    def name(self) -> str:
+        """Name, as in ``--model NAME``."""
+        return self.bundle.name
+
+    @property
+    def system(self) -> System:
+        """What its paper does between a study and its answer."""
+        return self.bundle.system
+
+    @property
+    def summaries(self) -> tuple[ModelSummary, ...]:
+        """What a result says about the model."""
+        return (self.bundle.summary,)
+
     def predict(self, units: Sequence[UnitInputs], *, progress: Progress = silent) -> Predictions:
         """Classify units; see :func:`predict`."""
         inputs = [given for unit in units for given in unit.groups]
@@ -117,7 +133,7 @@ class Classifier:
         members = self.bundle.member_count
         probabilities: list[Mapping[str, np.ndarray]] = []
         for member in range(members if inputs else 0):
-            probabilities.append(self._run(self.network(member), inputs))
+            probabilities.append(self._run(self.network(member), [unit.groups for unit in units]))
             progress("classify", (member + 1) / members)
         found: list[UnitPrediction] = []
         first = 0
@@ -149,17 +165,26 @@ class Classifier:
             self._shell = network
         return network
 
+    def load(self, progress: Progress = silent) -> None:
+        """Read the weights of all members into memory, as far as they are kept."""
+        for member in range(self.bundle.member_count):
+            progress("load", member / self.bundle.member_count)
+            self.network(member)
+        progress("load", 1.0)
+
     def autocast(self) -> torch.autocast:
         """The precision in which features are computed, as a context."""
         return autocast_of(self.execution)
 
-    def _run(self, network: nn.Module, inputs: Sequence[NetworkInput]) -> Mapping[str, np.ndarray]:
+    def _run(self, network: nn.Module, units: Sequence[Sequence[NetworkInput]]) -> Mapping[str, np.ndarray]:
         """Run one member; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
         import torch
 
         if self.execution.device == "cpu":
             network.to("cpu")
-            return self._run_batches(network, inputs, self.execution, CPU_BATCH)
+            found = [self._run_batches(network, groups, self.execution, CPU_BATCH) for groups in units]
+            return {task: np.concatenate([each[task] for each in found]) for task in found[0]}
+        inputs = [given for groups in units for given in groups]
         batch_size = min(GPU_BATCH, len(inputs))
         while batch_size:
             try:
@@ -168,7 +193,7 @@ class Classifier:
                 torch.cuda.empty_cache()
                 batch_size //= 2
         self._leave_gpu()
-        return self._run(network, inputs)
+        return self._run(network, units)
 
     def _leave_gpu(self) -> None:
         warning = f"{self.execution.device} ran out of memory; classified on the processor instead"
@@ -185,10 +210,12 @@ class Classifier:
                 f"Model {self.bundle.name} came to no probabilities for {unit.groups[0].name}; its images, "
                 "clinical data or the model's weights hold values that cannot be."
             )
-        has_groups = len(unit.groups) > 1 or self.bundle.system.unit == "slice"
+        shows_lesions = unit.lesion_id is None and any(each.lesion_id is not None for each in unit.groups)
+        has_groups = len(unit.groups) > 1 or shows_lesions or self.bundle.system.unit == "slice"
         groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if has_groups else ()
         primary = name == self.bundle.spec.primary_task
-        return TaskPrediction(taxonomy, joined, primary, groups)
+        clinical = tuple(dict.fromkeys(name for given in unit.groups for name in given.clinical))
+        return TaskPrediction(taxonomy, joined, primary, groups, clinical)
 
 
 def _groups(unit: UnitInputs, taxonomy: Taxonomy, means: np.ndarray) -> tuple[GroupResult, ...]:

@@ -44,12 +44,15 @@ class TaskPrediction:
         Whether the task is the model's primary one.
     groups
         What was joined, where that were several groups.
+    clinical
+        Names of the clinical fields that were read beside images.
     """
 
     taxonomy: Taxonomy
     member_probabilities: np.ndarray
     primary: bool = False
     groups: tuple[GroupResult, ...] = ()
+    clinical: tuple[str, ...] = ()
 
     @property
     def mean(self) -> np.ndarray:
@@ -76,6 +79,7 @@ class TaskPrediction:
             std=dict(zip(names, self.std.tolist(), strict=True)),
             primary=self.primary,
             groups=self.groups,
+            clinical=self.clinical,
         )
 
 

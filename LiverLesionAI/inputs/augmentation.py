@@ -20,17 +20,22 @@ _AXES = 3
 _NOISE_BANK = 1 << 22
 
 
-class Augmentation(Protocol):
-    """How far patches are varied; see :class:`LiverLesionAI.systems.wang2021.Augmentation`."""
+class Lighting(Protocol):
+    """How far brightness and contrast are varied; see :mod:`LiverLesionAI.systems`."""
 
-    @property
-    def flip(self) -> float: ...
     @property
     def gain(self) -> float: ...
     @property
     def gamma(self) -> float: ...
     @property
     def offset(self) -> float: ...
+
+
+class Augmentation(Lighting, Protocol):
+    """How far patches are varied; see :class:`LiverLesionAI.systems.wang2021.Augmentation`."""
+
+    @property
+    def flip(self) -> float: ...
     @property
     def noise(self) -> float: ...
     @property
@@ -110,27 +115,27 @@ def _fill(
     if rng is None:
         images, annotations = np.split(np.array(stored), [len(present)])
     else:
-        flipped = stored[_random_flips(rng, augmentation.flip)]
-        tables = _lighting_tables(len(present), augmentation, rng)
-        images = np.stack([_look_up(image, t) for image, t in zip(flipped, tables, strict=False)])
+        flipped = stored[random_flips(rng, augmentation.flip)]
+        tables = lighting_tables(len(present), augmentation, rng)
+        images = np.stack([look_up(image, t) for image, t in zip(flipped, tables, strict=False)])
         annotations = np.array(flipped[len(present) :], order="C")
     torch.mul(torch.from_numpy(images), 1 / 255, out=patches[:, 0])
     torch.mul(torch.from_numpy(annotations).expand_as(patches[:, 1]), 1 / 255, out=patches[:, 1])
     if rng is not None:
-        _add_noise(patches[:, 0], augmentation.noise, rng)
-        _drop_sequences(present, augmentation.sequence_dropout, rng)
+        add_noise(patches[:, 0], augmentation.noise, rng)
+        drop_sequences(present, augmentation.sequence_dropout, rng)
 
 
 def _window(side: int, central: bool) -> slice:
     return slice(side // 8, side - side // 8) if central else slice(None)
 
 
-def _random_flips(rng: np.random.Generator, probability: float) -> tuple[slice, ...]:
-    """Index that flips ``[channel, z, y, x]`` along random axes."""
-    return slice(None), *(slice(None, None, -1 if flip else 1) for flip in rng.random(_AXES) < probability)
+def random_flips(rng: np.random.Generator, probability: float, axes: int = _AXES) -> tuple[slice, ...]:
+    """Index that flips ``[channel, …, y, x]`` along random ones of its last axes."""
+    return slice(None), *(slice(None, None, -1 if flip else 1) for flip in rng.random(axes) < probability)
 
 
-def _lighting_tables(count: int, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+def lighting_tables(count: int, augmentation: Lighting, rng: np.random.Generator) -> np.ndarray:
     """Brightness and contrast changes as tables from byte to byte, ``[count, 256]``."""
     gain = augmentation.gain ** rng.uniform(-1, 1, (count, 1))
     gamma = augmentation.gamma ** rng.uniform(-1, 1, (count, 1))
@@ -139,12 +144,13 @@ def _lighting_tables(count: int, augmentation: Augmentation, rng: np.random.Gene
     return np.rint(255 * changed.clip(0, 1)).astype(np.uint8)
 
 
-def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+def look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Bytes of an image, each replaced by what a table ``[256]`` says."""
     return np.frombuffer(image.tobytes().translate(table.tobytes()), np.uint8).reshape(image.shape)
 
 
-def _add_noise(images: Tensor, largest: float, rng: np.random.Generator) -> None:
-    """Add Gaussian noise to ``[S, z, y, x]`` in place, of another strength in each sequence."""
+def add_noise(images: Tensor, largest: float, rng: np.random.Generator) -> None:
+    """Add Gaussian noise to ``[S, …, y, x]`` in place, of another strength in each sequence."""
     bank, voxels = _noise_bank(), images[0].numel()
     starts = rng.integers(0, len(bank) - voxels, len(images))
     deviations = rng.uniform(0, largest, len(images))
@@ -158,7 +164,7 @@ def _noise_bank() -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).standard_normal(_NOISE_BANK, dtype=np.float32))
 
 
-def _drop_sequences(present: Tensor, probability: float, rng: np.random.Generator) -> None:
+def drop_sequences(present: Tensor, probability: float, rng: np.random.Generator) -> None:
     """Mark sequences as absent, in place; a lesion that would keep none keeps all."""
     kept = present & torch.from_numpy(rng.random(len(present)) >= probability)
     if kept.any():

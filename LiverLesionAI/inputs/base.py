@@ -26,6 +26,8 @@ class NetworkInput(Protocol):
         Side of the cube or square that was cropped; None where nothing was.
     warnings
         What was noticed while it was made.
+    clinical
+        Names of the clinical fields that it holds beside images.
     """
 
     @property
@@ -44,6 +46,8 @@ class NetworkInput(Protocol):
     def crop_mm(self) -> float | None: ...
     @property
     def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def clinical(self) -> tuple[str, ...]: ...
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The arguments of the network's ``features``, each without its batch axis."""

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, Protocol
 
 import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.finite import spans_something
-from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.study import SequenceImage, Study
 
 
-def intensity_limits(image: SequenceImage, parameters: PatchParameters) -> tuple[float, float]:
+class IntensityParameters(Protocol):
+    """How intensities are brought to [0, 1].
+
+    Attributes
+    ----------
+    intensity
+        ``"minmax"``: the whole volume's minimum and maximum become 0 and 1. ``"percentile"``: its
+        `percentiles` do.
+    percentiles
+        Lower and upper percentile.
+    """
+
+    @property
+    def intensity(self) -> Literal["minmax", "percentile"]: ...
+    @property
+    def percentiles(self) -> tuple[float, float]: ...
+
+
+def intensity_limits(image: SequenceImage, parameters: IntensityParameters) -> tuple[float, float]:
     """Intensities of a sequence that become 0 and 1.
 
     Returns
@@ -31,7 +49,7 @@ def intensity_limits(image: SequenceImage, parameters: PatchParameters) -> tuple
     return float(voxels.min()), float(voxels.max())
 
 
-def with_intensity_limits(study: Study, parameters: PatchParameters) -> Study:
+def with_intensity_limits(study: Study, parameters: IntensityParameters) -> Study:
     """Return the study with every sequence's intensity limits measured, once for all of its lesions."""
     images = {
         name: replace(image, intensity_limits=intensity_limits(image, parameters))

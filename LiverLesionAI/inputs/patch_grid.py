@@ -227,7 +227,7 @@ def patch_grid(
     lower, upper = (np.asarray(corner) for corner in geometry.box_index)
     longest = float(((upper - lower) * np.asarray(lesions.GetSpacing())).max())
     size = max(1, round(crop_side_mm(geometry, longest, parameters) / parameters.spacing_mm))
-    axes = _axes_closest_to_lps(lesions)
+    axes = axes_closest_to_lps(lesions)
     centre = np.asarray(lesions.TransformContinuousIndexToPhysicalPoint(((lower + upper) / 2).tolist()))
     rotation = sitk.Euler3DTransform((0.0, 0.0, 0.0), *np.deg2rad(pose.rotation_deg).tolist())
     return PatchGrid(
@@ -238,7 +238,8 @@ def patch_grid(
     )
 
 
-def _axes_closest_to_lps(image: sitk.Image) -> np.ndarray:
+def axes_closest_to_lps(image: sitk.Image) -> np.ndarray:
+    """Axes of an image's grid as columns, those closest to left, posterior and superior in this order."""
     direction = np.asarray(image.GetDirection()).reshape(3, 3)
     order = sorted(
         ((a, b, c) for a in range(3) for b in range(3) for c in range(3) if {a, b, c} == {0, 1, 2}),

@@ -56,6 +56,11 @@ class LesionInput:
         return f"lesion {self.lesion_id}"
 
     @property
+    def clinical(self) -> tuple[str, ...]:
+        """Nothing but images."""
+        return ()
+
+    @property
     def slice_number(self) -> None:
         """A patch shows no single slice."""
 

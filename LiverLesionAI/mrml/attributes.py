@@ -38,6 +38,9 @@ PLACE = "LiverLesionAI.place"
 INTENSITY_LIMITS = "LiverLesionAI.intensity_limits"
 """Lowest and highest intensity of the volume that an image was cut from, separated by a blank."""
 
+CLINICAL = "LiverLesionAI.clinical"
+"""On a sequence's volume: the patient's clinical data as a JSON object, field to value."""
+
 SIMILARITY = "LiverLesionAI.agreement"
 """On a registration's transform: its last stage, then the similarity to the reference before and after."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from LiverLesionAI.errors import BundleError, OutputError
+from LiverLesionAI.errors import BundleError, ConfigError, OutputError
 from LiverLesionAI.files import whole_file
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -88,6 +89,31 @@ def checked_tensors(network: nn.Module, path: Path) -> Iterator[tuple[str, Tenso
                 yield name, tensor
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path} is damaged ({error}); get the bundle again.") from None
+
+
+def published_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of published weights, ``.safetensors`` or ``.pth``; nothing in it is ever executed.
+
+    Raises
+    ------
+    ConfigError
+        If it is damaged, or holds more than tensors by name.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+        raise ConfigError(
+            f"{path} is damaged or no file of weights, and such a file can run any code; get it again."
+        ) from None
+    if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
+        raise ConfigError(f"{path} holds more than tensors by name; give a file of a network's state.")
+    for name, tensor in weights.items():
+        if not _is_finite(tensor):
+            raise ConfigError(f"{path}: {name} holds values that are not numbers; get the file again.")
+    return weights
 
 
 def _check_tensor(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:

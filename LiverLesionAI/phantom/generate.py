@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.taxonomy import TAXONOMIES
 
 from .acquisition import Scanner, Scene, draw_shading, percentile_limits
 from .anatomy import LABELS, LIVER_LABELS, Anatomy, Background
+from .clinical import draw_clinical
 from .fields import Grid, Lattice, stream, triple
 from .lesions import Lesion, Mottle, Painted, Shape, draw_diameter, mixing, paint_lesions
 from .motion import Displacement, draw_displacements
@@ -24,14 +26,16 @@ from .regions import Setting
 from .tissues import Tissue
 from .truth import LesionTruth, Truth, outline
 
-CLASSES = tuple(PATTERNS)
+CLASSES = TAXONOMIES["W7"].names
+"""Classes that are drawn from where none is asked for; :data:`KNOWN_CLASSES` has those of Zhen et al. too."""
+KNOWN_CLASSES = tuple(PATTERNS)
 ATYPICAL_SHARE = 0.3
 REFERENCE = "T2WI"
 BODY_LOW, BODY_HIGH = (-215.0, -215.0, FIELD_OF_VIEW_Z[0]), (215.0, 215.0, FIELD_OF_VIEW_Z[1])
 FULL_FINE_MM = (1.5, 1.5, 2.0)
 COARSE = Grid.covering(BODY_LOW, BODY_HIGH, (8.0, 8.0, 4.0))
 """Whole-body grid that statistics of the whole volume and places for lesions are taken from."""
-_CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2}
+_CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2, "other_benign": 0.85, "other_primary": 0.2}
 _ROOM = (
     "liver",
     "liver nodule",
@@ -100,7 +104,7 @@ def generate_lesion(
     Parameters
     ----------
     seed : same seed and arguments, same voxels.
-    lesion_class : one of `CLASSES`.
+    lesion_class : one of `KNOWN_CLASSES`.
     atypical : typical or atypical form; None draws it (`ATYPICAL_SHARE`).
     misalign_mm : bounds of the rigid and of the smooth displacement, mm.
     sequences : names out of T2WI, DWI, ADC, T1WI, LAP, PVP, DP, HBP; T2WI must be among them.
@@ -217,7 +221,7 @@ def draw_patient(
         If an argument is not known or not possible.
     """
     _check(classes, misalign_mm, sequences, field_tesla)
-    anatomy = Anatomy.draw(stream(seed, "anatomy"), _draw_background(stream(seed, "background"), classes[0]))
+    anatomy = Anatomy.draw(stream(seed, "anatomy"), draw_background(seed, classes[0]))
     protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
     tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
     table = tuple(tissues[name] for name in LABELS)
@@ -239,8 +243,9 @@ def _check(
     sequences: Sequence[str],
     field_tesla: float | None,
 ) -> None:
-    if unknown := [c for c in classes if c not in CLASSES]:
-        raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {', '.join(CLASSES)}.")
+    if unknown := [c for c in classes if c not in KNOWN_CLASSES]:
+        known = ", ".join(KNOWN_CLASSES)
+        raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {known}.")
     if unknown := [s for s in sequences if s not in MR_SEQUENCES]:
         raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
     if REFERENCE not in sequences:
@@ -251,9 +256,10 @@ def _check(
         raise ConfigError(f"The phantom knows 1.5 and 3 T, not {field_tesla}.")
 
 
-def _draw_background(rng: np.random.Generator, lesion_class: str) -> Background:
+def draw_background(seed: int, lesion_class: str) -> Background:
+    """Draw whether a patient with a class of lesion has a healthy, fatty or cirrhotic liver."""
     cirrhosis = _CIRRHOSIS.get(lesion_class, 0.12)
-    draw = rng.random()
+    draw = stream(seed, "background").random()
     if draw < cirrhosis:
         return "cirrhotic"
     return "fatty" if draw < cirrhosis + 0.22 else "healthy"
@@ -366,6 +372,7 @@ def _examine(
         images=MappingProxyType(images),
         lesions=outline(painted, scene.grid, reference_grid, Displacement()),
         reference=REFERENCE,
+        clinical=draw_clinical(patient.seed, patient.lesions[0].lesion_class, patient.anatomy.background),
     )
     lesions = tuple(_lesion_truth(patient, scene, painted, n) for n in range(1, len(patient.lesions) + 1))
     truth = Truth(

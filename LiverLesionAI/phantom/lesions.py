@@ -20,13 +20,16 @@ MIN_DIAMETER_MM, MAX_DIAMETER_MM = 6.0, 120.0
 HALO_MM = 22.0
 """Reach of perilesional layers beyond the lesion's surface."""
 
-# Table 2 of Wang et al. 2021: quartiles, or mean and standard deviation (printed there as SE).
+# Table 2 of Wang et al. 2021: quartiles, or mean and standard deviation (printed there as SE). Classes of
+# Zhen et al. 2020 that are not among them: nodules of cirrhosis, estimated, and those of ICC.
 _QUARTILES = {
     "cyst": (8.65, 12.8, 22.5),
     "haemangioma": (15.3, 19.7, 32.6),
     "HCC": (23.2, 28.9, 45.9),
     "ICC": (30.72, 52.45, 69.45),
     "metastasis": (20.18, 28.55, 38.32),
+    "other_benign": (11.0, 15.0, 21.0),
+    "other_primary": (30.72, 52.45, 69.45),
 }
 _MEAN_SD = {"FNH": (34.13, 12.89), "abscess": (62.98, 31.26)}
 
@@ -202,7 +205,7 @@ class Lesion:
 
     Attributes
     ----------
-    lesion_class : name in taxonomy W7.
+    lesion_class : name in taxonomy W7 or Z7.
     variant : which typical or atypical form it takes, for people.
     atypical : whether it lacks a leading sign of its class.
     shape : its outline.

@@ -236,6 +236,61 @@ def metastasis(s: Setting, atypical: bool) -> Pattern:
     return Pattern("classic", layers, s.uniform(0.04, 0.09), texture=s.grain())
 
 
+def other_benign(s: Setting, atypical: bool) -> Pattern:
+    """Nodule of a cirrhotic liver, like liver but for T2; atypical: high-grade dysplastic, enhances early.
+
+    Regenerative nodules are iso to bright on T1WI, iso to dark on T2WI, and enhance as the liver does
+    (Hanna RF et al. RadioGraphics 2008;28:747).
+    """
+    dark = s.uniform(0.62, 0.95)
+    own = s.liver.kinetics
+    nodule = replace(
+        s.liver.scaled(t1=s.uniform(0.72, 0.98), t2=dark), adc=s.liver.adc * s.uniform(0.85, 1.0)
+    )
+    septum = s.solid(s.supplied(1.25, 0.25), t1=1.0, t2=0.75)
+    if atypical:
+        arterial = own.arterial * s.uniform(1.2, 2.2)
+        kinetics = replace(own, arterial=arterial, portal=max(own.portal - (arterial - own.arterial), 0.0))
+        return Pattern(
+            "high-grade dysplastic",
+            (Layer("core", replace(nodule, kinetics=kinetics), everywhere),),
+            s.uniform(0.03, 0.08),
+            texture=s.uniform(0.02, 0.06),
+            mottle=0.3,
+        )
+    kinetics = replace(own, portal=own.portal * s.uniform(0.85, 1.05))
+    layers = [Layer("core", replace(nodule, kinetics=kinetics), everywhere)]
+    if s.chance(0.6):
+        layers.append(Layer("rim", septum, shell(max(0.08 * s.radius, 1.2), 0.5)))
+    return Pattern(
+        "regenerative", tuple(layers), s.uniform(0.03, 0.08), texture=s.uniform(0.02, 0.06), mottle=0.3
+    )
+
+
+def other_primary(s: Setting, atypical: bool) -> Pattern:
+    """ICC in most; atypical: combined with hepatocellular parts, or a homogeneous lymphoma or sarcoma."""
+    if not atypical or s.chance(0.3):
+        return icc(s, atypical)
+    if s.chance(0.5):
+        cellular = s.solid(s.supplied(s.uniform(0.8, 1.2), s.uniform(0.3, 0.7)), adc=s.uniform(0.55, 0.72))
+        return Pattern(
+            "lymphoma or sarcoma",
+            (Layer("core", cellular, everywhere),),
+            s.uniform(0.08, 0.16),
+            0.6,
+            texture=s.uniform(0.02, 0.06),
+            mottle=0.4,
+        )
+    stroma = s.solid(s.supplied(s.uniform(1.5, 2.2), s.uniform(0.13, 0.3)), t1=1.1, adc=s.uniform(1.0, 1.3))
+    hepatocellular = s.solid(s.supplied(s.uniform(0.55, 0.8), s.uniform(1.7, 2.8)), adc=0.9)
+    layers = (
+        Layer("core", stroma, everywhere),
+        Layer("core", hepatocellular, patches(0.1, 0.7, "hepatocellular")),
+        Layer("scar", replace(stroma, kinetics=s.supplied(2.2, 0.12)), centre(s.uniform(0.2, 0.35), "scar")),
+    )
+    return Pattern("combined HCC and ICC", layers, s.uniform(0.1, 0.17), 0.5, texture=s.grain())
+
+
 PATTERNS: Mapping[str, Callable[[Setting, bool], Pattern]] = {
     "cyst": cyst,
     "FNH": fnh,
@@ -244,4 +299,6 @@ PATTERNS: Mapping[str, Callable[[Setting, bool], Pattern]] = {
     "HCC": hcc,
     "ICC": icc,
     "metastasis": metastasis,
+    "other_benign": other_benign,
+    "other_primary": other_primary,
 }

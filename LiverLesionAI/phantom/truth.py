@@ -26,7 +26,7 @@ class LesionTruth:
     Attributes
     ----------
     id : its number in the mask.
-    lesion_class : name in taxonomy W7.
+    lesion_class : name in taxonomy W7 or Z7.
     atypical : whether it lacks a leading sign of its class.
     variant : form it takes, for people.
     centre_lps_mm : centre in the reference frame.

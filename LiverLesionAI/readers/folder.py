@@ -112,15 +112,33 @@ def read_clinical(file: Path) -> dict[str, ClinicalValue]:
         raise StudyError(f"{file} cannot be read ({error.strerror}); give a file of clinical data.") from None
     except (ValueError, RecursionError):
         content = None
+    return checked_clinical(content, str(file))
+
+
+def checked_clinical(content: object, where: str) -> dict[str, ClinicalValue]:
+    """Check that what was read as clinical data is an object of finite numbers, texts and truth values.
+
+    Parameters
+    ----------
+    content
+        What was read.
+    where
+        Where from, for messages.
+
+    Raises
+    ------
+    StudyError
+        If it is something else.
+    """
     if not isinstance(content, dict) or not all(
         value is None or isinstance(value, str | float | int) for value in content.values()
     ):
         raise StudyError(
-            f'{file} is no JSON object of clinical data by field, such as {{"age": 63}}; mend it.'
+            f'{where} is no JSON object of clinical data by field, such as {{"age": 63}}; mend it.'
         )
     for name, value in content.items():
         if isinstance(value, float | int) and not is_finite(value):
-            raise StudyError(f"{file} gives {name!r} no finite number; give a number or null.")
+            raise StudyError(f"{where} gives {name!r} no finite number; give a number or null.")
     return content
 
 

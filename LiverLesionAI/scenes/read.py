@@ -18,6 +18,7 @@ from LiverLesionAI.readers.mask_files import overlap_warning
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
 from LiverLesionAI.readers.segments import lesions_among
 from LiverLesionAI.registration import outline_on_sequence
+from LiverLesionAI.scenes.clinical import clinical_of
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.sequences import SEQUENCES, sequence_named
@@ -138,7 +139,8 @@ def study_from_nodes(
     anchor = volumes[reference]
     ordered = sorted(volumes, key=list(SEQUENCES).index)
     images = {name: _sequence_image(volumes[name], anchor) for name in ordered}
-    study = Study(study_id, source, images, reference=reference)
+    clinical = clinical_of([anchor, *volumes.values()])
+    study = Study(study_id, source, images, reference=reference, clinical=clinical)
     if lesions is None:
         return study
     what = f"{cleaned(lesions.GetName())!r} of the scene"

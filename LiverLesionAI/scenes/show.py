@@ -16,6 +16,7 @@ from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.scenes.clinical import keep_clinical
 from LiverLesionAI.scenes.explanations import saliency_of
 from LiverLesionAI.scenes.nodes import ChosenNodes, study_nodes
 from LiverLesionAI.scenes.outlines import outline_nodes
@@ -280,6 +281,8 @@ def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
         voxels = sitk.GetArrayViewFromImage(sequence.image)
         mrml.set_window(node, *np.percentile(voxels, _WINDOW_PERCENTILES).tolist())
         volumes[name] = node
+    if study.clinical:
+        keep_clinical(study.clinical, volumes[study.reference])
     return volumes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from LiverLesionAI.decisions import in_words
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, task_title
 
 
 def summary_title(result: StudyResult) -> str:
@@ -20,6 +20,11 @@ def result_text(result: StudyResult) -> str:
     if result.study.missing:
         lines.append(f"Missing: {', '.join(result.study.missing)}")
     lines += [f"Model {model.name} {model.version}, {model.members} networks" for model in result.models]
+    lines += [
+        f"{task_title(name).capitalize()} by {task.model}: {task.basis}"
+        for name, task in result.study_tasks.items()
+        if task.model
+    ]
     if result.is_phantom_trained:
         lines.append(f"{PHANTOM_NOTICE.capitalize()}.")
     if result.study_tasks:

@@ -7,8 +7,8 @@ system is one module; :func:`LiverLesionAI.systems.system_named` finds it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,8 +60,8 @@ class ModelSpec(Protocol):
 
     Attributes
     ----------
-    sequences
-        The network's sequences, in order.
+    sequences, required_sequences
+        The network's sequences, in order, and those it cannot do without.
     tasks
         Task to its classes.
     patches
@@ -72,6 +72,8 @@ class ModelSpec(Protocol):
 
     @property
     def sequences(self) -> tuple[str, ...]: ...
+    @property
+    def required_sequences(self) -> tuple[str, ...]: ...
     @property
     def tasks(self) -> Mapping[str, Task]: ...
     @property
@@ -151,6 +153,38 @@ class Words:
     not_intended_for: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Question:
+    """One of the questions that a system's models answer together.
+
+    Attributes
+    ----------
+    task
+        Its task.
+    after
+        Task and class of an earlier answer that it is asked after; None where it is always asked.
+    """
+
+    task: str
+    after: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a model fits what is known of a study.
+
+    Attributes
+    ----------
+    rank
+        Of several models the one of the highest rank is asked; None where this one cannot be.
+    reason
+        What speaks for the model, or against it, in words.
+    """
+
+    rank: tuple[int, int] | None
+    reason: str
+
+
 class System(ABC):
     """What one paper does between a study and its answer.
 
@@ -177,6 +211,9 @@ class System(ABC):
         first.
     recipe
         How its networks learn.
+    questions
+        Where models of it answer different questions: what is asked, in order, when the system is asked by
+        its name.
     """
 
     name: str
@@ -189,10 +226,11 @@ class System(ABC):
     explanations: tuple[str, ...] = ()
     stages: Mapping[str, int] = MappingProxyType({})
     recipe: Recipe
+    questions: tuple[Question, ...] = ()
 
     @abstractmethod
-    def tasks(self, sequences: tuple[str, ...]) -> dict[str, Task]:
-        """The tasks of a network that reads the sequences given."""
+    def tasks(self, sequences: tuple[str, ...], network: Any) -> dict[str, Task]:
+        """The tasks of a network that reads the sequences given and has the settings given."""
 
     @abstractmethod
     def inputs(
@@ -233,6 +271,20 @@ class System(ABC):
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Describe the network's inputs by name, in MONAI's words (``network_data_format``)."""
 
+    def fit(self, spec: ModelSpec, study: Study) -> Fit:
+        """Say how well a model fits a study: it must have what the model cannot do without."""
+        missing = [name for name in spec.required_sequences if name not in study.images]
+        if missing:
+            return Fit(None, f"{', '.join(missing)} missing")
+        at_hand = sum(name in study.images for name in spec.sequences)
+        if not at_hand:
+            return Fit(None, "none of its sequences is at hand")
+        return Fit((len(spec.sequences), 0), f"{at_hand} of {len(spec.sequences)} sequences")
+
+    def reads_clinical(self, spec: ModelSpec) -> bool:
+        """Whether a model reads clinical data beside images."""
+        return False
+
     def prepared(self, study: Study, spec: ModelSpec) -> Study:
         """Return the study with what is measured once for all of its units."""
         return study
@@ -244,6 +296,32 @@ class System(ABC):
     def joined(self, probabilities: np.ndarray) -> np.ndarray:
         """Join the groups of a unit: ``[members, groups, classes]`` to ``[members, classes]``; their mean."""
         return probabilities[:, 0] if probabilities.shape[1] == 1 else probabilities.mean(axis=1)
+
+    def check_start(self, spec: ModelSpec, source: ModelSpec | None) -> None:
+        """Refuse to start a network with other weights than those of the same sequences and network.
+
+        Parameters
+        ----------
+        spec
+            The network that is to learn.
+        source
+            The one whose weights it starts with; None for published weights.
+
+        Raises
+        ------
+        ConfigError
+            Saying what does not fit.
+        """
+        if source is None:
+            raise ConfigError(f"System {self.name} starts from no published weights; name a bundle.")
+        if (source.sequences, source.network) != (spec.sequences, spec.network):
+            raise ConfigError("it has other sequences or another network than the run; give both the same.")
+
+    def start(
+        self, network: nn.Module, spec: ModelSpec, weights: Mapping[str, Tensor], source: ModelSpec | None
+    ) -> Mapping[str, Tensor]:
+        """Return the state that a network starts with, made of weights that :meth:`check_start` let pass."""
+        return weights
 
     def parameters(self, spec: ModelSpec) -> dict[str, Any]:
         """Settings of the inputs, for the provenance of a result."""
@@ -317,6 +395,19 @@ class Recipe(ABC):
         return {}
 
 
+def known_fields(kind: type[Any]) -> Callable[[Any], Any]:
+    """A check that refuses misspelt fields of a dataclass, which pydantic would ignore."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict):
+            unknown = sorted(map(str, set(value) - {each.name for each in fields(kind)}))
+            if unknown:
+                raise ValueError(f"there is no patch parameter {', '.join(unknown)}")
+        return value
+
+    return check
+
+
 def checked_settings(kind: Any, value: Any) -> Any:
     """Check settings of a system's type.
 
@@ -335,6 +426,14 @@ def checked_settings(kind: Any, value: Any) -> Any:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in first["loc"])
         raise ValueError(where + first["msg"].removeprefix("Value error, ")) from None
+
+
+def can_label(truths: Taxonomy, truth: str, taxonomy: Taxonomy) -> bool:
+    """Whether a class of one taxonomy has a position in another, by name or by being malignant.
+
+    Benign lesions have none among the malignant classes.
+    """
+    return truth in taxonomy.names or taxonomy.name == "binary"
 
 
 def label_of(truths: Taxonomy, truth: str, taxonomy: Taxonomy) -> int:

@@ -6,7 +6,6 @@ doi:10.1186/s13244-021-01117-z
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,7 +20,7 @@ from LiverLesionAI.inputs.patches import LesionInput, extract_patches
 from LiverLesionAI.results import Unit
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import Study
-from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words
+from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words, known_fields
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -43,15 +42,6 @@ class Network(Part):
     architecture: Literal["resnet3d"] = "resnet3d"
     width: Annotated[PositiveInt, Field(le=1024)] = 64
     head_hidden: Annotated[NonNegativeInt, Field(le=65536)] = 64
-
-
-def _known_parameters(value: Any) -> Any:
-    """Refuse misspelt patch parameters, which a dataclass would ignore."""
-    if isinstance(value, dict):
-        unknown = sorted(map(str, set(value) - {field.name for field in fields(PatchParameters)}))
-        if unknown:
-            raise ValueError(f"there is no patch parameter {', '.join(unknown)}")
-    return value
 
 
 class Augmentation(Part):
@@ -166,7 +156,7 @@ class Wang2021(System):
     unit: Unit = "lesion"
     sequences = W_SEQUENCES
     primary_task = "type"
-    patch_settings: Any = Annotated[PatchParameters, BeforeValidator(_known_parameters)]
+    patch_settings: Any = Annotated[PatchParameters, BeforeValidator(known_fields(PatchParameters))]
     network_settings = Network
     explanations = ("integrated-grad-cam", "grad-cam", "lesion-parts", "integrated-gradients", "smoothgrad")
     stages: Mapping[str, int] = MappingProxyType({"stem": 2, "layer1": 4, "layer2": 8})
@@ -188,7 +178,7 @@ class Wang2021(System):
         ),
     )
 
-    def tasks(self, sequences: tuple[str, ...]) -> dict[str, Task]:
+    def tasks(self, sequences: tuple[str, ...], network: Network) -> dict[str, Task]:
         """Both tasks of the paper."""
         return {
             name: Task(taxonomy=taxonomy, fused=tuple(s for s in fused if s in sequences))

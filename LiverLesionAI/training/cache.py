@@ -141,13 +141,15 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
                 system.inputs(study, case.lesion, config, pose)
                 for pose in (None, *random_poses(case.key, config))
             ]
+            groups = list(zip(*variants, strict=True))
+            packed = [config.recipe.packed(group) for group in groups]
         except (PatchError, StudyError) as error:
             _write_record(folder, case, present=[], error=str(error))
             continue
         present = []
-        for number, group in enumerate(zip(*variants, strict=True)):
+        for number, group in enumerate(groups):
             with whole_file(_file(folder, case, number)) as file:
-                np.save(file, config.recipe.packed(group))
+                np.save(file, packed[number])
             present.append(np.all([given.present for given in group], axis=0).tolist())
         _write_record(folder, case, present=present, error="")
 

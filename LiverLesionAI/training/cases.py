@@ -12,7 +12,7 @@ import numpy as np
 from LiverLesionAI.cohort import CLINICAL_PREFIX, CohortRow, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.study import ClinicalValue, Study, is_finite
-from LiverLesionAI.systems.base import label_of
+from LiverLesionAI.systems.base import can_label, label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import PhantomSource, TrainingConfig
 
@@ -54,7 +54,7 @@ class TrainingCase:
 
 
 def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
-    """List the lesions of a configuration.
+    """List the cases of a configuration whose classes its model is asked for.
 
     Raises
     ------
@@ -66,10 +66,20 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
     else:
         assert config.cohort is not None
         cases = _cohort_cases(config.cohort, config)
-    labelled = tuple(replace(case, labels=_labels(case.truth, config)) for case in cases)
-    if not labelled:
+    found = tuple(cases)
+    if not found:
         raise ConfigError(f"{config.cohort} has no row; give a lesion with its truth in each.")
-    return labelled
+    asked = [case for case in found if _is_asked_of(case.truth, config)]
+    if not asked:
+        wanted = ", ".join(TAXONOMIES[task.taxonomy].name for task in config.tasks.values())
+        raise ConfigError(f"No case of the run has a class of {wanted}; give cases of the model's classes.")
+    return tuple(replace(case, labels=_labels(case.truth, config)) for case in asked)
+
+
+def _is_asked_of(truth: str, config: TrainingConfig) -> bool:
+    """Whether every task can answer with a diagnosis: a model of malignant classes learns from no others."""
+    truths = TAXONOMIES[config.recipe.truths]
+    return all(can_label(truths, truth, TAXONOMIES[task.taxonomy]) for task in config.tasks.values())
 
 
 def _labels(truth: str, config: TrainingConfig) -> tuple[int, ...]:
@@ -116,13 +126,21 @@ def _study_case(table: Path, number: int, rows: Sequence[CohortRow], config: Tra
     """A study with the truth of its own row where it has one, else that of its lesions."""
     own = [row for row in rows if row.lesion is None] or rows
     for row in own[1:]:
-        if _labels(row.truth, config) != _labels(own[0].truth, config):
+        if not _same_answers(row.truth, own[0].truth, config):
             raise row_error(
                 table,
                 row.line,
                 f"truth {row.truth!r} differs from {own[0].truth!r} of the same study; give it one row.",
             )
     return _case(table, f"study_{number:05d}", own[0], None)
+
+
+def _same_answers(truth: str, other: str, config: TrainingConfig) -> bool:
+    """Whether two diagnoses are one to the model."""
+    if truth == other:
+        return True
+    asked = all(_is_asked_of(each, config) for each in (truth, other))
+    return asked and _labels(truth, config) == _labels(other, config)
 
 
 def _case(table: Path, key: str, row: CohortRow, lesion: int | None) -> TrainingCase:

@@ -28,8 +28,8 @@ from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, sys
 from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
-RESERVED_SEEDS = range(900_000, 900_700)
-"""Phantoms that the published evaluation is measured on; nothing is ever trained or tuned on them."""
+RESERVED_SEEDS = range(900_000, 910_000)
+"""Phantoms that published evaluations are measured on; nothing is ever trained or tuned on them."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[NonNegativeInt, Field(lt=2**63)]
@@ -41,7 +41,8 @@ class PhantomSource(Part):
     Attributes
     ----------
     first_seed, lesions
-        Lesion *i* has the seed ``first_seed + i`` and the class ``classes[i mod len(classes)]``.
+        Lesion *i* has the seed ``first_seed + i`` and the class ``classes[i mod len(classes)]``; by default
+        the classes are those that the system's cohorts have.
     atypical_fraction
         Share of atypical presentations.
     misalign_mm
@@ -50,17 +51,9 @@ class PhantomSource(Part):
 
     first_seed: Seed
     lesions: Annotated[PositiveInt, Field(le=5_000_000)]
-    classes: tuple[str, ...] = TAXONOMIES["W7"].names
+    classes: tuple[str, ...] = Field(min_length=1)
     atypical_fraction: Fraction = 0.25
     misalign_mm: tuple[NonNegativeFloat, NonNegativeFloat] = (2.0, 1.0)
-
-    @field_validator("classes")
-    @classmethod
-    def _classes_exist(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(classes) - set(TAXONOMIES["W7"].names))
-        if unknown or not classes:
-            raise ValueError(f"classes must be among {', '.join(TAXONOMIES['W7'].names)}")
-        return classes
 
     @model_validator(mode="after")
     def _leave_reserved_seeds(self) -> PhantomSource:
@@ -88,12 +81,17 @@ class Variants(Part):
 
 
 class Optimisation(Part):
-    """AdamW with a one-cycle or cosine schedule, both losses 1:1.
+    """AdamW or stochastic gradient descent with a schedule, the losses of all tasks 1:1.
 
     Attributes
     ----------
-    epochs, batch_size, learning_rate, weight_decay, schedule, label_smoothing
+    epochs, batch_size, learning_rate, weight_decay, label_smoothing
         As usual.
+    optimiser, momentum
+        ``"adamw"``, or ``"sgd"`` with its momentum.
+    schedule, step_epochs, step_factor
+        ``"one_cycle"`` or ``"cosine"``, or ``"step"``: the learning rate is multiplied with `step_factor`
+        every `step_epochs` epochs.
     central_epochs
         How many of the epochs, the first ones, see only the central cube of the patches, three quarters of
         their side, for less than half the cost. Only later epochs are candidates for the best one.
@@ -113,7 +111,11 @@ class Optimisation(Part):
     batch_size: Annotated[PositiveInt, Field(le=65_536)] = 16
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
+    step_epochs: PositiveInt = 20
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["balanced"] | None = None
     patience: Annotated[PositiveInt, Field(le=100_000)] = 6
@@ -134,10 +136,12 @@ class TrainingConfig(Part):
     ``patches`` and ``augmentation`` may hold and which sequences are the default. Exactly one of ``phantom``
     and ``cohort`` names the lesions; ``cohort`` is a CSV with the columns ``study_id,path,lesion,truth`` and
     optionally ``patient_id``, paths relative to the CSV. ``start_from`` is the folder, relative to the
-    configuration, or the name of a bundle of the same sequences and network: fold k starts with the weights
-    of its fold k, modulo their number; it should have seen no lesion of this run. ``folds`` selects folds to
-    train (all by default). ``parallel_folds`` trains that many at once, sharing the cores; by default as many
-    as there are cores without a GPU, one with a GPU.
+    configuration, or the name of a bundle: fold k starts with the weights of its fold k, modulo their number;
+    it should have seen no lesion that the run validates on. Some systems start from published weights too: a
+    ``.safetensors`` or ``.pth`` file. ``folds`` selects folds to train (all by default). With ``final`` one
+    more network learns from all cases, for all epochs, and it alone becomes the bundle's: the folds, if any,
+    then only tell how good the settings are. ``parallel_folds`` trains that many at once, sharing the cores;
+    by default as many as there are cores without a GPU, one with a GPU.
     """
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
@@ -156,12 +160,24 @@ class TrainingConfig(Part):
     optimisation: Optimisation = Optimisation()
     fold_count: Annotated[int, Field(ge=2, le=1000)] = 5
     folds: tuple[NonNegativeInt, ...] | None = None
+    final: bool = False
     parallel_folds: PositiveInt | None = None
 
     @field_validator("sequences", mode="before")
     @classmethod
     def _sequences_of_the_paper(cls, sequences: Any, info: ValidationInfo) -> Any:
         return _system_of(info).sequences if sequences is None else sequences
+
+    @field_validator("phantom", mode="before")
+    @classmethod
+    def _classes_of_its_system(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        names = TAXONOMIES[_system_of(info).recipe.truths].names
+        asked = value.get("classes", names)
+        if not isinstance(asked, list | tuple) or not set(map(str, asked)) <= set(names):
+            raise ValueError(f"classes must be among {', '.join(names)}")
+        return {**value, "classes": asked}
 
     @field_validator("network", "patches", "augmentation", mode="before")
     @classmethod
@@ -183,6 +199,8 @@ class TrainingConfig(Part):
             raise ValueError(f"sequences must be different ones of {', '.join(SEQUENCES)}")
         if not set(self.required_sequences) <= set(self.sequences):
             raise ValueError("required_sequences must be among sequences")
+        if self.folds == () and not self.final:
+            raise ValueError("folds selects none; select one, or ask for final")
         if self.folds is not None and not all(fold < self.fold_count for fold in self.folds):
             raise ValueError(f"folds must be among 0–{self.fold_count - 1}")
         asked = {name for name in ("central_epochs", "shared_kernels") if getattr(self.optimisation, name)}
@@ -204,7 +222,13 @@ class TrainingConfig(Part):
     @property
     def tasks(self) -> dict[str, Task]:
         """Its tasks."""
-        return self.answers.tasks(self.sequences)
+        return self.answers.tasks(self.sequences, self.network)
+
+    @property
+    def primary_task(self) -> str:
+        """The task that is asked first: the system's, where the network is asked it."""
+        tasks, first = self.tasks, self.answers.primary_task
+        return first if first in tasks else next(iter(tasks))
 
     @property
     def selected_folds(self) -> tuple[int, ...]:

@@ -25,9 +25,9 @@ from LiverLesionAI.evaluation.metrics import validation_metrics
 from LiverLesionAI.networks.weights import save_weights
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.cache import CaseCache
-from LiverLesionAI.training.config import TrainingConfig
-from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, fold_is_finished
-from LiverLesionAI.training.start import starting_bundle
+from LiverLesionAI.training.config import Optimisation, TrainingConfig
+from LiverLesionAI.training.fold import FINAL, PREDICTIONS, WEIGHTS, fold_is_finished
+from LiverLesionAI.training.start import described_start
 
 _PACKAGES = ("numpy", "torch", "monai", "SimpleITK", "scipy", "safetensors", "pydantic")
 
@@ -56,12 +56,14 @@ def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Pa
     OutputError
         If no fold is finished.
     """
-    every_fold = {fold: out_dir / "folds" / f"fold_{fold}" for fold in range(config.fold_count)}
-    finished = {fold: folder for fold, folder in every_fold.items() if fold_is_finished(folder)}
-    if not finished:
+    every_fold = {f"fold_{fold}": out_dir / "folds" / f"fold_{fold}" for fold in range(config.fold_count)}
+    finished = {name: folder for name, folder in every_fold.items() if fold_is_finished(folder)}
+    final = out_dir / "folds" / FINAL
+    members = {FINAL: final} if config.final and fold_is_finished(final) else finished
+    if not members:
         raise OutputError(f"{out_dir} holds no finished fold; train on with --resume.")
-    weights = {f"models/fold_{fold}.safetensors": folder / WEIGHTS for fold, folder in finished.items()}
-    metrics = _out_of_fold_metrics(config, list(finished.values()))
+    weights = {f"models/{name}.safetensors": folder / WEIGHTS for name, folder in members.items()}
+    metrics = _out_of_fold_metrics(config, list(finished.values())) if finished else ()
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
     texts = {TRAINING_CONFIG: _without_paths(config).to_yaml()}
     return write_bundle(metadata, weights, out_dir / config.name, texts)
@@ -124,7 +126,7 @@ def bundle_metadata(
         liver_lesion=LiverLesion(
             system=config.system,
             tasks=config.tasks,
-            primary_task=system.primary_task,
+            primary_task=config.primary_task,
             sequences=config.sequences,
             required_sequences=config.required_sequences,
             patches=config.patches,
@@ -176,18 +178,20 @@ def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tup
 
 def _choices(config: TrainingConfig) -> dict[str, str]:
     """What the paper leaves open and what was chosen here, for the model card."""
-    settings, start = config.optimisation, starting_bundle(config)
+    settings = config.optimisation
     return {
         **config.recipe.choices(config, config),
-        "first weights": (
-            "random"
-            if start is None
-            else f"those of {start.name} {start.metadata.version}, trained on "
-            f"{start.spec.training_cohort.description}"
-        ),
+        "first weights": described_start(config),
         "optimiser": (
-            f"AdamW, {settings.schedule.replace('_', '-')} schedule, learning rate "
-            f"{settings.learning_rate:g}, weight decay {settings.weight_decay:g}, "
-            f"{settings.epochs} epochs of batches of {settings.batch_size}"
+            f"{_optimiser_words(settings)}, learning rate {settings.learning_rate:g}, weight decay "
+            f"{settings.weight_decay:g}, {settings.epochs} epochs of batches of {settings.batch_size}"
         ),
     }
+
+
+def _optimiser_words(settings: Optimisation) -> str:
+    """Optimiser and schedule."""
+    name = "AdamW" if settings.optimiser == "adamw" else f"SGD with momentum {settings.momentum:g}"
+    if settings.schedule == "step":
+        return f"{name}, learning rate times {settings.step_factor:g} every {settings.step_epochs} epochs"
+    return f"{name}, {settings.schedule.replace('_', '-')} schedule"

@@ -30,6 +30,10 @@ from LiverLesionAI.training.module import FoldData, LesionTraining, balanced_wei
 WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
 
 
+FINAL = "final"
+"""Folder, beside those of the folds, of the network that learns from all cases."""
+
+
 def fold_is_finished(folder: Path) -> bool:
     """Whether a fold's folder holds its weights and predictions."""
     return (folder / PREDICTIONS).exists()
@@ -45,7 +49,8 @@ def train_fold(
 ) -> None:
     """Train one fold, going on from its last finished epoch if there is one.
 
-    The weights of the epoch with the best validation score are kept. Over the training cases as inference
+    The weights of the epoch with the best validation score are kept, or of the last one where no case is held
+    out. Over the training cases as inference
     sees them, the statistics of batch normalisation are then computed anew and the system's recipe settles
     the rest, and the held-out cases are predicted with the weights as stored.
 
@@ -68,15 +73,7 @@ def train_fold(
     steps = settings.epochs * -(-len(training) // settings.batch_size)
     weights = balanced_weights(training, config.tasks) if settings.class_weights else None
     module = LesionTraining(config, fold, weights, steps)
-    stopping = EarlyStopping("val_score", mode="max", patience=settings.patience)
-    best = _Checkpoint(
-        folder,
-        filename="best",
-        monitor="val_score",
-        mode="max",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    log = _EpochLog(folder / EPOCHS, config, steps, report)
     latest = _Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     execution = resolve_training_execution(settings.precision)
     trainer = pl.Trainer(
@@ -84,10 +81,11 @@ def train_fold(
         devices=1,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
-        callbacks=[stopping, _EpochLog(folder / EPOCHS, config, steps, stopping, report), best, latest],
+        callbacks=[*(_choosing(settings, folder) if held_out else ()), log, latest],
         gradient_clip_val=5.0,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if held_out else 0,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -97,8 +95,30 @@ def train_fold(
     if last.exists():
         _read_checkpoint(last)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-    module.load_state_dict(_read_checkpoint(folder / "best.ckpt")["state_dict"])
+    chosen = folder / "best.ckpt" if held_out else last
+    module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
     _finish(module.network, config, training, held_out, folder)
+
+
+def _choosing(settings: Optimisation, folder: Path) -> tuple[Callback, Callback]:
+    """What keeps the best epoch, and stops when none has been better for long."""
+    best = _Checkpoint(
+        folder,
+        filename="best",
+        monitor="val_score",
+        mode="max",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return _Stopping("val_score", mode="max", patience=settings.patience), best
+
+
+class _Stopping(EarlyStopping):
+    """Early stopping that a resumed run, which stopped already, remembers."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.stopped_epoch:
+            trainer.should_stop = True
 
 
 def _read_checkpoint(file: Path) -> dict[str, Any]:
@@ -150,17 +170,15 @@ class _EpochLog(Callback):
         path: Path,
         config: TrainingConfig,
         steps: int,
-        stopping: EarlyStopping,
         report: Callable[[float], None],
     ) -> None:
-        accuracies = sorted(config.tasks, key=lambda task: task != config.answers.primary_task)
+        accuracies = sorted(config.tasks, key=lambda task: task != config.primary_task)
         self.columns = (
             "epoch", "train_loss", "val_loss", *(f"val_{task}_accuracy" for task in accuracies), "val_score",
         )  # fmt: skip
         self.path = path
         self.settings = config.optimisation
         self.steps = steps
-        self.stopping = stopping
         self.report = report
         self.rows: list[dict[str, float]] = []
 
@@ -170,17 +188,14 @@ class _EpochLog(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.stopping.stopped_epoch:
-            trainer.should_stop = True
-
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.report(_share_of_work(trainer.global_step / self.steps, self.settings))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({name: values.get(name, trainer.current_epoch) for name in self.columns})
-        write_table(self.path, self.columns, ([row[name] for name in self.columns] for row in self.rows))
+        values["epoch"] = trainer.current_epoch
+        self.rows.append({name: values[name] for name in self.columns if name in values})
+        write_table(self.path, self.columns, ([row.get(name) for name in self.columns] for row in self.rows))
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:
@@ -207,9 +222,12 @@ def _finish(
         recipe.finish(network, seen)
     save_weights(network, folder / WEIGHTS)
     load_weights(network, folder / WEIGHTS, device.type)
-    with torch.inference_mode():
-        found = [_probabilities(network, inputs) for inputs in _Shown(Epoch(held_out, recipe), size, device)]
-    tasks = {task: torch.cat([part[task] for part in found]).numpy() for task in found[0]}
+    found: list[Mapping[str, torch.Tensor]] = []
+    if held_out:
+        with torch.inference_mode():
+            shown = _Shown(Epoch(held_out, recipe), size, device)
+            found = [_probabilities(network, inputs) for inputs in shown]
+    tasks = {task: torch.cat([part[task] for part in found]).numpy() for task in config.tasks if found}
     groups = _groups(held_out)
     cases = [held_out[positions[0]].case for positions in groups]
     joined = {

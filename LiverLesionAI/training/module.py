@@ -14,13 +14,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from LiverLesionAI.networks.weights import load_weights
 from LiverLesionAI.systems.base import Task, outputs
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import Batch, Epoch, training_batches, validation_batches
 from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
-from LiverLesionAI.training.start import starting_weights
+from LiverLesionAI.training.start import start_network
 
 LOSS_WEIGHT_IN_SCORE = 1e-5
 """So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
@@ -51,9 +50,7 @@ class LesionTraining(pl.LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
             network = config.answers.network(config)
-        start = starting_weights(config, fold)
-        if start is not None:
-            load_weights(network, start).requires_grad_().train()
+        start_network(network, config, fold)
         self.network = network
         config.recipe.begin(self.network, shared_kernels=config.optimisation.shared_kernels)
         self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
@@ -81,20 +78,24 @@ class LesionTraining(pl.LightningModule):
         for task, accuracy in zip(self.tasks, correct, strict=True):
             self.log(f"val_{task}_accuracy", accuracy.float())
         self.log("val_loss", loss)
-        accuracy = float(correct[list(self.tasks).index(self.config.answers.primary_task)])
+        accuracy = float(correct[list(self.tasks).index(self.config.primary_task)])
         settings = self.config.optimisation
         self.log("val_score", validation_score(accuracy, loss, self.current_epoch, settings))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, without decay of biases and normalisation, and the schedule per step."""
+        """The optimiser, without decay of biases and normalisation, and the schedule per step."""
         settings = self.config.optimisation
         parameters = list(self.network.parameters())
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        factor = partial(learning_rate_factor, steps=self.steps, schedule=settings.schedule)
+        optimiser: torch.optim.Optimizer
+        if settings.optimiser == "sgd":
+            optimiser = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        factor = partial(learning_rate_factor, steps=self.steps, settings=settings)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -170,13 +171,16 @@ def balanced_weights(cases: Sequence[CachedCase], tasks: Mapping[str, Task]) -> 
     return weights
 
 
-def learning_rate_factor(step: int, steps: int, schedule: str) -> float:
+def learning_rate_factor(step: int, steps: int, settings: Optimisation) -> float:
     """Share of the highest learning rate at a step.
 
-    Both schedules fall to 0 along a cosine; ``"one_cycle"`` first rises linearly over a quarter of the steps
-    (Smith & Topin 2018, arXiv:1708.07120).
+    ``"one_cycle"`` and ``"cosine"`` fall to 0 along a cosine; the former first rises linearly over a quarter
+    of the steps (Smith & Topin 2018, arXiv:1708.07120). ``"step"`` falls by a factor every few epochs.
     """
-    rising = max(1, steps // 4) if schedule == "one_cycle" else 0
+    if settings.schedule == "step":
+        epoch = step * settings.epochs // max(1, steps)
+        return settings.step_factor ** (epoch // settings.step_epochs)
+    rising = max(1, steps // 4) if settings.schedule == "one_cycle" else 0
     if step < rising:
         return (step + 1) / (rising + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

@@ -24,7 +24,7 @@ from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cac
 from LiverLesionAI.training.cases import validation_fold
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.processes import working
-from LiverLesionAI.training.start import starting_bundle
+from LiverLesionAI.training.start import start_sha256
 
 CONFIG, RUN = "config.yaml", "run.json"
 
@@ -116,8 +116,7 @@ def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None =
 
 def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
     """Begin a run or go on with it; return the name of its patch cache."""
-    record, bundle = out_dir / RUN, starting_bundle(config)
-    start = bundle.sha256 if bundle else ""
+    record, start = out_dir / RUN, start_sha256(config)
     if record.exists():
         if not resume:
             raise OutputError(f"{out_dir} holds a training run; add --resume or choose another folder.")
@@ -155,7 +154,7 @@ def _read_run(record: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What a worker needs to train one fold."""
+    """What a worker needs to train one fold, or the final network, which holds out no case."""
 
     fold: int
     training: tuple[CachedCase, ...]
@@ -168,7 +167,7 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
     from LiverLesionAI.training.fold import fold_is_finished
 
     jobs = _fold_jobs(config, cache, folder)
-    fractions = get_context("spawn").Array("d", config.fold_count)
+    fractions = get_context("spawn").Array("d", config.fold_count + 1)
     waiting = [job for job in jobs if not fold_is_finished(job.folder)]
     for job in jobs:
         fractions[job.fold] = float(job not in waiting)
@@ -184,13 +183,19 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
-    own_fold = validation_fold([cached.case for cached in cache.cases], config.fold_count, config.seed)
+    from LiverLesionAI.training.fold import FINAL
+
+    numbers = [*config.selected_folds, *([config.fold_count] if config.final else [])]
+    own_fold = np.full(len(cache.cases), -1)
+    if config.selected_folds:
+        own_fold = validation_fold([each.case for each in cache.cases], config.fold_count, config.seed)
     jobs = []
-    for position, fold in enumerate(config.selected_folds):
+    for position, fold in enumerate(numbers):
         training = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own != fold)
         held_out = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own == fold)
-        threads = _threads(position, len(config.selected_folds), _parallel_folds(config))
-        jobs.append(FoldJob(fold, training, held_out, folder / f"fold_{fold}", threads))
+        threads = _threads(position, len(numbers), _parallel_folds(config))
+        name = FINAL if fold == config.fold_count else f"fold_{fold}"
+        jobs.append(FoldJob(fold, training, held_out, folder / name, threads))
     return jobs
 
 
@@ -199,7 +204,7 @@ def _parallel_folds(config: TrainingConfig) -> int:
     import torch
 
     by_default = 1 if torch.cuda.is_available() else os.cpu_count() or 1
-    return min(config.parallel_folds or by_default, len(config.selected_folds))
+    return min(config.parallel_folds or by_default, len(config.selected_folds) + config.final)
 
 
 def _threads(position: int, folds: int, parallel: int) -> int:

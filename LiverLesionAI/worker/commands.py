@@ -40,14 +40,10 @@ def load(
 ) -> dict[str, Any]:
     """Read a model into memory, so that the first lesion need not wait for it."""
     classifier = state.classifier(model, device, precision)
-    members = classifier.bundle.member_count
-    for member in range(members):
-        progress("load", member / members)
-        classifier.network(member)
-    progress("load", 1.0)
+    classifier.load(progress)
     execution = classifier.execution
     return {
-        "model": asdict(classifier.bundle.summary),
+        "models": [asdict(summary) for summary in classifier.summaries],
         "device": execution.device,
         "precision": execution.precision,
         "warnings": list(execution.warnings),

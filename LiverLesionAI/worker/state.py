@@ -13,7 +13,7 @@ from LiverLesionAI.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from LiverLesionAI.analysis import Analysis, Classified
     from LiverLesionAI.explanation.settings import Settings
-    from LiverLesionAI.inference import Classifier
+    from LiverLesionAI.inference.suite import AnyClassifier
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
 
@@ -25,13 +25,13 @@ SAME_PROBABILITY = 0.02
 class WorkerState:
     """The model that was used last, ready to classify; what was classified last, and its explanation."""
 
-    _key: tuple[str, str, str] | None = None
-    _classifier: Classifier | None = field(default=None, repr=False)
+    _key: tuple[tuple[str, ...], str, str] | None = None
+    _classifier: AnyClassifier | None = field(default=None, repr=False)
     _classified: Classified | None = field(default=None, repr=False)
     _analysis: Analysis | None = field(default=None, repr=False)
     _asked: Settings | None = None
 
-    def classifier(self, model: str, device: str, precision: str) -> Classifier:
+    def classifier(self, model: str, device: str, precision: str) -> AnyClassifier:
         """Return a model, loaded already if it was the last one and has not been changed on disk.
 
         Raises
@@ -41,19 +41,19 @@ class WorkerState:
         ConfigError
             If device or precision is not possible.
         """
-        from LiverLesionAI.bundles import load_bundle
-        from LiverLesionAI.inference import Classifier
+        from LiverLesionAI.bundles.suite import open_model
+        from LiverLesionAI.inference.suite import classifier_of
 
-        bundle = load_bundle(model)
-        key = (bundle.sha256, device, precision)
+        opened = open_model(model)
+        key = (opened.hashes, device, precision)
         if self._classifier is None or self._key != key:
             self._classifier = None
-            self._classifier = Classifier(bundle, device=device, precision=precision, keep_loaded=True)
+            self._classifier = classifier_of(opened, device=device, precision=precision, keep_loaded=True)
             self._key = key
         return self._classifier
 
     def classify(
-        self, study: Study, classifier: Classifier, progress: Progress, stopwatch: Stopwatch
+        self, study: Study, classifier: AnyClassifier, progress: Progress, stopwatch: Stopwatch
     ) -> StudyResult:
         """Classify a study and keep what it takes to explain the answers."""
         from LiverLesionAI.analysis import classify_with
@@ -109,19 +109,19 @@ class WorkerState:
             self._analysis, self._asked = kept, settings
         return replace(kept, result=with_weights_of(result, kept.result))
 
-    def _classifier_of(self, result: StudyResult) -> Classifier:
-        """The model that gave a result."""
-        model, provenance, last = result.models[0], result.provenance, self._classifier
-        wanted = (model, provenance.device, provenance.precision)
-        if last and (last.bundle.summary, last.execution.device, last.execution.precision) == wanted:
+    def _classifier_of(self, result: StudyResult) -> AnyClassifier:
+        """The models that gave a result."""
+        provenance, last = result.provenance, self._classifier
+        wanted = (provenance.device, provenance.precision)
+        if last and _has_models(last, result) and (last.execution.device, last.execution.precision) == wanted:
             return last
-        found = self.classifier(model.name, provenance.device, provenance.precision)
-        if found.bundle.summary != model:
-            raise StudyError(f"Model {model.name} is not the one that classified; classify the study again.")
+        found = self.classifier(_asked_model(result), provenance.device, provenance.precision)
+        if not _has_models(found, result):
+            raise StudyError(f"Model {found.name} is not the one that classified; classify the study again.")
         return found
 
     def _classify_again(
-        self, result: StudyResult, folder: str | Path, classifier: Classifier, progress: Progress
+        self, result: StudyResult, folder: str | Path, classifier: AnyClassifier, progress: Progress
     ) -> Classified:
         from LiverLesionAI.worker.exchange import receive_study
 
@@ -131,6 +131,16 @@ class WorkerState:
             raise StudyError("The study has changed since it was classified; classify it again.")
         self._classified = replace(self._classified, result=result)
         return self._classified
+
+
+def _asked_model(result: StudyResult) -> str:
+    """Name of the model that was asked; of the system where its models answered together."""
+    together = any(task.model for task in result.study_tasks.values())
+    return result.models[0].system if together else result.models[0].name
+
+
+def _has_models(classifier: AnyClassifier, result: StudyResult) -> bool:
+    return classifier.name == _asked_model(result) and set(result.models) <= set(classifier.summaries)
 
 
 def _run_of(result: StudyResult) -> tuple[Any, ...]:

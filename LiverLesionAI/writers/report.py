@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.files import write_text_whole
+from LiverLesionAI.inputs.clinical import FIELDS
 from LiverLesionAI.reading import Decision
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, task_title
 from LiverLesionAI.taxonomy import LesionClass
 
 if TYPE_CHECKING:
@@ -80,7 +81,14 @@ def _study_answer(result: StudyResult, members: int) -> dict[str, Any] | None:
     return {
         "headline": next(iter(tasks.values())).predicted_class.title,
         "answers": [_answer(name, task) for name, task in tasks.items()],
-        "probabilities": [{"task": name, "rows": _rows(task, members)} for name, task in tasks.items()],
+        "basis": [
+            {"task": task_title(name), "model": task.model, "basis": task.basis}
+            for name, task in tasks.items()
+            if task.model or task.clinical
+        ],
+        "probabilities": [_probability_table(name, task, members) for name, task in tasks.items()],
+        "weights": _weights(result, tasks),
+        "fields": _clinical_weights(result),
         "groups": [
             {
                 "name": group.name,
@@ -110,8 +118,8 @@ def _lesion(lesion: LesionResult, picture: str | None, result: StudyResult, memb
         "readers": _readers(lesion),
         "asked": _asked(lesion),
         "picture": picture,
-        "probabilities": [{"task": name, "rows": _rows(task, members)} for name, task in tasks.items()],
-        "weights": _weights(lesion),
+        "probabilities": [_probability_table(name, task, members) for name, task in tasks.items()],
+        "weights": _weights(lesion, lesion.tasks),
         "interactions": _interactions(lesion),
     }
 
@@ -145,7 +153,11 @@ def _headline(lesion: LesionResult) -> str:
 
 
 def _answer(name: str, task: TaskResult) -> dict[str, str]:
-    return {"task": name, "title": task.predicted_class.title, "percent": f"p = {task.probability:.2f}"}
+    return {
+        "task": task_title(name),
+        "title": task.predicted_class.title,
+        "percent": f"p = {task.probability:.2f}",
+    }
 
 
 def _readers(lesion: LesionResult) -> list[dict[str, str]]:
@@ -192,17 +204,40 @@ def _rows(task: TaskResult, members: int) -> list[dict[str, Any]]:
     ]
 
 
-def _weights(lesion: LesionResult) -> dict[str, Any] | None:
-    tasks = [task for task in _ordered(lesion.tasks) if task in lesion.sequence_weights]
+def _probability_table(name: str, task: TaskResult, members: int) -> dict[str, Any]:
+    return {"task": task_title(name), "rows": _rows(task, members)}
+
+
+def _weights(
+    explained: LesionResult | StudyResult, answers: Mapping[str, TaskResult]
+) -> dict[str, Any] | None:
+    """What each sequence was worth, task by task, to a lesion's answers or to those for the study."""
+    weights = explained.sequence_weights
+    tasks = [task for task in _ordered(answers) if task in weights]
     if not tasks:
         return None
-    names = list(lesion.sequence_weights[tasks[0]])
-    columns = [f"{task}: {lesion.explained.get(task, lesion.tasks[task].predicted)}" for task in tasks]
-    cells = {
-        name: [lesion.sequence_weights[task].get(name, {}).get("shapley") for task in tasks] for name in names
-    }
-    sums = [sum(each["shapley"] for each in lesion.sequence_weights[task].values()) for task in tasks]
+    names = dict.fromkeys(name for task in tasks for name in weights[task])
+    columns = [
+        f"{task_title(task)}: {explained.explained.get(task, answers[task].predicted)}" for task in tasks
+    ]
+    cells = {name: [weights[task].get(name, {}).get("shapley") for task in tasks] for name in names}
+    sums = [sum(each["shapley"] for each in weights[task].values()) for task in tasks]
     return {"columns": columns, "rows": list(cells.items()), "sums": sums}
+
+
+def _clinical_weights(result: StudyResult) -> list[dict[str, Any]]:
+    """What each clinical field added, the strongest first."""
+    titles = {each.name: each.title for each in FIELDS}
+    return [
+        {
+            "task": f"{task_title(task)}: {result.explained[task]}",
+            "rows": sorted(
+                ((titles.get(name, name), value) for name, value in fields.items()),
+                key=lambda row: -abs(row[1]),
+            ),
+        }
+        for task, fields in result.clinical_weights.items()
+    ]
 
 
 def _interactions(lesion: LesionResult) -> list[dict[str, Any]]:

@@ -30,12 +30,15 @@ class Answered:
         Task to answer.
     members
         Networks that answered.
+    lesion
+        Label of the lesion; None for the study as a whole.
     """
 
     name: str
     answer: TaskResult | None
     tasks: Mapping[str, TaskResult]
     members: int
+    lesion: int | None = None
 
     def row(self) -> tuple[bars.Cell, ...]:
         """Name, class, probability, probability of malignancy, standard deviation over the members."""
@@ -77,18 +80,19 @@ class Answered:
 
 
 def answered(result: StudyResult) -> list[Answered]:
-    """Return what a result has answers for: its lesions in order, or the study as a whole."""
+    """Return what a result has answers for: the study as a whole, then its lesions in order."""
     if result.unit == "lesion":
         return [_lesion(result, lesion) for lesion in result.lesions]
-    return [Answered(_("the study"), result.answer, result.study_tasks, result.models[0].members)]
+    study = Answered(_("the study"), result.answer, result.study_tasks, result.models[0].members)
+    return [study, *(_lesion(result, lesion) for lesion in result.lesions if lesion.tasks)]
 
 
 def answered_with(result: StudyResult, lesion: LesionResult | None) -> Answered | None:
     """Return what was answered for a selected lesion, or for the study as a whole; None without either."""
-    if result.unit != "lesion":
+    if result.unit != "lesion" and (lesion is None or not lesion.tasks):
         return answered(result)[0]
     return None if lesion is None else _lesion(result, lesion)
 
 
 def _lesion(result: StudyResult, lesion: LesionResult) -> Answered:
-    return Answered(lesion.name, lesion.answer, lesion.tasks, result.models[0].members)
+    return Answered(lesion.name, lesion.answer, lesion.tasks, result.models[0].members, lesion.id)

@@ -9,17 +9,18 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls import bars
+from LiverLesionLib.controls.clinical_form import ClinicalForm
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
-from LiverLesionLib.steps.answers import answered, answered_with
+from LiverLesionLib.steps.answers import Answered, answered, answered_with
 from LiverLesionLib.steps.job import Job, check_present, written_study
 from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
 if TYPE_CHECKING:
-    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.bundles.suite import Model
     from LiverLesionAI.results import StudyResult
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -45,7 +46,8 @@ class ClassifyStep(WorkStep):
         bar = ui.classifyProgress
         super().__init__(host, ui.classifyStep, ui.classifyStatus, ui.classifyButton, bar, words)
         self._selection, self._classified = selection, classified
-        self._models: tuple[Bundle, ...] = ()
+        self._models: tuple[Model, ...] = ()
+        self._clinical = ClinicalForm(self)
         self._said: object = None
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
@@ -72,8 +74,13 @@ class ClassifyStep(WorkStep):
             )
             return
         from LiverLesionAI.bundles import list_bundles
+        from LiverLesionAI.bundles.suite import list_suites
+        from LiverLesionAI.options import DEFAULT_MODEL
 
-        self._models = list_bundles()
+        bundles = list_bundles()
+        default = [bundle for bundle in bundles if bundle.name == DEFAULT_MODEL]
+        others = [bundle for bundle in bundles if bundle.name != DEFAULT_MODEL]
+        self._models = (*default, *list_suites(bundles).values(), *others)
         blocked = self.ui.modelCombo.blockSignals(True)
         self.ui.modelCombo.clear()
         self.ui.modelCombo.addItems([bundle.name for bundle in self._models])
@@ -94,21 +101,21 @@ class ClassifyStep(WorkStep):
         if not self.is_running:
             self._tell()
 
-    def _chosen_model(self) -> Bundle | None:
+    def _chosen_model(self) -> Model | None:
         return next((each for each in self._models if each.name == self.parameters.model), None)
 
     def _describe(self) -> None:
         bundle = self._chosen_model()
         self.ui.bannerLabel.visible = bundle is not None and bundle.intended_use == "phantom"
         self.ui.bannerLabel.text = _("This model is trained on digital phantoms: not for clinical use.")
+        self._clinical.refresh(bundle is not None and bundle.reads_clinical)
         if bundle is None:
             return
-        needs = ", ".join(bundle.spec.sequences)
-        text = _("{description} Sequences: {sequences}. Intended use: {use}")
-        use = bundle.metadata.intended_use
-        self.ui.modelDescription.text = text.format(
-            description=bundle.metadata.description, sequences=needs, use=use
-        )
+        text = _("{description} Reads: {sequences}.")
+        if bundle.reads_clinical:
+            text = _("{description} Reads: {sequences}; clinical data where they are known.")
+        reads = ", ".join(bundle.sequences)
+        self.ui.modelDescription.text = text.format(description=bundle.description, sequences=reads)
 
     def job(self) -> Job:
         """Write the study for the worker; its answer becomes table and colours."""
@@ -187,9 +194,13 @@ class ClassifyStep(WorkStep):
 
     def _row_chosen(self) -> None:
         result, row = self._selection.result, self.ui.resultsTable.currentRow()
-        if result is None or result.unit != "lesion" or not 0 <= row < len(result.lesions):
+        rows = [] if result is None else answered(result)
+        if not 0 <= row < len(rows):
             return
-        self._selection.select(result.lesions[row].id)
+        if rows[row].lesion is None:
+            self._show_classes(rows[row])
+        else:
+            self._selection.select(rows[row].lesion)
 
     def _show_lesion(self) -> None:
         """Mark the selected lesion's row and show all its probabilities, or those of the study."""
@@ -201,6 +212,9 @@ class ClassifyStep(WorkStep):
         blocked = self.ui.resultsTable.blockSignals(True)
         self.ui.resultsTable.selectRow(answered(result).index(shown))
         self.ui.resultsTable.blockSignals(blocked)
+        self._show_classes(shown)
+
+    def _show_classes(self, shown: Answered) -> None:
         self.ui.classesLabel.text = _("All probabilities of {name}").format(name=shown.name)
         bars.fill(self.ui.classesTable, shown.classes())
 
@@ -218,18 +232,30 @@ class ClassifyStep(WorkStep):
 
 def _told(result: StudyResult) -> list[str]:
     """What the state says of a result: what it ran on, then all that was noticed."""
+    from LiverLesionAI.results import task_title
+
     ran = _("{device}, {precision}, {seconds:.1f} s").format(
         device=result.provenance.device,
         precision=result.provenance.precision,
         seconds=result.provenance.seconds.get("classify", 0.0),
     )
-    lines = [_("{model}: {ran}.").format(model=result.models[0].name, ran=ran)]
+    lines = [_("{model}: {ran}.").format(model=_asked(result), ran=ran)]
+    for name, task in result.study_tasks.items():
+        if task.model:
+            line = _("{task} by {model}: {basis}.")
+            lines.append(line.format(task=task_title(name), model=task.model, basis=task.basis))
     lines += [_("Note: {text}.").format(text=text.rstrip(".")) for text in result.warnings]
     for lesion in result.lesions:
         lines += [
             _("{name}: {text}.").format(name=lesion.name, text=text.rstrip(".")) for text in lesion.warnings
         ]
     return lines
+
+
+def _asked(result: StudyResult) -> str:
+    """The model that was asked; the system where its models answered together."""
+    together = any(task.model for task in result.study_tasks.values())
+    return result.models[0].system if together else result.models[0].name
 
 
 def _choose(combo: Any, values: Sequence[str], value: str) -> None:

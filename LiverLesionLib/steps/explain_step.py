@@ -264,7 +264,25 @@ def _explained(result: StudyResult, lesion: LesionResult, count: int) -> str:
     text = _("{count} maps of {name}: what speaks for {diagnosis}.")
     task = mapped_task(result, lesion)
     diagnosis = lesion.explained.get(task) or lesion.tasks[task].predicted
-    return text.format(count=count, name=lesion.name, diagnosis=diagnosis)
+    lines = [text.format(count=count, name=lesion.name, diagnosis=diagnosis)]
+    return "\n".join([*lines, *_clinical_worth(result)])
+
+
+def _clinical_worth(result: StudyResult) -> list[str]:
+    """Say what the clinical fields that are known added to the answers that rest on them."""
+    from LiverLesionAI.inputs.clinical import FIELDS
+    from LiverLesionAI.results import task_title
+
+    titles = {each.name: each.title for each in FIELDS}
+    lines = []
+    for task, fields in result.clinical_weights.items():
+        ranked = sorted(fields.items(), key=lambda each: -abs(each[1]))
+        worth = ", ".join(f"{titles[name]} {value:+.1f}".replace("-", "−") for name, value in ranked)
+        line = _("Clinical data for {diagnosis} ({task}, log-odds): {worth}.")
+        lines.append(
+            line.format(diagnosis=result.explained.get(task, ""), task=task_title(task), worth=worth)
+        )
+    return lines
 
 
 def _weight_cells(
@@ -316,5 +334,7 @@ def _title(method: str) -> str:
         "integrated-grad-cam": _("at once"),
         "lesion-parts": _("part by part"),
         "integrated-gradients": _("voxel by voxel"),
+        "input-gradient": _("by the slope at each pixel"),
+        "grad-cam": _("by the last features"),
     }
     return titles.get(method, method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,10 @@ def test_its_bundles_are_passed_over(broken: None, tmp_path: Path, monkeypatch: 
 def test_what_is_no_single_set_of_patches_is_not_explained(study_folder: Path, tmp_path: Path) -> None:
     classifier = Classifier(load_bundle(tiny_bundle(tmp_path / "tiny")))
     done = classify_with(classifier, read_study(study_folder))
-    (unit,) = done.units
+    (answers,) = done.answers
+    (unit,) = answers.units
     twice = UnitInputs(unit.lesion_id, (unit.groups[0], unit.groups[0]))
-    done = type(done)(done.result, (twice,), done.predictions)
+    done = replace(done, answers=(replace(answers, units=(twice,)),))
     with pytest.raises(ConfigError, match="cannot be explained"):
         explain_with(classifier, done)
 

@@ -109,7 +109,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_system_is_found_by_its_package() -> None:
-    assert system_names() == ("wang2021", "toy2027")
+    assert system_names() == ("wang2021", "zhen2020", "toy2027")
     assert system_named("toy2027").unit == "study"
 
 

@@ -329,12 +329,24 @@ def test_sequence_dropout_keeps_all_rather_than_none(config: TrainingConfig, cac
 
 
 def test_schedules_end_at_nothing() -> None:
-    one_cycle = [learning_rate_factor(step, 40, "one_cycle") for step in range(41)]
-    cosine = [learning_rate_factor(step, 40, "cosine") for step in range(41)]
+    rising, falling = Optimisation(schedule="one_cycle"), Optimisation(schedule="cosine")
+    one_cycle = [learning_rate_factor(step, 40, rising) for step in range(41)]
+    cosine = [learning_rate_factor(step, 40, falling) for step in range(41)]
     assert max(one_cycle) == one_cycle[10] == cosine[0] == 1
     assert one_cycle[:11] == sorted(one_cycle[:11]) and cosine == sorted(cosine, reverse=True)
     assert one_cycle[40] == cosine[40] == 0
-    assert all(0 <= learning_rate_factor(step, 3, "one_cycle") <= 1 for step in range(4))
+    assert all(0 <= learning_rate_factor(step, 3, rising) <= 1 for step in range(4))
+
+
+def test_a_learning_rate_is_halved_every_few_epochs() -> None:
+    halved = Optimisation(schedule="step", epochs=60, step_epochs=20)
+    assert [learning_rate_factor(step, 600, halved) for step in (0, 199, 200, 399, 400)] == [
+        1,
+        1,
+        0.5,
+        0.5,
+        0.25,
+    ]
 
 
 def test_score_prefers_accuracy_then_loss_then_whole_patches() -> None:

@@ -62,6 +62,7 @@ class SliceInput:
     name: str = "the study"
     lesion_id: int | None = None
     geometry: LesionGeometry | None = None
+    clinical: tuple[str, ...] = ()
     crop_mm: float | None = None
 
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -119,7 +120,7 @@ class Toy(System):
         references=("none",),
     )
 
-    def tasks(self, sequences: tuple[str, ...]) -> dict[str, Task]:
+    def tasks(self, sequences: tuple[str, ...], network: Size) -> dict[str, Task]:
         """Malignancy alone."""
         return {"malignancy": Task(taxonomy="binary")}
 

@@ -92,6 +92,34 @@ class CollapsibleButton(Events, QtWidgets.QWidget):
     collapsed = Property(bool, _get_collapsed, _set_collapsed)
 
 
+class CollapsibleGroupBox(QtWidgets.QGroupBox):
+    """``ctkCollapsibleGroupBox``: a box with a title whose check mark folds its contents away."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setCheckable(True)
+        self.toggled.connect(self._show_contents)
+
+    def childEvent(self, event: Any) -> None:
+        super().childEvent(event)
+        if not self.isChecked():
+            self._show_contents(False)
+
+    def _show_contents(self, shown: bool) -> None:
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.setVisible(shown)
+        self.setMaximumHeight(16_777_215 if shown else self.fontMetrics().height() + 8)
+
+    def _get_collapsed(self) -> bool:
+        return not self.isChecked()
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = Property(bool, _get_collapsed, _set_collapsed)
+
+
 class SliderWidget(Events, QtWidgets.QWidget):
     """``ctkSliderWidget``: a slider with a spin box."""
 
@@ -232,6 +260,7 @@ class UiLoader(QtCore.QObject):
 
 STAND_INS: dict[str, type] = {
     "ctk.ctkCollapsibleButton": CollapsibleButton,
+    "ctk.ctkCollapsibleGroupBox": CollapsibleGroupBox,
     "ctk.ctkPathLineEdit": PathLineEdit,
     "ctk.ctkSliderWidget": SliderWidget,
     "qt.QUiLoader": UiLoader,

@@ -31,10 +31,10 @@ from LiverLesionAI.evaluation.metrics import validation_metrics
 from LiverLesionAI.inputs.patches import LesionInput, extract_patches
 from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.training.config import RESERVED_SEEDS
 
 W7 = TAXONOMIES["W7"]
 TASKS = {"malignancy": TAXONOMIES["binary"], "type": W7}
+SEEDS = range(900_000, 900_700)
 MISALIGN_MM = (2.0, 1.0)
 COHORT = "reserved phantoms (seeds 900000–900699, misaligned by up to 3 mm)"
 ATYPICAL_EVERY = 4
@@ -59,7 +59,7 @@ def reserved_cases() -> list[Case]:
     """The 700 phantoms: the classes in turn, every fourth of a class atypical."""
     return [
         Case(seed, W7.names[i % len(W7)], (i // len(W7)) % ATYPICAL_EVERY == 0)
-        for i, seed in enumerate(RESERVED_SEEDS)
+        for i, seed in enumerate(SEEDS)
     ]
 
 

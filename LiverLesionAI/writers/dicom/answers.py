@@ -48,5 +48,7 @@ def study_answer_in_words(result: StudyResult) -> str:
 
 
 def _said(answer: TaskResult, result: StudyResult) -> str:
-    models = ", ".join(f"{model.name} {model.version}" for model in result.models)
-    return f"{answer.predicted_class.title}, p = {answer.probability:.2f}, by {models}"
+    asked = (result.model_of(answer),) if answer.model else result.models
+    models = ", ".join(f"{model.name} {model.version}" for model in asked)
+    basis = f" ({answer.basis})" if answer.basis else ""
+    return f"{answer.predicted_class.title}, p = {answer.probability:.2f}, by {models}{basis}"

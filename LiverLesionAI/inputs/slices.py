@@ -1,0 +1,379 @@
+"""From a study to square cross-sections of a lesion, a channel per sequence (Zhen et al. 2020).
+
+Training and inference both come through :func:`extract_slices`, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverLesionAI.errors import PatchError
+from LiverLesionAI.geometry import LesionGeometry, covers_lesion, lesion_geometry
+from LiverLesionAI.inputs.intensity import intensity_limits
+from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
+from LiverLesionAI.study import SequenceImage, Study
+
+SMALLEST_SIZE, LARGEST_SIZE = 75, 1024
+"""Pixels along the side of an image; smaller ones leave nothing to the network's last blocks."""
+MOST_SLICES = 100
+
+
+@dataclass(frozen=True)
+class SliceParameters:
+    """How cross-sections are cut; stored whole in a bundle's metadata.
+
+    The defaults are those of Zhen et al. 2020 and, where the paper is silent, those of this project.
+
+    Attributes
+    ----------
+    size
+        Pixels along the side of an image.
+    slice_spacing_mm
+        Distance of neighbouring cross-sections.
+    margin_mm
+        What the square shows around the lesion's box, on each side.
+    smallest_side_mm
+        Side of the square around a small lesion.
+    finest_mm
+        Where pixels are coarser than this, a sequence is sampled this finely or a little coarser, and pixels
+        are means.
+    intensity
+        ``"percentile"``: the whole volume's `percentiles` become 0 and 1 and what lies beyond is clipped.
+        ``"minmax"``: its minimum and maximum do.
+    percentiles
+        Lower and upper percentile.
+    training_shear_deg
+        Largest shear of a training variant.
+    """
+
+    size: int = 299
+    slice_spacing_mm: float = 7.0
+    margin_mm: float = 12.0
+    smallest_side_mm: float = 40.0
+    finest_mm: float = 0.7
+    intensity: Literal["minmax", "percentile"] = "percentile"
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    training_shear_deg: float = 5.0
+
+    def __post_init__(self) -> None:
+        lower, upper = self.percentiles
+        wrong = {
+            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+            "slice_spacing_mm": not 0.5 <= self.slice_spacing_mm <= LARGEST_MM,
+            "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
+            "smallest_side_mm": not 1 <= self.smallest_side_mm <= LARGEST_MM,
+            "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
+            "percentiles": not 0 <= lower < upper <= 100,
+            "training_shear_deg": not 0 <= self.training_shear_deg <= 45,
+        }
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise ValueError(f"{name} is outside of what a slice can have")
+
+
+@dataclass(frozen=True)
+class SlicePose:
+    """Geometric variation of a lesion's slices for training, applied to the sampling grid.
+
+    Attributes
+    ----------
+    rotation_deg
+        About the axis of the slices, through the centre of the square.
+    scale
+        Above 1 the lesion appears larger.
+    shear_deg
+        Shear along the rows.
+    shift_mm
+        Displacement of the square along the stack's axes: to the left, to the back, to the head.
+    """
+
+    rotation_deg: float = 0.0
+    scale: float = 1.0
+    shear_deg: float = 0.0
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class SliceStack:
+    """The sampling grid of a lesion's slices in the reference frame.
+
+    Attributes
+    ----------
+    size
+        Pixels along the side of a slice.
+    pixel_mm
+        Distance of neighbouring pixels.
+    count
+        Number of slices.
+    slice_mm
+        Distance of neighbouring slices.
+    centre_lps_mm
+        Centre of the stack, LPS mm.
+    direction
+        Direction cosines, row-major as in SimpleITK; columns are the axes of columns, rows and slices.
+    """
+
+    size: int
+    pixel_mm: float
+    count: int
+    slice_mm: float
+    centre_lps_mm: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+    @property
+    def side_mm(self) -> float:
+        """Side of the square, whole pixels included."""
+        return self.size * self.pixel_mm
+
+    @property
+    def spacing_mm(self) -> float:
+        """Distance of neighbouring pixels."""
+        return self.pixel_mm
+
+    @cached_property
+    def axes(self) -> np.ndarray:
+        """Unit vectors as columns, ``[3, 3]``."""
+        return np.asarray(self.direction).reshape(3, 3)
+
+    @cached_property
+    def origin_lps_mm(self) -> tuple[float, float, float]:
+        """Centre of the first pixel of the first slice."""
+        half = (self.size - 1) / 2 * self.pixel_mm
+        reach = np.array([half, half, (self.count - 1) / 2 * self.slice_mm])
+        return tuple((np.asarray(self.centre_lps_mm) - self.axes @ reach).tolist())
+
+    def with_size(self, size: int) -> SliceStack:
+        """Return the same squares in another number of pixels."""
+        return replace(self, size=size, pixel_mm=self.side_mm / size)
+
+    def slice_centre_lps_mm(self, index: int) -> tuple[float, float, float]:
+        """Centre of a slice, LPS mm."""
+        along = (index - (self.count - 1) / 2) * self.slice_mm
+        return tuple((np.asarray(self.centre_lps_mm) + self.axes[:, 2] * along).tolist())
+
+    def sample(
+        self, image: sitk.Image, transform: sitk.Transform | None, interpolator: int, outside: float
+    ) -> np.ndarray:
+        """Sample an image on this grid.
+
+        Parameters
+        ----------
+        image
+            Image on its native grid.
+        transform
+            Points of the reference frame to points of the image (LPS mm); None is the identity.
+        interpolator
+            SimpleITK interpolator.
+        outside
+            Value where the image has none.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``[slice, y, x]``.
+        """
+        sampled = sitk.Resample(
+            image,
+            [self.size, self.size, self.count],
+            transform if transform is not None else sitk.Transform(3, sitk.sitkIdentity),
+            interpolator,
+            self.origin_lps_mm,
+            [self.pixel_mm, self.pixel_mm, self.slice_mm],
+            self.direction,
+            outside,
+            sitk.sitkFloat32,
+        )
+        return sitk.GetArrayFromImage(sampled)
+
+    def image(self, array: np.ndarray) -> sitk.Image:
+        """Return an array ``[slice, y, x]`` of this grid as an image in the reference frame."""
+        image = sitk.GetImageFromArray(array)
+        image.SetOrigin(self.origin_lps_mm)
+        image.SetSpacing([self.pixel_mm, self.pixel_mm, self.slice_mm])
+        image.SetDirection(self.direction)
+        return image
+
+
+@dataclass(frozen=True)
+class LesionSlices:
+    """The cross-sections of one lesion.
+
+    Attributes
+    ----------
+    lesion_id
+        The lesion's label.
+    sequences
+        Names, in the order of the channels.
+    images
+        float32 ``[slice, sequence, y, x]`` in [0, 1]; zeros for an absent sequence.
+    present
+        Which sequences are at hand and cover the lesion.
+    geometry
+        The lesion's size and place.
+    stack
+        The grid, the same for every sequence.
+    outline
+        bool ``[slice, y, x]``; the lesion on that grid.
+    warnings
+        What was noticed about this lesion.
+    """
+
+    lesion_id: int
+    sequences: tuple[str, ...]
+    images: np.ndarray
+    present: tuple[bool, ...]
+    geometry: LesionGeometry
+    stack: SliceStack
+    outline: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> SliceStack:
+        """The grid that maps of the slices lie on."""
+        return self.stack
+
+    @cached_property
+    def patches(self) -> np.ndarray:
+        """float32 ``[sequence, channel, slice, y, x]``; channel 0 is the image, channel 1 the outline."""
+        images = self.images.swapaxes(0, 1)
+        outline = np.broadcast_to(self.outline.astype(np.float32), images.shape)
+        return np.stack([images, outline], axis=1)
+
+
+def extract_slices(
+    study: Study,
+    lesion_id: int,
+    sequences: Sequence[str],
+    parameters: SliceParameters,
+    pose: SlicePose | None = None,
+) -> LesionSlices:
+    """Cut the cross-sections of one lesion out of every sequence.
+
+    Each sequence is sampled once, from its native grid through its transform, by linear interpolation; what
+    lies outside the image becomes 0.
+
+    Parameters
+    ----------
+    study
+        The study; its `lesions` must be set.
+    lesion_id
+        Label of the lesion.
+    sequences
+        The sequences wanted, in the network's order. Those that the study lacks are marked absent.
+    parameters
+        How they are cut.
+    pose
+        Variation for training. The number of slices is that of the unvaried lesion.
+
+    Raises
+    ------
+    StudyError
+        If the study has no outlined lesions or none with this label.
+    PatchError
+        If no wanted sequence covers the lesion.
+
+    Examples
+    --------
+    >>> import SimpleITK as sitk
+    >>> from LiverLesionAI.study import SequenceImage, Study
+    >>> ball = sitk.GaussianSource(sitk.sitkFloat32, [64] * 3, sigma=[8.0] * 3, mean=[32.0] * 3)
+    >>> study = Study("S1", "made up", {"T2WI": SequenceImage(ball)}, lesions=ball > 128)
+    >>> slices = extract_slices(study, 1, ["T2WI", "DWI"], SliceParameters(size=96))
+    >>> slices.images.shape, slices.present, round(slices.stack.side_mm)
+    ((3, 2, 96, 96), (True, False), 43)
+    """
+    lesions = study.outlined_lesions
+    geometry = lesion_geometry(lesions, lesion_id)
+    stack = slice_stack(lesions, geometry, parameters)
+    moved = None if pose is None else _pose_transform(stack, pose)
+    images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
+    present, warnings = [], []
+    for channel, name in enumerate(sequences):
+        image = study.images.get(name)
+        if image is None:
+            present.append(False)
+            continue
+        present.append(covers_lesion(image, lesions, geometry))
+        if present[-1]:
+            images[:, channel] = _scaled(image, stack, moved, parameters)
+        else:
+            warnings.append(f"{name} does not cover {study.lesion_name(lesion_id)} and was left out")
+    if not any(present):
+        raise PatchError(
+            f"{study.lesion_name(lesion_id)} of study {study.id} lies outside every sequence that the model "
+            f"reads ({', '.join(sequences)}); check that mask and images belong together."
+        )
+    return LesionSlices(
+        lesion_id,
+        tuple(sequences),
+        images,
+        tuple(present),
+        geometry,
+        stack,
+        stack.sample(lesions == lesion_id, moved, sitk.sitkNearestNeighbor, 0.0) > 0.5,
+        tuple(warnings),
+    )
+
+
+def slice_stack(lesions: sitk.Image, geometry: LesionGeometry, parameters: SliceParameters) -> SliceStack:
+    """Place the slices of a lesion.
+
+    The stack's axes are those of the label image's grid that lie closest to the patient's left, posterior and
+    superior directions. The slices are centred on the lesion's box; there are as many as its height holds,
+    rounded, and one at least.
+
+    Parameters
+    ----------
+    lesions
+        Label image in the reference frame.
+    geometry
+        Size and place of the lesion in it.
+    parameters
+        How slices are cut.
+    """
+    lower, upper = (np.asarray(corner) for corner in geometry.box_index)
+    axes = axes_closest_to_lps(lesions)
+    grid_axes = np.asarray(lesions.GetDirection()).reshape(3, 3)
+    width, depth, height = np.abs(axes.T @ grid_axes) @ ((upper - lower) * np.asarray(lesions.GetSpacing()))
+    side = max(float(max(width, depth)) + 2 * parameters.margin_mm, parameters.smallest_side_mm)
+    centre = lesions.TransformContinuousIndexToPhysicalPoint(((lower + upper) / 2).tolist())
+    return SliceStack(
+        size=parameters.size,
+        pixel_mm=side / parameters.size,
+        count=min(max(1, round(float(height) / parameters.slice_spacing_mm)), MOST_SLICES),
+        slice_mm=parameters.slice_spacing_mm,
+        centre_lps_mm=tuple(centre),
+        direction=tuple(axes.ravel().tolist()),
+    )
+
+
+def _pose_transform(stack: SliceStack, pose: SlicePose) -> sitk.AffineTransform:
+    """Points of the unvaried stack to points of the reference frame."""
+    turn, shear = np.deg2rad(pose.rotation_deg), np.tan(np.deg2rad(pose.shear_deg))
+    in_plane = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    own = np.eye(3)
+    own[:2, :2] = in_plane @ np.array([[1.0, shear], [0.0, 1.0]]) / pose.scale
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(stack.centre_lps_mm)
+    transform.SetMatrix((stack.axes @ own @ stack.axes.T).ravel().tolist())
+    transform.SetTranslation((stack.axes @ np.asarray(pose.shift_mm)).tolist())
+    return transform
+
+
+def _scaled(
+    image: SequenceImage, stack: SliceStack, moved: sitk.Transform | None, parameters: SliceParameters
+) -> np.ndarray:
+    """A sequence on the stack, in [0, 1]."""
+    lower, upper = intensity_limits(image, parameters)
+    times = max(1, int(np.ceil(stack.pixel_mm / parameters.finest_mm - 1e-9)))
+    ways = [way for way in (image.transform, moved) if way is not None]
+    way = sitk.CompositeTransform(ways) if ways else None
+    fine = stack.with_size(stack.size * times).sample(image.image, way, sitk.sitkLinear, lower)
+    pixels = fine.reshape(stack.count, stack.size, times, stack.size, times).mean(axis=(2, 4))
+    return np.clip((pixels - lower) / (upper - lower), 0.0, 1.0)
