@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 32
 CPU_BATCH = 16
-"""Groups of one unit that are run together on a processor. Units are run one by one: a lesion's numbers then do
+"""Groups of one unit that run together on a processor. Units are run one by one: a lesion's numbers then do
 not depend on which lesions are beside it, and batches of patches would gain a fifth at most."""
 KEPT_WEIGHTS_BYTES = 2**30
 """Members that together are no larger on disk stay in memory between calls where that is allowed."""
