@@ -185,14 +185,15 @@ def classify_path(
     Raises
     ------
     LiverLesionError
-        If study, model or output folder cannot be used; nothing is written then.
+        If study, model or output folder cannot be used, or the folder holds the results of another study;
+        nothing is written then.
     """
     from LiverLesionAI.bundles import load_bundle
-    from LiverLesionAI.files import files_below, output_folder, refuse_other_study
+    from LiverLesionAI.files import files_below, output_folder
 
     with output_folder(out) as folder:
-        result = classify_into(folder, path, load_bundle(options.model), options, progress=progress)
-        refuse_other_study(out, result.provenance.inputs)
+        bundle = load_bundle(options.model)
+        result = classify_into(folder, path, bundle, options, target=Path(out), progress=progress)
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
 
@@ -203,10 +204,17 @@ def classify_into(
     bundle: Bundle,
     options: Options = DEFAULTS,
     *,
+    target: Path | None = None,
     progress: Progress = silent,
 ) -> StudyResult:
-    """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    """Read and classify a study and write every output into an existing folder; see :func:`classify_path`.
+
+    A `target` is where the folder goes at the end; it is refused, once the study is read, where it holds the
+    results of another one.
+    """
     from LiverLesionAI.explanation.settings import resolved
+    from LiverLesionAI.files import refuse_other_study
+    from LiverLesionAI.fingerprint import input_fingerprints
     from LiverLesionAI.outputs import write_result
 
     stopwatch = Stopwatch()
@@ -216,6 +224,8 @@ def classify_into(
         progress("read", 0.0)
         study = read_study(path, options.mask, progress, options.clinical)
         progress("read", 1.0)
+    if target is not None and target.exists():
+        refuse_other_study(target, input_fingerprints(study))
     registration: Mapping[str, SequenceRegistration] = {}
     if options.register:
         around_lesions = bundle.system.unit == "lesion" or study.lesion_ids
