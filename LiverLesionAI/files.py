@@ -248,11 +248,6 @@ def output_folder(target: str | Path, names: Collection[str] = OUTPUT_NAMES) -> 
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def is_earlier_output(folder: Path, names: Collection[str] = OUTPUT_NAMES) -> bool:
-    """True if a folder has a report of our schema and nothing beside what we wrote, as we wrote it."""
-    return _has_report(folder, names) and _first_foreign(folder, names) is None
-
-
 def refuse_other_study(target: str | Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
     """Refuse to replace the results of another study.
 

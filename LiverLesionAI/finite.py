@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 LARGEST_VOXEL = 1e18
 """Intensities beyond have squares that single precision does not hold; no scanner gives any."""
 
+FARTHEST_MM = 1e5
+"""No scanner puts an image, and nothing between two images moves a point, farther than this (100 m)."""
+
+NO_PLACE = "a position that no scanner gives (no number, or more than 100 m away)"
+
 LARGEST_SCALE = 3.0
 """By how much a linear transform between images of one patient may stretch or shrink along any direction."""
 
@@ -31,8 +36,11 @@ def finite_voxels(voxels: np.ndarray) -> bool:
 
 
 def finite_place(image: sitk.Image) -> bool:
-    """Whether origin, spacing and direction of an image are finite numbers."""
-    return bool(np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]).all())
+    """Whether spacing and direction of an image are finite, and its corners where a scanner may be."""
+    if not np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]).all():
+        return False
+    ends = [image.TransformIndexToPhysicalPoint(index) for index in ((0, 0, 0), tuple(image.GetSize()))]
+    return bool(np.abs(ends).max() <= FARTHEST_MM)
 
 
 def spans_something(lower: float, upper: float) -> bool:
@@ -70,16 +78,20 @@ def checked_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
     Raises
     ------
     StudyError
-        If it is not of three dimensions, one of its numbers is not finite, or a linear part flattens, mirrors
-        or scales more than :data:`LARGEST_SCALE` times, as no patient does.
+        If it is not of three dimensions, one of its numbers is not finite, a part moves anything farther than
+        :data:`FARTHEST_MM`, or a linear part flattens, mirrors or scales more than :data:`LARGEST_SCALE`
+        times, as no patient does.
     """
     if transform.GetDimension() != 3:
         raise StudyError(f"{name} has {transform.GetDimension()} dimensions; write it again for volumes.")
     for part in _parts(transform):
-        if not np.isfinite(_numbers(part)).all():
+        moves = _displacements(part)
+        if not (np.isfinite(moves).all() and np.isfinite(part.GetFixedParameters()).all()):
             raise StudyError(f"{name} holds values that are not numbers; write it again or remove it.")
         if part.IsLinear():
             check_matrix(linear_matrix(part), name)
+        else:
+            _check_moves(moves, name)
     return transform
 
 
@@ -93,6 +105,7 @@ def check_matrix(matrix: np.ndarray, name: str) -> None:
     """
     if not np.isfinite(matrix).all():
         raise StudyError(f"{name} holds values that are not numbers; write it again or remove it.")
+    _check_moves(matrix[:3, 3], name)
     axes = matrix[:3, :3]
     scales = np.linalg.svd(axes, compute_uv=False)
     if scales.min() * LARGEST_SCALE < 1 or scales.max() > LARGEST_SCALE:
@@ -102,6 +115,15 @@ def check_matrix(matrix: np.ndarray, name: str) -> None:
         )
     if np.linalg.det(axes) < 0:
         raise StudyError(f"{name} turns the patient into a mirror image; write it again or remove it.")
+
+
+def _check_moves(moves_mm: np.ndarray, name: str) -> None:
+    farthest = float(np.abs(moves_mm).max(initial=0.0))
+    if farthest > FARTHEST_MM:
+        raise StudyError(
+            f"{name} moves by {farthest / 1000:.3g} m, as nothing between images of one patient does; write "
+            "it again in mm or remove it."
+        )
 
 
 def linear_matrix(transform: sitk.Transform) -> np.ndarray:
@@ -125,9 +147,10 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
         yield from _parts(known.GetNthTransform(index))
 
 
-def _numbers(part: sitk.Transform) -> np.ndarray:
+def _displacements(part: sitk.Transform) -> np.ndarray:
+    """Parameters; those of a deformation are displacements in mm, of which a point's is a weighted mean."""
     import SimpleITK as sitk
 
     if isinstance(part, sitk.DisplacementFieldTransform):
         return sitk.GetArrayViewFromImage(part.GetDisplacementField())
-    return np.array([*part.GetParameters(), *part.GetFixedParameters()])
+    return np.array(part.GetParameters())

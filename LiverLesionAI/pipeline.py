@@ -185,14 +185,15 @@ def classify_path(
     Raises
     ------
     LiverLesionError
-        If study, model or output folder cannot be used; nothing is written then.
+        If study, model or output folder cannot be used, or the folder holds the results of another study;
+        nothing is written then.
     """
     from LiverLesionAI.bundles.suite import open_model
-    from LiverLesionAI.files import files_below, output_folder, refuse_other_study
+    from LiverLesionAI.files import files_below, output_folder
 
     with output_folder(out) as folder:
-        result = classify_into(folder, path, open_model(options.model), options, progress=progress)
-        refuse_other_study(out, result.provenance.inputs)
+        model = open_model(options.model)
+        result = classify_into(folder, path, model, options, target=Path(out), progress=progress)
         names = files_below(folder)
     return result, tuple(Path(out) / name for name in names)
 
@@ -203,11 +204,18 @@ def classify_into(
     model: Model,
     options: Options = DEFAULTS,
     *,
+    target: Path | None = None,
     progress: Progress = silent,
 ) -> StudyResult:
-    """Read and classify a study and write every output into an existing folder; see :func:`classify_path`."""
+    """Read and classify a study and write every output into an existing folder; see :func:`classify_path`.
+
+    A `target` is where the folder goes at the end; it is refused, once the study is read, where it holds the
+    results of another one.
+    """
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.settings import resolved
+    from LiverLesionAI.files import refuse_other_study
+    from LiverLesionAI.fingerprint import input_fingerprints
     from LiverLesionAI.outputs import write_result
 
     stopwatch = Stopwatch()
@@ -218,6 +226,8 @@ def classify_into(
         progress("read", 0.0)
         study = read_study(path, options.mask, progress, options.clinical)
         progress("read", 1.0)
+    if target is not None and target.exists():
+        refuse_other_study(target, input_fingerprints(study))
     registration: Mapping[str, SequenceRegistration] = {}
     if options.register:
         around_lesions = model.system.unit == "lesion" or study.lesion_ids

@@ -12,7 +12,7 @@ from LiverLesionAI.evaluation.comparison import Subgroups
 from LiverLesionAI.evaluation.intervals import Counts, Proportion
 from LiverLesionAI.evaluation.operating_point import Thresholds
 from LiverLesionAI.evaluation.predictions import TaskAnswers
-from LiverLesionAI.evaluation.roc import Area, Curve, area_under_curve, roc_curve
+from LiverLesionAI.evaluation.roc import Area, Curve, area_under_curve, resampled, roc_curve
 
 CALIBRATION_BINS = 10
 
@@ -120,18 +120,22 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
     probabilities = None if answers.probabilities is None else answers.probabilities[answered]
     if probabilities is not None and np.isnan(probabilities).any():
         probabilities = None
+    draws = None if probabilities is None else resampled(known)
     classes = {}
     for index, name in enumerate(answers.classes):
         scores = None if probabilities is None else probabilities[:, index]
         called = predicted == index
         if name in thresholds and scores is not None:
             called = scores >= thresholds[name]
-        auc = None if scores is None else area_under_curve(scores, truth == index, known)
+        auc = curve = None
+        if scores is not None and draws is not None:
+            auc = area_under_curve(scores, truth == index, draws)
+            curve = None if auc is None else roc_curve(scores, truth == index, draws)
         classes[name] = ClassFigures(
             counts=_counts(truth == index, called),
             threshold=thresholds.get(name) if scores is not None else None,
             auc=auc,
-            curve=None if scores is None or auc is None else roc_curve(scores, truth == index, known),
+            curve=curve,
         )
     table = confusion_table(truth, predicted, len(answers.classes))
     return TaskEvaluation(

@@ -95,16 +95,40 @@ def delong_test(scores: np.ndarray, others: np.ndarray, is_positive: np.ndarray)
     return z, float(2 * norm.sf(abs(z)))
 
 
-def area_under_curve(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[str]) -> Area | None:
-    """Measure the area under a ROC curve, both intervals; None with less than two cases of either kind."""
+def resampled(patients: Sequence[str]) -> np.ndarray:
+    """How often each case is drawn when patients are drawn with replacement ``[RESAMPLES, N]``."""
+    _, of_case = np.unique(np.asarray(patients), return_inverse=True)
+    count = int(of_case.max()) + 1
+    drawn = np.random.default_rng(_SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    return drawn[:, of_case].astype(float)
+
+
+def area_under_curve(scores: np.ndarray, is_positive: np.ndarray, draws: np.ndarray) -> Area | None:
+    """Measure the area under a ROC curve; None with less than two cases of either kind.
+
+    Parameters
+    ----------
+    scores
+        Score of each case ``[N]``.
+    is_positive
+        Which cases have the class ``[N]``.
+    draws
+        What :func:`resampled` gives.
+    """
     if min(is_positive.sum(), (~is_positive).sum()) < 2:
         return None
     value, lower, upper = delong_auc(scores[is_positive], scores[~is_positive])
-    return Area(value, (lower, upper), _bootstrap(scores, is_positive, patients))
+    return Area(value, (lower, upper), _bootstrap(scores, is_positive, draws))
 
 
-def roc_curve(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[str]) -> Curve:
-    """Draw a ROC curve with a band over resampled patients; there must be cases of both kinds."""
+def roc_curve(scores: np.ndarray, is_positive: np.ndarray, draws: np.ndarray) -> Curve:
+    """Draw a ROC curve with a band over resampled patients; there must be cases of both kinds.
+
+    Parameters
+    ----------
+    scores, is_positive, draws
+        See :func:`area_under_curve`.
+    """
     grid = np.linspace(0, 1, 101)
     thresholds = np.unique(scores)[::-1]
     if len(thresholds) > _CURVE_THRESHOLDS:
@@ -112,7 +136,7 @@ def roc_curve(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[st
     called = scores[:, None] >= thresholds
     curves = [
         _sensitivities(called, is_positive, row, grid)
-        for row in _resampled(patients)
+        for row in draws
         if row[is_positive].sum() and row[~is_positive].sum()
     ]
     lower, upper = np.percentile(curves, (2.5, 97.5), axis=0)
@@ -137,19 +161,10 @@ def placements(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, 
     return (ranks[:m] - rankdata(positive)) / n, 1 - (ranks[m:] - rankdata(negative)) / m
 
 
-def _resampled(patients: Sequence[str]) -> np.ndarray:
-    """How often each case is drawn when patients are drawn with replacement ``[RESAMPLES, N]``."""
-    _, of_case = np.unique(np.asarray(patients), return_inverse=True)
-    count = int(of_case.max()) + 1
-    drawn = np.random.default_rng(_SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    return drawn[:, of_case].astype(float)
-
-
-def _bootstrap(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[str]) -> Interval:
-    weights = _resampled(patients)
+def _bootstrap(scores: np.ndarray, is_positive: np.ndarray, draws: np.ndarray) -> Interval:
     positive, negative = scores[is_positive], scores[~is_positive]
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
-    of_positive, of_negative = weights[:, is_positive], weights[:, ~is_positive]
+    of_positive, of_negative = draws[:, is_positive], draws[:, ~is_positive]
     pairs = of_positive.sum(axis=1) * of_negative.sum(axis=1)
     areas = ((of_positive @ above) * of_negative).sum(axis=1)[pairs > 0] / pairs[pairs > 0]
     lower, upper = np.percentile(areas, (2.5, 97.5))

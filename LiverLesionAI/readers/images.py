@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
+from LiverLesionAI.finite import NO_PLACE, finite_place, finite_voxels, spans_something
 from LiverLesionAI.readers import nifti
 from LiverLesionAI.readers.claims import check_claims
 from LiverLesionAI.readers.native import native_messages_logged, native_path, refuse_memory_short
@@ -133,7 +133,7 @@ def _check_grid(image: sitk.Image, path: Path) -> None:
             f"{path} has voxels of {sides} mm; mend the unit of length in its header (NIfTI: xyzt_units)."
         )
     if not finite_place(image):
-        raise StudyError(f"{path} has a position that is not a number (NaN or infinite); export it again.")
+        raise StudyError(f"{path} has {NO_PLACE}; export it again.")
     if "complex" in image.GetPixelIDTypeAsString():
         raise StudyError(f"{path} has complex values; export the magnitude.")
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.finite import finite_place, finite_voxels, spans_something, usable_limits
+from LiverLesionAI.finite import NO_PLACE, finite_place, finite_voxels, spans_something, usable_limits
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.pseudonyms import cleaned, study_code
 from LiverLesionAI.readers.mask_files import overlap_warning
@@ -221,8 +221,10 @@ def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
 def _sequence_image(node: Node, reference: Node) -> SequenceImage:
     image, name = mrml.image_from_volume(node), node.GetName()
     voxels = sitk.GetArrayViewFromImage(image)
-    if not (finite_voxels(voxels) and finite_place(image)):
+    if not finite_voxels(voxels):
         raise StudyError(f"Volume {name!r} of the scene has values that are not numbers (NaN or infinite).")
+    if not finite_place(image):
+        raise StudyError(f"Volume {name!r} of the scene has {NO_PLACE}; load it again.")
     if not spans_something(voxels.min(), voxels.max()):
         raise StudyError(f"Volume {name!r} of the scene has the same value everywhere; load it again.")
     transform = mrml.transform_between(reference, node)

@@ -190,6 +190,23 @@ def test_a_second_run_replaces_the_first(classified: Path, study_folder: Path, m
     assert sorted(p.name for p in classified.rglob("*")) == before
 
 
+def test_results_of_another_study_are_refused_before_the_work(
+    classified: Path, study_folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError
+
+    before = {file: file.read_bytes() for file in classified.rglob("*") if file.is_file()}
+    for name in SEQUENCES:
+        file = study_folder / f"{name}.nii.gz"
+        sitk.WriteImage(sitk.ReadImage(file) + 1, file)
+    monkeypatch.setattr("LiverLesionAI.pipeline.registered", work)
+    monkeypatch.setattr("LiverLesionAI.pipeline.analyse_study", work)
+    command = ("classify", study_folder, "--out", classified, "--model", model)
+    refused(command, f"{classified} holds the results of another study")
+    assert before == {file: file.read_bytes() for file in classified.rglob("*") if file.is_file()}
+
+
 def test_a_classified_scene_can_be_classified_again(classified: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     run("classify", classified / "scene.mrb", "--out", again, "--model", model, *PLAIN)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import highdicom
+import made_outlines
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -15,7 +16,6 @@ from made_dicom import STUDY_UID, VIBE, image, save, slices, write_study
 from made_studies import misplacement
 from pydicom import dcmread
 from pydicom.fileset import FileSet
-from pydicom.sr.codedict import codes
 from test_phantom_dicom import phantom
 from tiny_bundles import tiny_bundle
 from typer.testing import CliRunner
@@ -91,46 +91,21 @@ def test_adc_is_computed_only_where_none_was_delivered(tmp_path: Path) -> None:
 LESION = ((2, 4), (3, 7), (5, 9))
 
 
-def _segmentation(folder: Path, labels: list[str], category: Any, kind: Any) -> highdicom.seg.Segmentation:
+def _segmentation(
+    folder: Path, *labels: str, coded: tuple[Any, Any] = made_outlines.LESION
+) -> highdicom.seg.Segmentation:
     sources = [dcmread(file) for file in sorted((folder / "t2").iterdir())]
     sources.sort(key=lambda ds: ds.ImagePositionPatient[2])
     masks = np.zeros((5, 12, 16, len(labels)), np.uint8)
     for index in range(len(labels)):
         (a, b), (c, d), (e, f) = LESION
         masks[a:b, c:d, e - 4 * index : f - 4 * index, index] = 1
-    described = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=label,
-            segmented_property_category=category,
-            segmented_property_type=kind,
-            algorithm_type="MANUAL",
-        )
-        for number, label in enumerate(labels, start=1)
-    ]
-    return highdicom.seg.Segmentation(
-        source_images=sources,
-        pixel_array=masks,
-        segmentation_type="BINARY",
-        segment_descriptions=described,
-        series_instance_uid="1.2.99",
-        series_number=99,
-        sop_instance_uid="1.2.99.1",
-        instance_number=1,
-        manufacturer="nobody",
-        manufacturer_model_name="none",
-        software_versions="0",
-        device_serial_number="0",
-    )
-
-
-def _lesions(folder: Path, *labels: str) -> highdicom.seg.Segmentation:
-    return _segmentation(folder, list(labels), codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm)
+    return made_outlines.segmentation(sources, masks, labels, coded)
 
 
 def test_a_segmentation_inside_gives_the_lesions(tmp_path: Path) -> None:
     t2 = write_study(tmp_path)
-    _lesions(tmp_path, "HCC in S6", "cyst").save_as(tmp_path / "seg")
+    _segmentation(tmp_path, "HCC in S6", "cyst").save_as(tmp_path / "seg")
     study = read_dicom_study(tmp_path)
     assert study.lesion_ids == (1, 2) and study.lesion_name(2) == "cyst" and study.reference == "T2WI"
     assert misplacement(study.outlined_lesions, t2) < 1e-3
@@ -142,7 +117,7 @@ def test_a_segmentation_inside_gives_the_lesions(tmp_path: Path) -> None:
 
 def test_a_segmentation_of_organs_gives_no_lesion(tmp_path: Path) -> None:
     write_study(tmp_path)
-    organ = _segmentation(tmp_path, ["Liver"], codes.SCT.AnatomicalStructure, codes.SCT.Liver)
+    organ = _segmentation(tmp_path, "Liver", coded=made_outlines.ORGAN)
     organ.save_as(tmp_path / "seg")
     study = read_dicom_study(tmp_path)
     assert study.lesions is None and any("holds organs" in warning for warning in study.warnings)
@@ -184,9 +159,9 @@ def test_a_dicom_folder_is_classified_in_one_go(
     mask.CopyInformation(t2)
     mask[5:9, 3:7, 2:4] = 1
     if lesions == "segmentation inside":
-        _lesions(folder, "lesion").save_as(folder / "seg.dcm")
+        _segmentation(folder, "lesion").save_as(folder / "seg.dcm")
     elif lesions == "segmentation given":
-        _lesions(folder, "lesion").save_as(tmp_path / "seg.dcm")
+        _segmentation(folder, "lesion").save_as(tmp_path / "seg.dcm")
         options = ["--mask", str(tmp_path / "seg.dcm")]
     elif lesions == "mask beside":
         sitk.WriteImage(mask, folder / "lesions.nii.gz")

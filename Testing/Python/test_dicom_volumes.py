@@ -96,6 +96,12 @@ def test_rescaled_values_are_what_they_mean(tmp_path: Path) -> None:
     assert np.allclose(found, _voxels(made) * 1.5 - 3)
 
 
+def test_slices_where_no_scanner_is_are_refused(tmp_path: Path) -> None:
+    save(slices(image(origin=(3e5, 0.0, 0.0)), **T2), tmp_path)
+    with pytest.raises(DicomError, match="series have a position that no scanner gives"):
+        _only_volume(tmp_path)
+
+
 def test_files_without_preamble_and_with_implicit_vr_are_read(tmp_path: Path) -> None:
     made = image()
     for index, ds in enumerate(slices(made, **T2)):
@@ -193,7 +199,7 @@ def test_a_slice_beside_the_others_or_turned_against_them_is_refused(tmp_path: P
     objects = slices(image(), **T2)
     objects[2].ImagePositionPatient[0] += 10
     save(objects, tmp_path / "beside")
-    with pytest.raises(DicomError, match=r"10.0 mm beside the other slices"):
+    with pytest.raises(DicomError, match=r"10 mm beside the other slices"):
         _only_volume(tmp_path / "beside")
     turned = slices(image(), **T2)
     turned[2].ImageOrientationPatient = [0.99985, 0.01745, 0, -0.01745, 0.99985, 0]

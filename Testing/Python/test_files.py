@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import (
     folder_aside,
-    is_earlier_output,
     output_folder,
     put_in_place,
     refuse_other_study,
@@ -160,11 +160,10 @@ def test_an_output_of_either_schema_may_be_replaced(tmp_path: Path, content: str
     out = tmp_path / "out"
     out.mkdir()
     (out / "results.json").write_text(content)
-    assert is_earlier_output(out) is ours
-    if ours:
-        with output_folder(out) as folder:
-            (folder / "results.csv").touch()
-        assert names_in(out) == ["results.csv"]
+    refused = nullcontext() if ours else pytest.raises(OutputError, match="no earlier output of this program")
+    with refused, output_folder(out) as folder:
+        (folder / "results.csv").touch()
+    assert names_in(out) == ["results.csv" if ours else "results.json"]
 
 
 def test_a_mount_point_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,8 @@ SCALE, SPACING_X, SROW_X_SHIFT = 112, 80, 292
 
 
 @pytest.mark.parametrize(
-    ("offset", "value"), [(SCALE, 1e38), (SPACING_X, INF), (SPACING_X, NAN), (SROW_X_SHIFT, INF)]
+    ("offset", "value"),
+    [(SCALE, 1e38), (SPACING_X, INF), (SPACING_X, NAN), (SROW_X_SHIFT, INF), (SROW_X_SHIFT, 1e30)],
 )
 def test_headers_that_make_numbers_overflow_are_refused(
     study_folder: Path, offset: int, value: float
@@ -124,6 +125,15 @@ def test_headers_that_make_numbers_overflow_are_refused(
     edited_nifti(study_folder / "T2WI.nii.gz", offset, value)
     with pytest.raises(StudyError, match=r"T2WI\.nii\.gz"):
         read_study_folder(study_folder)
+
+
+def test_a_volume_of_a_scene_lies_where_a_scanner_may_be() -> None:
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    scene, image = mrml.new_scene(), made_study().images["T2WI"].image
+    image.SetOrigin((0.0, 1e38, 0.0))
+    mrml.add_volume(scene, image, "T2WI")
+    with pytest.raises(StudyError, match="'T2WI' of the scene has a position that no scanner gives"):
+        study_from_scene(scene, "S1", "scene")
 
 
 # --- intensity limits
@@ -177,6 +187,10 @@ def spoiled_spline() -> sitk.Transform:
         (affine(-1, 1, 1), "mirror"),
         (affine(1, NAN, 1), "not numbers"),
         (affine(1, 1, 1, shift=INF), "not numbers"),
+        (affine(1, 1, 1, shift=1e38), r"moves by 1e\+35 m"),
+        (sitk.Euler3DTransform((1e30, 0, 0), 0.0, 0.0, 0.1), "moves by .* m, as nothing between images"),
+        (deformation(-1e38), "moves by"),
+        (sitk.CompositeTransform([sitk.Euler3DTransform(), deformation(2e5)]), "moves by 200 m"),
         (deformation(NAN), "not numbers"),
         (spoiled_spline(), "not numbers"),
         (sitk.CompositeTransform([sitk.Euler3DTransform(), deformation(INF)]), "not numbers"),

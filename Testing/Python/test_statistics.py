@@ -25,6 +25,7 @@ from LiverLesionAI.evaluation.roc import (
     area_under_curve,
     delong_auc,
     delong_test,
+    resampled,
     roc_curve,
     youden_threshold,
 )
@@ -273,7 +274,7 @@ def test_a_score_does_not_differ_from_itself(asah: dict[str, np.ndarray]) -> Non
 
 def test_the_curve_encloses_its_area_and_lies_in_its_band(asah: dict[str, np.ndarray]) -> None:
     patients = [str(number) for number in range(len(asah["poor"]))]
-    curve = roc_curve(asah["ndka"], asah["poor"], patients)
+    curve = roc_curve(asah["ndka"], asah["poor"], resampled(patients))
     assert (np.diff(curve.sensitivity) >= 0).all() and curve.sensitivity[-1] == 1
     assert (curve.lower <= curve.sensitivity).all() and (curve.sensitivity <= curve.upper).all()
     assert np.trapezoid(curve.sensitivity, curve.false_positive_rate) == pytest.approx(0.612, abs=0.02)
@@ -283,8 +284,8 @@ def test_lesions_of_one_patient_are_resampled_together(asah: dict[str, np.ndarra
     """Every patient given four times: DeLong's interval shrinks to half, that over patients does not."""
     scores, poor = np.repeat(asah["ndka"], 4), np.repeat(asah["poor"], 4)
     patients = np.repeat(np.arange(len(asah["poor"])), 4).astype(str)
-    area = area_under_curve(scores, poor, patients.tolist())
-    alone = area_under_curve(asah["ndka"], asah["poor"], np.unique(patients).tolist())
+    area = area_under_curve(scores, poor, resampled(patients.tolist()))
+    alone = area_under_curve(asah["ndka"], asah["poor"], resampled(np.unique(patients).tolist()))
     assert area is not None and alone is not None
     width = {name: np.diff(getattr(area, name))[0] for name in ("delong", "bootstrap")}
     single = {name: np.diff(getattr(alone, name))[0] for name in ("delong", "bootstrap")}
@@ -295,7 +296,7 @@ def test_lesions_of_one_patient_are_resampled_together(asah: dict[str, np.ndarra
 
 def test_an_area_needs_two_cases_of_either_kind() -> None:
     scores, positive = np.array([0.1, 0.5, 0.9]), np.array([False, False, True])
-    assert area_under_curve(scores, positive, ["a", "b", "c"]) is None
+    assert area_under_curve(scores, positive, resampled(["a", "b", "c"])) is None
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.errors import DicomError
-from LiverLesionAI.finite import finite_place, finite_voxels, spans_something
+from LiverLesionAI.finite import NO_PLACE, finite_place, finite_voxels, spans_something
 from LiverLesionAI.identity import frames_differ
 from LiverLesionAI.readers.dicom.headers import Frame
 from LiverLesionAI.readers.dicom.instances import dicom_source
@@ -149,7 +149,7 @@ def _check_aligned(grid: _Grid) -> None:
     if away[worst] > max(grid.frames[0].spacing or (1.0,)):
         file = grid.frames[worst].file
         raise DicomError(
-            f"{file} lies {away[worst]:.1f} mm beside the other slices of its series: it is mixed."
+            f"{file} lies {away[worst]:.6g} mm beside the other slices of its series: it is mixed."
         )
 
 
@@ -267,7 +267,7 @@ def _regular(image: sitk.Image, grid: _Grid) -> sitk.Image:
     if steps[widest] > WIDEST_GAP * usual:
         file = grid.frames[widest].file
         raise DicomError(
-            f"After {file} {steps[widest]:.1f} mm are missing in its series; export it completely."
+            f"After {file} {steps[widest]:.6g} mm are missing in its series; export it completely."
         )
     if steps.min() < usual / WIDEST_GAP:
         file = grid.frames[int(np.argmin(steps))].file
@@ -288,10 +288,12 @@ def _regular(image: sitk.Image, grid: _Grid) -> sitk.Image:
 
 def _check_values(image: sitk.Image, grid: _Grid) -> None:
     voxels = sitk.GetArrayViewFromImage(image)
-    if not (finite_voxels(voxels) and finite_place(image)):
+    if not finite_voxels(voxels):
         raise DicomError(
             f"{grid.frames[0].file} and its series have voxels that are not numbers; export it again."
         )
+    if not finite_place(image):
+        raise DicomError(f"{grid.frames[0].file} and its series have {NO_PLACE}; export it again.")
     if not spans_something(voxels.min(), voxels.max()):
         raise DicomError(
             f"{grid.frames[0].file} and its series have the same value everywhere; export it again."
