@@ -76,6 +76,12 @@ def show_side_by_side(
         composite.SetHotLinkedControl(True)
 
 
+def is_side_by_side() -> bool:
+    """Whether :func:`show_side_by_side` is what is shown."""
+    node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    return bool(node.GetViewArrangement() == _LAYOUT)
+
+
 def _zoom(view: Any, field_mm: float) -> None:
     width, height, depth = view.GetFieldOfView()
     scale = field_mm / min(width, height)

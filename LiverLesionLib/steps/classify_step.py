@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -13,7 +13,7 @@ from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.answers import answered, answered_with
-from LiverLesionLib.steps.job import Job, check_present, written_study
+from LiverLesionLib.steps.job import Job, check_present, read_study
 from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
@@ -110,19 +110,23 @@ class ClassifyStep(WorkStep):
             description=bundle.metadata.description, sequences=needs, use=use
         )
 
-    def job(self) -> Job:
+    def prepare(self) -> Generator[None, None, Job]:
         """Write the study for the worker; its answer becomes table and colours."""
         from LiverLesionAI.decisions import carry_over
         from LiverLesionAI.results import StudyResult, with_registration
         from LiverLesionAI.scenes.alignment import registrations
+        from LiverLesionAI.scenes.saliency import removing, retire_saliency
         from LiverLesionAI.scenes.show import show_result
+        from LiverLesionAI.worker.exchange import send_study
 
         if not self._models:
             self.refresh()
-        scene, nodes, folder = slicer.mrmlScene, self.chosen(), self.host.folder("classified")
+        scene, nodes = slicer.mrmlScene, self.chosen()
         chosen = self._chosen_model()
         unit = "lesion" if chosen is None else chosen.system.unit
-        study, basis = written_study(nodes, folder, unit), note_basis(self.host)
+        study, basis = read_study(nodes, unit), note_basis(self.host)
+        yield
+        folder = send_study(study, self.host.folder("classified"))
         arguments = {
             "study": str(folder),
             "model": self.parameters.model,
@@ -130,18 +134,24 @@ class ClassifyStep(WorkStep):
             "precision": self.parameters.precision,
         }
 
-        def finish(answer: Mapping[str, Any]) -> None:
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
             check_present(nodes.present)
             result = StudyResult.from_dict(answer["results"])
             result = with_registration(result, registrations(nodes.volumes))
             if self._selection.result is not None:
                 result = carry_over(self._selection.result, result)
+            retired = retire_saliency(scene, study.id)
+            yield
             show_result(scene, study, result, nodes)
+            yield
             self.parameters.basis = basis
             self._selection.show(result, folder)
-            self._classified()
+            yield
+            if self._selection.lesion is not None:
+                self._selection.select(self._selection.lesion.id)
+            yield from removing(scene, retired)
 
-        return Job("classify", arguments, finish)
+        return Job("classify", arguments, finish, self._classified)
 
     def words(self, step: str) -> str:
         """What the state says while the worker is at a step of the road."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +26,9 @@ class Working(Protocol):
 
     def progress(self, step: str, fraction: float) -> None:
         """Show how far the work is."""
+
+    def finishing(self) -> None:
+        """The answer is there and comes into the scene."""
 
     def ended(self, message: str | None = "") -> None:
         """The work has ended; `message` is None after a cancellation, else what went wrong."""
@@ -58,8 +61,8 @@ class Host(Protocol):
     def folder(self, name: str) -> Path:
         """Return an empty folder for the files of a job."""
 
-    def start(self, step: Working, job: Job) -> None:
-        """Give the worker a job on behalf of a step."""
+    def start(self, step: Working, preparation: Generator[None, None, Job]) -> None:
+        """Prepare a job on behalf of a step, give it to the worker and show its answer, all in pieces."""
 
     def cancel(self) -> None:
         """Cancel what is going on."""

@@ -21,9 +21,8 @@ from LiverLesionAI.mrml import attributes
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files
 from LiverLesionAI.scenes.file import read_scene
-from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import study_from_scene
-from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_maps_of, show_saliency
+from LiverLesionAI.scenes.saliency import MapKey, add_saliency, lesion_maps, maps_of, show_maps_of
 from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
 from LiverLesionAI.writers.saliency import SaliencyFile, write_saliency
 
@@ -82,7 +81,7 @@ def test_all_maps_have_one_colour_scale_and_a_threshold() -> None:
 def test_the_strongest_map_lies_over_its_sequence_at_the_lesion() -> None:
     scene, _, explanations, nodes = shown()
     first = nodes.saliency[1]
-    assert first.strongest is first.maps["LAP"]
+    assert first.strongest is first.weighted["LAP"]
     centre = explanations[0].slice_centre_lps_mm(explanations[0].largest_slice)
     for view in ("Red", "Yellow", "Green"):
         composite = scene.GetSingletonNode(view, "vtkMRMLSliceCompositeNode")
@@ -168,7 +167,7 @@ def test_a_saved_scene_brings_everything_back(tmp_path: Path) -> None:
     (chart,) = mrml.nodes_of(scene, "vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == 2
     composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
-    assert composite.GetForegroundVolumeID() == node.GetID()
+    assert composite.GetForegroundVolumeID() == volumes["lesion 1 LAP saliency weighted"].GetID()
     same_study(study, read_scene(path))
 
 
@@ -215,8 +214,7 @@ def test_a_sequence_with_an_underscore_keeps_its_name_on_the_way_from_the_worker
     places = {1: explanation.slice_centre_lps_mm(explanation.largest_slice)}
     read = StudyResult.from_dict(json.loads(result.to_json()))
     lesions = saliency_from_files(read, files, places)
-    nodes = ChosenNodes(shown.volumes, shown.segmentation, study.reference)
-    made = show_saliency(scene, study.id, lesions, nodes)
+    made = add_saliency(scene, study.id, lesions, shown.volumes[study.reference])
     assert contents(scene) == at_hand
 
     maps = maps_of(scene, study.id)
