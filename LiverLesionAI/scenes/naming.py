@@ -1,4 +1,4 @@
-"""Which volume of the scene is which sequence, and why: the rules of ``identify`` and of its choice on nodes."""
+"""Which volume of the scene is which sequence, and why: the rules of ``identify`` and its choice on nodes."""
 
 from __future__ import annotations
 
@@ -91,10 +91,8 @@ def _identified(nodes: Sequence[Node], first_file: FirstFile) -> list[Identified
     from LiverLesionAI.readers.dicom.split import Stack, kind_of
 
     headers = on_one_clock([_frame(node, index, first_file(node)) for index, node in enumerate(nodes)])
-    stacks = [
-        Stack(_slices(node, header), kind=kind_of(header))
-        for node, header in zip(nodes, headers, strict=True)
-    ]
+    slices = [_slices(node, header) for node, header in zip(nodes, headers, strict=True)]
+    stacks = [Stack(frames, kind=kind_of(frames[0])) for frames in slices]
     answers = identify_stacks(stacks)
     return [_as_called(node, answer) for node, answer in zip(nodes, answers, strict=True)]
 

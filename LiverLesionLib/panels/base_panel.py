@@ -160,6 +160,9 @@ class BasePanel:
             if each is not step:
                 each.refresh()
 
+    def state_changed(self) -> None:
+        """A step says something else than before."""
+
     def forget_errors(self) -> None:
         """The reader does something new: errors of before have been read."""
         for step in self.steps:

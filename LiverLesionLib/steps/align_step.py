@@ -180,7 +180,8 @@ class AlignStep(WorkStep):
             return
         self._fractions[name] = fraction
         bars.set_value(self.ui.alignTable, list(self._fractions).index(name), 1, fraction)
-        self.ui.alignProgress.value = round(100 * sum(self._fractions.values()) / len(self._fractions))
+        self.fraction = sum(self._fractions.values()) / len(self._fractions)
+        self.ui.alignProgress.value = round(100 * self.fraction)
         left = [each for each, done in self._fractions.items() if done < 1]
         self.say(TODO, _("Aligning {names}…").format(names=", ".join(left)) if left else _("Aligning…"))
 

@@ -14,13 +14,14 @@ from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.answers import answered, answered_with
 from LiverLesionLib.steps.job import Job, check_present, read_study
-from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
+from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis, outdated
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.scenes.changes import Change
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -47,13 +48,14 @@ class ClassifyStep(WorkStep):
         self._selection, self._classified = selection, classified
         self._models: tuple[Bundle, ...] = ()
         self._said: object = None
+        self._changes: tuple[Change, ...] = ()
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
-        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("SD")]
-        bars.prepare(self.ui.resultsTable, answers, 2)
+        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("Reader")]
+        bars.prepare(self.ui.resultsTable, answers, 2, 3)
         bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
         self.ui.classesLabel.visible = False
         selection.on_result(self._show_result)
@@ -153,6 +155,11 @@ class ClassifyStep(WorkStep):
 
         return Job("classify", arguments, finish, self._classified)
 
+    @property
+    def out_of_date(self) -> str:
+        """What has changed since the result was classified, in a sentence; empty where nothing has."""
+        return in_words(self._changes) if self._changes else ""
+
     def words(self, step: str) -> str:
         """What the state says while the worker is at a step of the road."""
         known = {
@@ -172,11 +179,17 @@ class ClassifyStep(WorkStep):
             self._said = None
             self.say(TODO, "")
             return
+        self._changes = ()
+        self._show_answers(result)
+        self._tell()
+
+    def _show_answers(self, result: StudyResult) -> None:
+        """The table of answers; what does not hold any more is in brackets."""
         blocked = self.ui.resultsTable.blockSignals(True)
-        bars.fill(self.ui.resultsTable, [each.row() for each in answered(result)])
+        rows = [each.row(outdated(each.name, result, self._changes)) for each in answered(result)]
+        bars.fill(self.ui.resultsTable, rows)
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
-        self._tell()
 
     def fail(self, text: str) -> None:
         """Show what went wrong with the reader's last action; the result is told again after it."""
@@ -190,6 +203,9 @@ class ClassifyStep(WorkStep):
             return
         with self.errors_told():
             changes = changes_after_classifying(self.host)
+            if changes != self._changes:
+                self._changes = changes
+                self._show_answers(result)
             if (result, changes) != self._said:
                 self._said = result, changes
                 lines = [in_words(changes), *_told(result)] if changes else _told(result)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from LiverLesionAI.scenes.logic import LesionRow
 
 _EDITOR_TAG = "LiverLesionAI"
+_EFFECT_COLUMNS = 2
+"""So many effects stand side by side, so that the panel can be narrow."""
 
 
 class LesionsStep(PanelStep):
@@ -50,6 +52,8 @@ class LesionsStep(PanelStep):
         editor.segmentationNodeSelectorVisible = False
         editor.sourceVolumeNodeSelectorVisible = False
         editor.switchToSegmentationsButtonVisible = False
+        editor.show3DButtonVisible = False
+        editor.effectColumnCount = _EFFECT_COLUMNS
         editor.maximumNumberOfUndoStates = 10
 
     def enter(self) -> None:

@@ -47,6 +47,11 @@ class SaveStep(WorkStep):
         ui.folderEdit.connect("currentPathChanged(QString)", self._folder_chosen)
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the result as it is now has been saved."""
+        return self._selection.result is not None and self._selection.result is self._saved
+
+    @property
     def folder(self) -> Path:
         """The folder that the reader chose."""
         return Path(self.ui.folderEdit.currentPath)

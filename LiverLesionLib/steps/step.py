@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from slicer.i18n import tr as _
 
-from LiverLesionLib.controls.marks import COLOURS, TODO, WRONG
+from LiverLesionLib.controls.marks import TODO, WRONG, style_of
 
 if TYPE_CHECKING:
     from LiverLesionAI.scenes.logic import LesionRow
@@ -76,6 +76,9 @@ class Host(Protocol):
     def forget_errors(self) -> None:
         """The reader does something new: errors of before have been read."""
 
+    def state_changed(self) -> None:
+        """A step says something else than before."""
+
     def observe(self, target: Any, event: int, callback: Callable[..., None]) -> None:
         """Call a function on an event of a VTK object until the panel goes away."""
 
@@ -94,11 +97,17 @@ class PanelStep:
         The step's ``ctkCollapsibleButton``.
     status
         Its label for one or two lines of state.
+
+    Attributes
+    ----------
+    title, mark, text
+        What the step is called, and its state: a mark of :mod:`LiverLesionLib.controls.marks` and its words.
     """
 
     def __init__(self, host: Host, frame: Any, status: Any) -> None:
         self.host, self.ui, self._frame, self._status = host, host.ui, frame, status
-        self._title = frame.text
+        self.title = frame.text
+        self.mark, self.text = TODO, ""
         self._error_stands = False
         self.say(TODO, "")
 
@@ -140,10 +149,12 @@ class PanelStep:
         self._show(WRONG, text)
 
     def _show(self, mark: str, text: str) -> None:
-        self._frame.text = f"{self._title}  {mark}".rstrip()
+        self.mark, self.text = mark, text
+        self._frame.text = f"{self.title}  {mark}".rstrip()
         self._status.text = text
-        self._status.styleSheet = COLOURS[mark]
+        self._status.styleSheet = style_of(mark, self._frame)
         self._status.visible = bool(text)
+        self.host.state_changed()
 
     @contextmanager
     def action(self) -> Iterator[None]:

@@ -33,6 +33,11 @@ class WorkStep(PanelStep):
         The ``QPushButton`` that starts and cancels it, the ``QProgressBar`` that shows how far it is.
     words
         What the state says.
+
+    Attributes
+    ----------
+    fraction
+        How far the work is, 0 to 1.
     """
 
     needs: Action = "classify"
@@ -42,6 +47,7 @@ class WorkStep(PanelStep):
         super().__init__(host, frame, status)
         self._button, self._bar, self._words = button, bar, words
         self._idle = button.text
+        self.fraction = 0.0
         bar.visible = False
         button.connect("clicked(bool)", self.toggle)
 
@@ -79,12 +85,14 @@ class WorkStep(PanelStep):
         """The button becomes Cancel."""
         self._button.text = _("Cancel")
         self._button.enabled = True
+        self.fraction = 0.0
         self._bar.value = 0
         self._bar.visible = True
         self.say(TODO, self._words.doing)
 
     def progress(self, step: str, fraction: float) -> None:
         """Show how far the work is."""
+        self.fraction = fraction
         self._bar.value = round(100 * fraction)
         self.say(TODO, self.words(step))
 

@@ -33,7 +33,9 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     import slicer
 
     ui, panel = widget.ui, widget.panel
-    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     classify(made_desktop, widget)
     assert "✓" in ui.classifyStep.text, ui.classifyStatus.text
     assert ui.bannerLabel.visible and "not for clinical use" in ui.bannerLabel.text
