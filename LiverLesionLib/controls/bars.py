@@ -149,8 +149,7 @@ def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
         item.setForeground(qt.QBrush(qt.QColor(*_GREY)))
     if isinstance(cell, Chip):
         item.setIcon(icon(cell.colour))
-    if isinstance(cell, Chip | Stale):
-        item.setToolTip(cell.tip)
+    item.setToolTip((cell if isinstance(cell, str) else cell.tip) or item.text())
     table.setItem(row, column, item)
 
 

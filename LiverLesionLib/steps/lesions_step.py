@@ -40,7 +40,7 @@ class LesionsStep(PanelStep):
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
         columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Centre (mm)"), _("Slice")]
-        bars.prepare(self.ui.lesionTable, columns, 0)
+        bars.prepare(self.ui.lesionTable, columns, 3)
         self._set_up_editor()
         self.rows: list[LesionRow] = []
         self.one_click, self.outlines = OneClick(self), OutlineControls(self)
