@@ -178,4 +178,5 @@ def is_finite(number: float) -> bool:
 
 def labels_in(lesions: sitk.Image) -> tuple[int, ...]:
     """Labels of a label image, ascending, without the background."""
-    return tuple(int(label) for label in np.unique(sitk.GetArrayViewFromImage(lesions)) if label != 0)
+    voxels = sitk.GetArrayViewFromImage(lesions)
+    return tuple(np.unique(voxels[voxels != 0]).astype(int).tolist())

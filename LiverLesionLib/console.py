@@ -221,7 +221,7 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.explanation.settings import Settings
         from LiverLesionAI.progress import silent
         from LiverLesionAI.scenes.explanations import saliency_of
-        from LiverLesionAI.scenes.saliency import show_saliency
+        from LiverLesionAI.scenes.saliency import add_saliency
 
         given, nodes = self._result_and_nodes(result)
         settings = Settings(method=method, target=target)
@@ -229,7 +229,7 @@ class ClassificationLogic(StudyLogic):
             outcome = self._state.explain(given, folder, silent, settings)
         names = {lesion.id: lesion.name for lesion in given.lesions}
         lesions = [saliency_of(each, names[each.lesion.lesion_id]) for each in outcome.explanations]
-        show_saliency(slicer.mrmlScene, given.study.id, lesions, nodes, _)
+        add_saliency(slicer.mrmlScene, given.study.id, lesions, nodes.anchor, _)
         self._last = outcome.result, nodes
         return outcome.result
 

@@ -44,7 +44,7 @@ class PanelParameters(StudyParameters):
     explain: bool = True
     looseness: Annotated[float, WithinRange(-1.0, 1.0)] = 0.0
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.25
-    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.65
     reader: str
     result: str
     basis: str

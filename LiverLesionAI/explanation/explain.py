@@ -20,8 +20,8 @@ from LiverLesionAI.progress import Progress, silent
 if TYPE_CHECKING:
     from LiverLesionAI.inference import Classifier, UnitPrediction
 
-BRIGHTEST_PERCENTILE = 99.9
-"""This percentile of a sequence's map becomes 1: single voxels do not set the scale."""
+BRIGHTEST_PERCENTILE = 99.5
+"""This percentile of a sequence's map becomes 1: a brightest spot does not set the scale of all the rest."""
 
 
 @dataclass

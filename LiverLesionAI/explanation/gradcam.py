@@ -16,11 +16,13 @@ from LiverLesionAI.explanation.method import Method, Question, without_lesion
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMOOTHING_CELLS = 1.0
+SMOOTHING_CELLS = 1.5
 """Standard deviation, in cells, of the Gaussian that spreads a map over neighbouring cells.
 
-Pooling and strides of the layers above a stage pass some cells on and not their neighbours, so that cell by
-cell the map shows them rather than the lesion; the sum of the map is kept."""
+Cells lie closer than what one of them sees: in the first convolution a cell every 2 voxels, each 7 voxels
+across. The Gaussian's width at half its height is those 7 voxels, so that a map shows no detail that no cell
+can tell. It also heals what pooling and strides above do, which pass some cells on and not their neighbours:
+left alone, the map is specks. The sum of the map is kept."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class LesionExplanation:
         How the maps were made.
     maps
         float32 ``[sequence, z, y, x]`` in [0, 1] on the patch's grid, in the order of `lesion`'s sequences:
-        where each sequence spoke for the class. The highest 0.1 % of a sequence's voxels are 1; a sequence in
+        where each sequence spoke for the class. The highest 0.5 % of a sequence's voxels are 1; a sequence in
         which nothing did, or that is absent, is 0 throughout.
     weights
         Task to how much each sequence counted for the class explained in that task.

@@ -12,8 +12,8 @@ from LiverLesionAI.mrml.manual_offsets import (
     set_offset_centre,
     write_manual_offset,
 )
-from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, show_as_overlay
-from LiverLesionAI.mrml.plots import add_bar_chart
+from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, add_overlay
+from LiverLesionAI.mrml.plots import add_bar_chart, put_bars
 from LiverLesionAI.mrml.scene import (
     Node,
     add_node,
@@ -28,6 +28,7 @@ from LiverLesionAI.mrml.scene import (
     remove_nodes,
     save_scene,
     save_scene_folder,
+    take_out_of_views,
     vtk_messages_logged,
 )
 from LiverLesionAI.mrml.segments import (
@@ -43,7 +44,7 @@ from LiverLesionAI.mrml.segments import (
     show_contours,
     style_segment,
 )
-from LiverLesionAI.mrml.tables import add_table, add_text
+from LiverLesionAI.mrml.tables import add_table, add_text, put_table
 from LiverLesionAI.mrml.transforms import (
     add_transform,
     carried_points,
@@ -54,16 +55,19 @@ from LiverLesionAI.mrml.transforms import (
 from LiverLesionAI.mrml.views import (
     file_under,
     folder_item,
-    folder_name,
+    folder_of,
     jump_to,
     show_in_slice_views,
     subfolder_item,
 )
 from LiverLesionAI.mrml.volumes import (
+    SliceGrid,
     add_volume,
     image_from_volume,
     middle_and_corners,
+    put_image,
     set_window,
+    slice_grid,
     slice_number,
     volume_fingerprint,
 )
@@ -74,11 +78,13 @@ __all__ = [
     "Node",
     "Segment",
     "SegmentedLabels",
+    "SliceGrid",
     "add_bar_chart",
     "add_colour_legend",
     "add_colour_scale",
     "add_colour_table",
     "add_node",
+    "add_overlay",
     "add_segmentation",
     "add_table",
     "add_text",
@@ -89,7 +95,7 @@ __all__ = [
     "described_segments",
     "file_under",
     "folder_item",
-    "folder_name",
+    "folder_of",
     "has_slicer",
     "image_from_volume",
     "in_slicer",
@@ -104,6 +110,9 @@ __all__ = [
     "parent_transforms",
     "point_in_world",
     "point_of_view",
+    "put_bars",
+    "put_image",
+    "put_table",
     "read_manual_offset",
     "reference_volume",
     "remove_nodes",
@@ -113,12 +122,13 @@ __all__ = [
     "segment_labels",
     "set_offset_centre",
     "set_window",
-    "show_as_overlay",
     "show_contours",
     "show_in_slice_views",
+    "slice_grid",
     "slice_number",
     "style_segment",
     "subfolder_item",
+    "take_out_of_views",
     "terminology_entry",
     "transform_between",
     "volume_fingerprint",

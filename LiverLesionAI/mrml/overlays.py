@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import SimpleITK as sitk
+
 from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
+from LiverLesionAI.mrml.volumes import put_image
 
 
 def add_colour_scale(scene: Node, name: str, colours: Sequence[Sequence[float]]) -> Node:
@@ -33,9 +36,21 @@ def add_colour_scale(scene: Node, name: str, colours: Sequence[Sequence[float]])
     return node
 
 
-def show_as_overlay(volume: Node, scale: Node, threshold: float, upper: float = 1.0) -> None:
-    """Colour a scalar volume from 0 to `upper` and leave out what lies below a threshold."""
-    display = volume.GetDisplayNode()
+def add_overlay(
+    scene: Node, image: sitk.Image, name: str, scale: Node, threshold: float, upper: float = 1.0
+) -> Node:
+    """Add a volume that is coloured from 0 to `upper` and shows nothing of what lies below a threshold.
+
+    It gets no storage node before it is saved, and its window is set before its voxels are: both spare the
+    scene events.
+
+    Returns
+    -------
+    vtkMRMLScalarVolumeNode
+    """
+    node = add_node(scene, "vtkMRMLScalarVolumeNode", name)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(scale.GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0.0, upper)
@@ -43,6 +58,8 @@ def show_as_overlay(volume: Node, scale: Node, threshold: float, upper: float = 
     display.AutoThresholdOff()
     display.SetThreshold(threshold, upper)
     display.ApplyThresholdOn()
+    put_image(node, image)
+    return node
 
 
 def add_colour_legend(volume: Node, title: str) -> Node:

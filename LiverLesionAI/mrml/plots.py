@@ -35,19 +35,34 @@ def add_bar_chart(
     series : list of vtkMRMLPlotSeriesNode
     """
     chart = add_node(scene, "vtkMRMLPlotChartNode", name)
-    chart.SetTitle(name)
+    for column in columns:
+        chart.AddAndObservePlotSeriesNodeID(add_node(scene, "vtkMRMLPlotSeriesNode", column).GetID())
+    return chart, put_bars(chart, table, labels, columns, axis)
+
+
+def put_bars(chart: Node, table: Node, labels: str, columns: Mapping[str, Colour], axis: str) -> list[Node]:
+    """Let a chart show other columns, or another table, with as many rows of bars as it has.
+
+    Parameters
+    ----------
+    chart
+        ``vtkMRMLPlotChartNode`` of :func:`add_bar_chart`, which also says what the others are.
+
+    Returns
+    -------
+    list of vtkMRMLPlotSeriesNode
+    """
+    chart.SetTitle(chart.GetName())
     chart.SetYAxisTitle(axis)
     names = table.GetTable().GetColumnByName(labels)
     numbered = [f"{row} {names.GetValue(row)}" for row in range(names.GetNumberOfValues())]
     chart.SetXAxisTitle(" · ".join(numbered))
-    all_series = []
-    for column, colour in columns.items():
-        series = add_node(scene, "vtkMRMLPlotSeriesNode", column)
+    all_series = [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    for series, (column, colour) in zip(all_series, columns.items(), strict=True):
+        series.SetName(column)
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetPlotType(series.PlotTypeBar)
         series.SetLabelColumnName(labels)
         series.SetYColumnName(column)
         series.SetColor(*colour)
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
-        all_series.append(series)
-    return chart, all_series
+    return all_series

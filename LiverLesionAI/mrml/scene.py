@@ -240,7 +240,7 @@ def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
     would else render for each one that goes.
     """
     nodes = list(nodes)
-    _take_out_of_views(scene, nodes)
+    take_out_of_views(scene, nodes)
     hierarchy = scene.GetSubjectHierarchyNode()
     for node in nodes:
         attached = [_nth(node, "Display", i) for i in range(_count(node, "Display"))]
@@ -252,7 +252,8 @@ def remove_nodes(scene: Node, nodes: Iterable[Node]) -> None:
             scene.RemoveNode(each)
 
 
-def _take_out_of_views(scene: Node, nodes: Iterable[Node]) -> None:
+def take_out_of_views(scene: Node, nodes: Iterable[Node]) -> None:
+    """Let slice views show nodes no more."""
     gone = {node.GetID() for node in nodes}
     for view in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
         for layer in ("Background", "Foreground", "Label"):

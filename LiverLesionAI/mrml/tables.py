@@ -21,10 +21,17 @@ def add_table(scene: Node, name: str, columns: Sequence[str], rows: Sequence[Seq
     else:
         node.SetUseColumnNameAsColumnHeader(True)
     node.SetLocked(True)
+    put_table(node, columns, rows)
+    return node
+
+
+def put_table(node: Node, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Give a table node other columns and rows; see :func:`add_table`."""
+    modified = node.StartModify()
+    node.RemoveAllColumns()
     for index, column in enumerate(columns):
         node.AddColumn(_column(column, [row[index] for row in rows]))
-    node.AddDefaultStorageNode()
-    return node
+    node.EndModify(modified)
 
 
 def _column(name: str, cells: Sequence[Any]) -> Any:

@@ -39,11 +39,13 @@ def subfolder_item(scene: Node, folder: int, name: str) -> int:
     return hierarchy.GetItemChildWithName(folder, name) or hierarchy.CreateFolderItem(folder, name)
 
 
-def folder_name(scene: Node, node: Node) -> str | None:
-    """Name of the subject-hierarchy folder that a node lies in; None at the top."""
+def folder_of(scene: Node, node: Node) -> tuple[int, str] | None:
+    """Item and name of the subject-hierarchy folder that a node lies in; None at the top."""
     hierarchy = _hierarchy(scene)
     parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
-    return hierarchy.GetItemName(parent) if parent and parent != hierarchy.GetSceneItemID() else None
+    if not parent or parent == hierarchy.GetSceneItemID():
+        return None
+    return parent, hierarchy.GetItemName(parent)
 
 
 def file_under(scene: Node, folder: int, nodes: Iterable[Node]) -> None:

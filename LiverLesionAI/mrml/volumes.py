@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,18 +36,23 @@ def add_volume(scene: Node, image: sitk.Image, name: str, *, labels: bool = Fals
     vtkMRMLScalarVolumeNode or vtkMRMLLabelMapVolumeNode
         With default display and storage nodes.
     """
-    import vtk
-
     node = add_node(scene, "vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode", name)
-    data = vtk.vtkImageData()
-    set_voxels(data, sitk.GetArrayViewFromImage(image))
-    node.SetAndObserveImageData(data)
-    node.SetSpacing(*image.GetSpacing())
-    node.SetOrigin(*ras(image.GetOrigin()))
-    node.SetIJKToRASDirections(*ras_directions(image).ravel().tolist())
+    put_image(node, image)
     node.CreateDefaultDisplayNodes()
     node.AddDefaultStorageNode()
     return node
+
+
+def put_image(node: Node, image: sitk.Image) -> None:
+    """Give a volume node the voxels and the place of a scalar 3D image, LPS mm; its look stays as it is."""
+    import vtk
+
+    data = vtk.vtkImageData()
+    set_voxels(data, sitk.GetArrayViewFromImage(image))
+    node.SetSpacing(*image.GetSpacing())
+    node.SetOrigin(*ras(image.GetOrigin()))
+    node.SetIJKToRASDirections(*ras_directions(image).ravel().tolist())
+    node.SetAndObserveImageData(data)
 
 
 def image_from_volume(node: Node) -> sitk.Image:
@@ -86,6 +92,45 @@ def slice_number(node: Node, point_lps_mm: Sequence[float]) -> tuple[int, int]:
     index = float((np.linalg.inv(to_ras) @ [*ras(point_lps_mm), 1.0])[axis])
     number = round(index if to_ras[2, axis] > 0 else count - 1 - index) + 1
     return min(max(number, 1), count), count
+
+
+@dataclass(frozen=True)
+class SliceGrid:
+    """Where the slices of a volume lie in its own frame, LPS mm, as DICOM says it.
+
+    Attributes
+    ----------
+    row, column
+        Direction cosines of ImageOrientationPatient.
+    spacing
+        Between rows and between columns, mm.
+    rows, columns
+        Of a slice.
+    positions
+        Centre of the first voxel of each slice (ImagePositionPatient).
+    """
+
+    row: tuple[float, float, float]
+    column: tuple[float, float, float]
+    spacing: tuple[float, float]
+    rows: int
+    columns: int
+    positions: tuple[tuple[float, float, float], ...]
+
+
+def slice_grid(node: Node) -> SliceGrid | None:
+    """Return where the slices of a volume node lie, parent transforms apart; None where it has no voxels."""
+    import vtk
+
+    if node.GetImageData() is None:
+        return None
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    to_ras, (columns, rows, slices) = numpy_matrix(matrix), node.GetImageData().GetDimensions()
+    spacing = np.linalg.norm(to_ras[:3, :3], axis=0)
+    right, down = (ras((to_ras[:3, axis] / spacing[axis]).tolist()) for axis in (0, 1))
+    positions = [ras((to_ras @ [0, 0, index, 1])[:3].tolist()) for index in range(slices)]
+    return SliceGrid(right, down, (float(spacing[1]), float(spacing[0])), rows, columns, tuple(positions))
 
 
 def middle_and_corners(node: Node) -> list[tuple[float, float, float]]:

@@ -284,7 +284,7 @@ def _listed(labels: range | list[int], names: Mapping[int, str]) -> str:
 
 def _lesions_in_air(study: Study) -> list[int]:
     """Lesions within the field of view of some sequence that have no voxel in the body in any of them."""
-    lesions, labels = study.outlined_lesions, set(study.lesion_ids)
+    lesions, labels = _without_margins(study.outlined_lesions), set(study.lesion_ids)
     seen: set[int] = set()
     shown: set[int] = set()
     names = (study.reference, *(name for name in study.images if name != study.reference))
@@ -297,6 +297,14 @@ def _lesions_in_air(study: Study) -> list[int]:
         if shown == labels:
             break
     return sorted(seen - shown)
+
+
+def _without_margins(labels: sitk.Image) -> sitk.Image:
+    """Labels cut to the box that holds them all."""
+    box = sitk.LabelShapeStatisticsImageFilter()
+    box.Execute(labels != 0)
+    x, y, z, width, height, depth = box.GetBoundingBox(1)
+    return labels[x : x + width, y : y + height, z : z + depth]
 
 
 def _brighter_than_air(image: sitk.Image) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
@@ -20,11 +21,19 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SaliencyMap:
-    """Where the model looked in a sequence, perhaps scaled by its weight: an image in the reference frame."""
+    """Where the model looked in a sequence, perhaps scaled by its weight.
+
+    Attributes
+    ----------
+    sequence, weighted
+        The sequence; whether the map is scaled by its weight.
+    load
+        Makes or reads the image, in the reference frame.
+    """
 
     sequence: str
     weighted: bool
-    image: sitk.Image
+    load: Callable[[], sitk.Image]
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def saliency_of(explanation: LesionExplanation, name: str) -> LesionSaliency:
         weights={task: each.to_dict() for task, each in weights.items()},
         interactions={task: each.pairs() for task, each in weights.items()},
         maps=tuple(
-            SaliencyMap(sequence, weighted, explanation.image(sequence, weighted=weighted))
+            SaliencyMap(sequence, weighted, partial(explanation.image, sequence, weighted=weighted))
             for sequence in explanation.sequences
             for weighted in (False, True)
         ),
@@ -107,14 +116,14 @@ def saliency_from_files(
     result
         The result with their weights.
     files
-        Their maps.
+        Their maps; each is read when it is loaded.
     places
         Lesion to the middle of its slice of largest area, LPS mm, reference frame.
     """
     maps: dict[int, list[SaliencyMap]] = {}
     for each in files:
-        image = sitk.ReadImage(str(each.file))
-        maps.setdefault(each.lesion, []).append(SaliencyMap(each.sequence, each.weighted, image))
+        load = partial(sitk.ReadImage, str(each.file))
+        maps.setdefault(each.lesion, []).append(SaliencyMap(each.sequence, each.weighted, load))
     return [
         LesionSaliency(
             lesion=lesion.id,
@@ -143,6 +152,12 @@ def mapped_task(result: StudyResult, lesion: LesionResult) -> str:
         return str(task)
     ordered = sorted(lesion.tasks, key=lambda each: not lesion.tasks[each].primary)
     return next((each for each in ordered if target in (None, lesion.explained.get(each))), ordered[0])
+
+
+def strongest_sequence(result: StudyResult, lesion: LesionResult) -> str:
+    """Return the sequence that counted most for the class that the maps of an explained lesion explain."""
+    weights = lesion.sequence_weights[mapped_task(result, lesion)]
+    return max(weights, key=lambda name: float(weights[name]["shapley"]))
 
 
 def explanation_settings(result: StudyResult) -> dict[str, Any]:

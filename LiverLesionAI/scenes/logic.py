@@ -14,6 +14,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.scenes.nodes import ChosenNodes
+from LiverLesionAI.scenes.words import Translate, in_english
 
 if TYPE_CHECKING:
     from LiverLesionAI.results import Unit
@@ -60,13 +61,30 @@ def sequence_candidates(scene: Node) -> list[Node]:
     ]
 
 
-def studies(scene: Node) -> dict[str, list[Node]]:
-    """Return the folders of the subject hierarchy that hold volumes: name to volume nodes, in order."""
-    found: dict[str, list[Node]] = {}
+def studies(scene: Node, translate: Translate = in_english) -> dict[str, list[Node]]:
+    """Return what of a scene may be a study: name to volume nodes, in order.
+
+    These are the folders of the subject hierarchy that hold volumes, folders of one name told apart by a
+    number, and beside such folders the volumes that lie in none.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    translate
+        For the name of volumes in no folder.
+    """
+    folders: dict[tuple[int, str] | None, list[Node]] = {}
     for node in sequence_candidates(scene):
-        folder = mrml.folder_name(scene, node)
-        if folder is not None:
-            found.setdefault(folder, []).append(node)
+        folders.setdefault(mrml.folder_of(scene, node), []).append(node)
+    loose = folders.pop(None, [])
+    found: dict[str, list[Node]] = {}
+    for folder, nodes in folders.items():
+        name = folder[1] if folder is not None else ""
+        same = sum(each is not None and each[1] == name for each in list(folders)[: len(found)])
+        found[f"{name} ({same + 1})" if same else name] = nodes
+    if found and loose:
+        found[translate("volumes in no folder")] = loose
     return found
 
 

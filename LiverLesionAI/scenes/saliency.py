@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from LiverLesionAI.explanation import palette
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.results import LesionResult
 from LiverLesionAI.scenes.explanations import LesionSaliency, Point, SaliencyMap
-from LiverLesionAI.scenes.nodes import ChosenNodes, study_nodes
+from LiverLesionAI.scenes.nodes import study_nodes
 from LiverLesionAI.scenes.words import Translate, in_english
 from LiverLesionAI.taxonomy import TAXONOMIES
 
@@ -49,8 +49,8 @@ class SaliencyNodes:
 
     @property
     def strongest(self) -> Node:
-        """Map of the sequence that counted most."""
-        return self.maps[self.shown.strongest]
+        """Weighted map of the sequence that counted most."""
+        return self.weighted[self.shown.strongest]
 
     @property
     def nodes(self) -> list[Node]:
@@ -66,7 +66,7 @@ def add_saliency(
     reference: Node,
     translate: Translate = in_english,
 ) -> dict[int, SaliencyNodes]:
-    """Add the explanations of a study's lesions to a scene, in a folder per lesion.
+    """Show the explanations of a study's lesions, in a folder per lesion, in the place of those shown before.
 
     Parameters
     ----------
@@ -86,48 +86,61 @@ def add_saliency(
     dict
         Lesion to its nodes; all nodes are marked as the study's.
     """
-    if not lesions:
-        return {}
-    scale = _colour_scale(scene, study_id)
-    folder = mrml.folder_item(scene, study_id, beside=reference)
-    made = {}
-    for lesion in lesions:
-        nodes = _add_lesion(scene, lesion, scale, reference, translate)
-        for node in nodes.nodes:
-            node.SetAttribute(attributes.STUDY, study_id)
-            node.SetAttribute(attributes.LESION, str(lesion.lesion))
-        mrml.file_under(scene, mrml.subfolder_item(scene, folder, f"{lesion.name}: why"), nodes.nodes)
-        made[lesion.lesion] = nodes
-    return made
+    steps = showing_saliency(scene, study_id, lesions, reference, translate)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
 
 
-def show_saliency(
+def showing_saliency(
     scene: Node,
     study_id: str,
     lesions: Sequence[LesionSaliency],
-    nodes: ChosenNodes,
+    reference: Node,
     translate: Translate = in_english,
-) -> dict[int, SaliencyNodes]:
-    """Show explanations in the place of those shown before; views that showed a map show the new one.
+) -> Generator[None, None, dict[int, SaliencyNodes]]:
+    """Do :func:`add_saliency` in small steps, between which a window can live.
 
-    Parameters
-    ----------
-    scene, study_id, lesions, translate
-        See :func:`add_saliency`, which also says what is returned.
-    nodes
-        The study.
+    Nodes that are there already are filled anew, so that views and charts go on to show them; what is not
+    needed any more is removed.
     """
-    shown = maps_in_views(scene, study_id)
-    clear_saliency(scene, study_id)
-    made = add_saliency(scene, study_id, lesions, nodes.anchor, translate)
-    _show_maps_again(scene, study_id, shown)
+    before = _shown_before(scene, study_id)
+    made: dict[int, SaliencyNodes] = {}
+    if lesions:
+        scale = _colour_scale(scene, study_id)
+        folder = mrml.folder_item(scene, study_id, beside=reference)
+    for lesion in lesions:
+        nodes = yield from _show_lesion(_Place(scene, lesion, scale, reference, translate, before))
+        for node in nodes.nodes:
+            node.SetAttribute(attributes.STUDY, study_id)
+            node.SetAttribute(attributes.LESION, str(lesion.lesion))
+        yield
+        mrml.file_under(scene, mrml.subfolder_item(scene, folder, f"{lesion.name}: why"), nodes.nodes)
+        made[lesion.lesion] = nodes
+        yield
+    used = {node.GetID() for nodes in made.values() for node in nodes.nodes}
+    yield from removing(scene, [node for node in _explaining(scene, study_id) if node.GetID() not in used])
     return made
 
 
-def clear_saliency(scene: Node, study_id: str) -> None:
-    """Remove maps, weights and charts of a study."""
-    nodes = study_nodes(scene, study_id)
-    mrml.remove_nodes(scene, [node for node in nodes if node.GetAttribute(attributes.LESION)])
+def retire_saliency(scene: Node, study_id: str) -> list[Node]:
+    """Let a study's maps, weights and charts be its no more; :func:`removing` takes what is returned away."""
+    nodes = _explaining(scene, study_id)
+    mrml.take_out_of_views(scene, nodes)
+    for node in nodes:
+        for name in (attributes.STUDY, attributes.LESION, attributes.MAP):
+            node.RemoveAttribute(name)
+    return nodes
+
+
+def removing(scene: Node, nodes: Iterable[Node]) -> Generator[None, None, None]:
+    """Remove nodes one by one, those that are there still."""
+    for node in nodes:
+        if scene.IsNodePresent(node):
+            mrml.remove_nodes(scene, [node])
+        yield
 
 
 class MapKey(NamedTuple):
@@ -167,8 +180,10 @@ def maps_in_views(scene: Node, study_id: str) -> list[tuple[Node, MapKey]]:
 
 def show_maps_of(scene: Node, study_id: str, lesion_id: int) -> None:
     """Let views that show the map of another lesion show that of this one; nothing where it has none."""
-    shown = maps_in_views(scene, study_id)
-    _show_maps_again(scene, study_id, [(view, key._replace(lesion=lesion_id)) for view, key in shown])
+    maps = maps_of(scene, study_id)
+    for view, key in maps_in_views(scene, study_id):
+        other = maps.get(key._replace(lesion=lesion_id))
+        view.SetForegroundVolumeID(None if other is None else other.GetID())
 
 
 def place_of(saliency: Node | None, lesion: LesionResult) -> Point:
@@ -197,12 +212,6 @@ def chart_of(scene: Node, study_id: str, lesion_id: int) -> Node | None:
     return None
 
 
-def _show_maps_again(scene: Node, study_id: str, shown: Sequence[tuple[Node, MapKey]]) -> None:
-    maps = maps_of(scene, study_id)
-    for view, which in shown:
-        view.SetForegroundVolumeID(maps[which].GetID() if which in maps else None)
-
-
 def _colour_scale(scene: Node, study_id: str) -> Node:
     """The study's colours of saliency; made where it has none."""
     name = f"{study_id} saliency"
@@ -215,54 +224,120 @@ def _colour_scale(scene: Node, study_id: str) -> Node:
     return scale
 
 
-def _add_lesion(
-    scene: Node, lesion: LesionSaliency, scale: Node, reference: Node, translate: Translate
-) -> SaliencyNodes:
-    maps, weighted = (
-        {each.sequence: _add_map(scene, lesion, each, scale, reference)
-         for each in lesion.maps if each.weighted == is_weighted}
-        for is_weighted in (False, True)
-    )  # fmt: skip
-    weights, chart, series = _add_weights(scene, lesion, translate)
+@dataclass(frozen=True)
+class _Place:
+    """A lesion's explanation and where it is put; nodes of earlier explanations by class, lesion and name."""
+
+    scene: Node
+    lesion: LesionSaliency
+    scale: Node
+    reference: Node
+    translate: Translate
+    before: Mapping[tuple[str, str, str], Node]
+
+    def earlier(self, class_name: str, name: str) -> Node | None:
+        """Return the node that shows the same of an earlier explanation; None where there is none."""
+        node = self.before.get((class_name, str(self.lesion.lesion), name))
+        return node if node is not None and self.scene.IsNodePresent(node) else None
+
+
+def _explaining(scene: Node, study_id: str) -> list[Node]:
+    """Maps, tables and charts of a study's explanations."""
+    return [node for node in study_nodes(scene, study_id) if node.GetAttribute(attributes.LESION)]
+
+
+def _shown_before(scene: Node, study_id: str) -> dict[tuple[str, str, str], Node]:
+    """Class, lesion and name of what explains, a map's name being its mark, to the node."""
+    return {
+        (
+            node.GetClassName(),
+            node.GetAttribute(attributes.LESION),
+            node.GetAttribute(attributes.MAP) or node.GetName(),
+        ): node
+        for node in _explaining(scene, study_id)
+    }
+
+
+def _show_lesion(place: _Place) -> Generator[None, None, SaliencyNodes]:
+    lesion = place.lesion
+    maps: dict[bool, dict[str, Node]] = {False: {}, True: {}}
+    for each in lesion.maps:
+        maps[each.weighted][each.sequence] = _show_map(place, each)
+        yield
+    weights, chart, series = _show_weights(place)
+    yield
     interactions = {
-        task: mrml.add_table(scene, f"{lesion.name} interactions {task}", *_interaction_table(lesion, task))
+        task: _show_table(place, f"{lesion.name} interactions {task}", *_interaction_table(lesion, task))
         for task in lesion.interactions
     }
-    legend = mrml.add_colour_legend(maps[lesion.strongest], f"saliency, {lesion.target}")
-    return SaliencyNodes(lesion, maps, weighted, weights, interactions, chart, tuple(series), legend)
+    yield
+    legend = _show_legend(place, [*maps[False].values(), *maps[True].values()], maps[True][lesion.strongest])
+    return SaliencyNodes(lesion, maps[False], maps[True], weights, interactions, chart, tuple(series), legend)
 
 
-def _add_map(scene: Node, lesion: LesionSaliency, shown: SaliencyMap, scale: Node, reference: Node) -> Node:
-    suffix = _WEIGHTED if shown.weighted else ""
-    node = mrml.add_volume(scene, shown.image, f"{lesion.name} {shown.sequence} saliency{suffix}")
+def _show_map(place: _Place, shown: SaliencyMap) -> Node:
+    lesion, image = place.lesion, shown.load()
+    mark = f"{shown.sequence}{_WEIGHTED if shown.weighted else ''}"
+    name = f"{lesion.name} {shown.sequence} saliency{_WEIGHTED if shown.weighted else ''}"
+    node = place.earlier("vtkMRMLScalarVolumeNode", mark)
+    if node is None:
+        node = mrml.add_overlay(place.scene, image, name, place.scale, palette.CUT)
+    else:
+        node.SetName(name)
+        mrml.put_image(node, image)
     node.SetAttribute(attributes.ROLE, attributes.SALIENCY)
-    node.SetAttribute(attributes.MAP, f"{shown.sequence}{suffix}")
+    node.SetAttribute(attributes.MAP, mark)
     node.SetAttribute(attributes.PLACE, " ".join(map(repr, lesion.place_lps_mm)))
-    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-    mrml.show_as_overlay(node, scale, palette.CUT)
+    node.SetAndObserveTransformNodeID(place.reference.GetTransformNodeID())
     return node
 
 
-def _add_weights(
-    scene: Node, lesion: LesionSaliency, translate: Translate
-) -> tuple[Node, Node, Sequence[Node]]:
+def _show_legend(place: _Place, maps: Sequence[Node], over: Node) -> Node:
+    """The legend of a lesion's maps, over one of them."""
+    ids = {node.GetID() for node in maps}
+    legends = mrml.nodes_of(place.scene, "vtkMRMLColorLegendDisplayNode")
+    owners = [legend.GetDisplayableNode() for legend in legends]
+    old = [
+        legend
+        for legend, owner in zip(legends, owners, strict=True)
+        if owner is not None and owner.GetID() in ids
+    ]
+    mrml.remove_nodes(place.scene, old)
+    return mrml.add_colour_legend(over, f"saliency, {place.lesion.target}")
+
+
+def _show_table(
+    place: _Place, name: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]
+) -> Node:
+    node = place.earlier("vtkMRMLTableNode", name)
+    if node is None:
+        return mrml.add_table(place.scene, name, columns, rows)
+    mrml.put_table(node, columns, rows)
+    return node
+
+
+def _show_weights(place: _Place) -> tuple[Node, Node, Sequence[Node]]:
     """Table of all weights; chart of the Shapley values, the maps' task in the colour of its class."""
+    lesion = place.lesion
     columns = {task: f"{task}: {lesion.explained[task]}" for task in lesion.weights}
     shared = [task for task, weights in lesion.weights.items() if _has_shares(weights)]
     titles = ["sequence", *columns.values(), *(f"share, {columns[task]}" for task in shared)]
     numbers = [*((task, "shapley") for task in columns), *((task, "share") for task in shared)]
-    rows = [
+    rows: list[list[str | float]] = [
         [name, *(float(lesion.weights[task][name][kind]) for task, kind in numbers)]
         for name in lesion.weights[lesion.task]
     ]
-    title = translate("{name} sequence weights").format(name=lesion.name)
-    table = mrml.add_table(scene, title, titles, rows)
+    title = place.translate("{name} sequence weights").format(name=lesion.name)
+    table = _show_table(place, title, titles, rows)
     colours = {
         column: _class_colour(lesion.explained[task]) if task == lesion.task else _OTHER_TASK_COLOUR
         for task, column in columns.items()
     }
-    axis = translate("weight (log-odds)")
-    chart, series = mrml.add_bar_chart(scene, title, table, titles[0], colours, axis)
+    axis = place.translate("weight (log-odds)")
+    chart = place.earlier("vtkMRMLPlotChartNode", title)
+    if chart is not None and chart.GetNumberOfPlotSeriesNodes() == len(colours):
+        return table, chart, mrml.put_bars(chart, table, titles[0], colours, axis)
+    chart, series = mrml.add_bar_chart(place.scene, title, table, titles[0], colours, axis)
     return table, chart, series
 
 

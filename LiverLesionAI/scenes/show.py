@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.decisions import decided_class
+from LiverLesionAI.explanation import palette
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
@@ -34,7 +34,6 @@ _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
 _FIELD_OF_VIEW_MM = 250.0
 _EXPLAINED_FIELD_OF_VIEW_MM = 150.0
-_SALIENCY_OPACITY = 0.5
 _WINDOW_PERCENTILES = (0.5, 99.5)
 
 
@@ -135,17 +134,18 @@ def show_result(scene: Node, study: Study, result: StudyResult, nodes: ChosenNod
     -------
     StudyNodes
     """
-    segmentations = _segmentations(scene, nodes)
-    with _kept(segmentations):
-        shown = show_study(scene, replace(study, outlines={}), result, nodes.volumes)
-    if nodes.segmentation is None:
-        return shown
-    style_segments(segmentations, result, mrml.segment_labels(nodes.segmentation))
-    if shown.segmentation is not None:
-        mrml.remove_nodes(scene, [shown.segmentation])
-    segmentations[0].SetAttribute(attributes.ROLE, attributes.LESIONS)
-    mrml.file_under(scene, shown.folder, segmentations)
-    return replace(shown, segmentation=nodes.segmentation)
+    segmentations, reference = _segmentations(scene, nodes), nodes.anchor
+    clear_study(scene, study.id, keep=(*nodes.volumes.values(), *segmentations))
+    segmentation = nodes.segmentation or _add_lesions(scene, study, result, reference)
+    classes, colours = _add_classes(scene, study, result, reference)
+    table, text = show_answers(scene, result, reference)
+    folder = mrml.folder_item(scene, study.id, beside=reference)
+    mrml.file_under(scene, folder, study_nodes(scene, study.id))
+    if nodes.segmentation is not None:
+        style_segments(segmentations, result, mrml.segment_labels(nodes.segmentation))
+        nodes.segmentation.SetAttribute(attributes.ROLE, attributes.LESIONS)
+        mrml.file_under(scene, folder, segmentations)
+    return StudyNodes(folder, nodes.volumes, segmentation, classes, colours, table, text)
 
 
 def show_decisions(scene: Node, result: StudyResult, nodes: ChosenNodes) -> None:
@@ -226,7 +226,7 @@ def clear_study(scene: Node, study_id: str, keep: Collection[Node] = ()) -> None
 def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
     """Show the first lesion in the slice views.
 
-    An explained lesion is shown in the sequence that counted most, its saliency map in the foreground, in the
+    An explained lesion is shown in the sequence that counted most, its weighted map in the foreground, in the
     slice of the lesion's largest area; any other in the arterial phase, else in the reference.
     """
     reference = nodes.volumes[study.reference]
@@ -237,7 +237,7 @@ def arrange_views(scene: Node, study: Study, nodes: StudyNodes) -> None:
             mrml.point_in_world(reference, first.shown.place_lps_mm),
             _EXPLAINED_FIELD_OF_VIEW_MM,
             foreground=first.strongest,
-            opacity=_SALIENCY_OPACITY,
+            opacity=palette.OPACITY,
         )
         return
     first_look = next((name for name in _FIRST_LOOK if name in nodes.volumes), study.reference)
@@ -249,20 +249,6 @@ def _segmentations(scene: Node, nodes: ChosenNodes) -> list[Node]:
     """The segmentation of the lesions, then those that were corrected on single sequences."""
     lesions = [] if nodes.segmentation is None else [nodes.segmentation]
     return [*lesions, *outline_nodes(scene, nodes.volumes).values()]
-
-
-@contextmanager
-def _kept(nodes: Sequence[Node]) -> Iterator[None]:
-    """Keep nodes when their study is shown anew: for the while they do not belong to it."""
-    owners = [node.GetAttribute(attributes.STUDY) for node in nodes]
-    for node in nodes:
-        node.RemoveAttribute(attributes.STUDY)
-    try:
-        yield
-    finally:
-        for node, owner in zip(nodes, owners, strict=True):
-            if owner:
-                node.SetAttribute(attributes.STUDY, owner)
 
 
 def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:

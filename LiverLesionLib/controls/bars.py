@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import qt
 
-_ROW_HEIGHT = 24
-_HEADER_HEIGHT = 26
+from LiverLesionLib.controls.palette import Colour, text_on
+
+_ROW_HEIGHT, _ROW_MARGIN = 24, 9
+_HEADER_HEIGHT, _HEADER_MARGIN = 26, 11
+"""Heights with small fonts, and what surrounds the letters of larger ones."""
 _STYLE = (
     "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px;{} }}"
     "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
@@ -17,7 +20,8 @@ _STYLE = (
 _FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
 """Red for a class, blue against it, as in the figures."""
 
-_REACHES_TEXT, _DARK = 0.55, 110.0
+_REACHES_TEXT = 0.55
+_GREY = (150, 150, 150)
 _EDGE = 1e-4
 _SMALLEST_SHOWN = 0.05
 _TWO_SIDED = (
@@ -37,12 +41,15 @@ class Bar:
         0 to 1.
     colour
         sRGB in [0, 255].
+    text
+        What stands on it; by default the value in percent.
     tip
         Shown under the mouse.
     """
 
     value: float
-    colour: tuple[int, int, int]
+    colour: Colour
+    text: str = ""
     tip: str = ""
 
 
@@ -51,8 +58,16 @@ class Chip:
     """A text with a patch of colour before it, and perhaps more under the mouse."""
 
     text: str
-    colour: tuple[int, int, int]
+    colour: Colour
     tip: str = ""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A text that held once: in brackets and grey, why it does so no more under the mouse."""
+
+    text: str
+    tip: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class Weight:
     tip: str = ""
 
 
-Cell = str | Bar | Chip | Weight
+Cell = str | Bar | Chip | Stale | Weight
 
 
 def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> None:
@@ -82,7 +97,6 @@ def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> 
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels(list(columns))
     table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
     header = table.horizontalHeader()
     for column in range(len(columns)):
         kind = qt.QHeaderView.Stretch if column in stretched else qt.QHeaderView.ResizeToContents
@@ -93,24 +107,27 @@ def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> 
 def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
     """Show rows, and make the table as high as they are; an empty table is hidden."""
     blocked = table.blockSignals(True)
+    letters = table.fontMetrics().height()
+    row_height = max(_ROW_HEIGHT, letters + _ROW_MARGIN)
+    table.verticalHeader().setDefaultSectionSize(row_height)
     table.setRowCount(0)
     table.setRowCount(len(rows))
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
             _put(table, row, column, cell)
     table.blockSignals(blocked)
-    table.setFixedHeight(_ROW_HEIGHT * len(rows) + _HEADER_HEIGHT)
+    table.setFixedHeight(row_height * len(rows) + max(_HEADER_HEIGHT, letters + _HEADER_MARGIN))
     table.visible = bool(rows)
 
 
-def icon(colour: tuple[int, int, int]) -> qt.QIcon:
+def icon(colour: Colour) -> qt.QIcon:
     """Make a patch of colour (sRGB in [0, 255])."""
     pixmap = qt.QPixmap(12, 12)
     pixmap.fill(qt.QColor(*colour))
     return qt.QIcon(pixmap)
 
 
-def class_colours(taxonomy: str) -> dict[str, tuple[int, int, int]]:
+def class_colours(taxonomy: str) -> dict[str, Colour]:
     """Return class to colour (sRGB in [0, 255]), in the taxonomy's order."""
     from LiverLesionAI.taxonomy import taxonomy_named
 
@@ -119,7 +136,7 @@ def class_colours(taxonomy: str) -> dict[str, tuple[int, int, int]]:
 
 def set_value(table: qt.QTableWidget, row: int, column: int, value: float) -> None:
     """Change a bar that is shown already; `value` is 0 to 1."""
-    _fill_bar(table.cellWidget(row, column), value)
+    _fill_bar(table.cellWidget(row, column), value, _percent(value))
 
 
 def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
@@ -127,25 +144,23 @@ def _put(table: qt.QTableWidget, row: int, column: int, cell: Cell) -> None:
         table.setCellWidget(row, column, _bar(cell) if isinstance(cell, Bar) else _weight(cell))
         return
     item = qt.QTableWidgetItem(cell if isinstance(cell, str) else cell.text)
+    if isinstance(cell, Stale):
+        item.setText(f"({cell.text})")
+        item.setForeground(qt.QBrush(qt.QColor(*_GREY)))
     if isinstance(cell, Chip):
         item.setIcon(icon(cell.colour))
-        item.setToolTip(cell.tip)
+    item.setToolTip((cell if isinstance(cell, str) else cell.tip) or item.text())
     table.setItem(row, column, item)
 
 
 def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
-    _fill_bar(bar, cell.value)
-    bar.styleSheet = _STYLE.format(" color: white;" if _is_dark_below_text(cell) else "", *cell.colour)
+    _fill_bar(bar, cell.value, cell.text or _percent(cell.value))
+    on_bar = f" color: {text_on(cell.colour)};" if cell.value > _REACHES_TEXT else ""
+    bar.styleSheet = _STYLE.format(on_bar, *cell.colour)
     bar.toolTip = cell.tip
     return bar
-
-
-def _is_dark_below_text(cell: Bar) -> bool:
-    """Whether the text, which stands in the middle, lies on a colour that black cannot be read on."""
-    red, green, blue = cell.colour
-    return cell.value > _REACHES_TEXT and 0.30 * red + 0.59 * green + 0.11 * blue < _DARK
 
 
 def _weight(cell: Weight) -> qt.QLabel:
@@ -160,6 +175,10 @@ def _weight(cell: Weight) -> qt.QLabel:
     return label
 
 
-def _fill_bar(bar: qt.QProgressBar, value: float) -> None:
+def _fill_bar(bar: qt.QProgressBar, value: float, text: str) -> None:
     bar.setValue(round(100 * value))
-    bar.setFormat(f"{100 * value:.0f} %")
+    bar.setFormat(text)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -120,7 +120,10 @@ class Compare:
         from LiverLesionAI.mrml import attributes
 
         reference, moving = self._step.reference_volume(), self._step.sequence_volume()
-        self._remove_checkerboard()
+        if self._board is not None and slicer.mrmlScene.IsNodePresent(self._board):
+            mrml.put_image(self._board, _checkerboard(reference, moving))
+            self._board.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+            return
         self._board = mrml.add_volume(slicer.mrmlScene, _checkerboard(reference, moving), _("checkerboard"))
         self._board.SetAttribute(attributes.ROLE, attributes.COMPARISON)
         self._board.SetSaveWithScene(False)

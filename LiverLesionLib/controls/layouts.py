@@ -12,8 +12,6 @@ _LAYOUT = 7077
 """Number of our layout; Slicer's own and those of other known extensions are below 1000."""
 _COLUMNS = 3
 _TAG = "Liver{}"
-_LABEL_LENGTH = 2
-"""Slicer cuts longer labels of narrow views at both ends; the corner of a view tells the volume in full."""
 _VIEW = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
     '<property name="orientation" action="default">Axial</property>'
@@ -27,7 +25,7 @@ def layout_of(names: Sequence[str]) -> str:
     rows = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
     described = [
         '<item><layout type="horizontal">'
-        + "".join(_VIEW.format(tag=_TAG.format(name), label=name[:_LABEL_LENGTH]) for name in row)
+        + "".join(_VIEW.format(tag=_TAG.format(name), label=name) for name in row)
         + "</layout></item>"
         for row in rows
     ]
@@ -68,12 +66,27 @@ def show_side_by_side(
         composite.SetForegroundVolumeID(maps[name].GetID() if name in maps else None)
         composite.SetForegroundOpacity(opacity)
     slicer.app.processEvents()
+    for name in volumes:
+        _widen_label(manager.sliceWidget(_TAG.format(name)))
     if field_mm is not None:
         for name in volumes:
             _zoom(slicer.mrmlScene.GetSingletonNode(_TAG.format(name), "vtkMRMLSliceNode"), field_mm)
     for composite in composites:
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
+
+
+def _widen_label(view: Any) -> None:
+    """Let the label of a slice view keep the width of its text: narrow views would cut it at both ends."""
+    if view is not None:
+        label = view.sliceController().viewLabel()
+        label.setMinimumWidth(label.sizeHint.width())
+
+
+def is_side_by_side() -> bool:
+    """Whether :func:`show_side_by_side` is what is shown."""
+    node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    return bool(node.GetViewArrangement() == _LAYOUT)
 
 
 def _zoom(view: Any, field_mm: float) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 
+from LiverLesionLib.panels.pieces import PieceWorker
 from LiverLesionLib.panels.session import Session
 from LiverLesionLib.parameters import chosen_nodes, connect_widgets
 from LiverLesionLib.steps.job import Job
@@ -42,7 +43,8 @@ class BasePanel:
 
     def __init__(self, widget: Any, ui: Any, logic: Any) -> None:
         self.widget, self.ui, self.logic = widget, ui, logic
-        self.session = Session()
+        self.session, self._pieces = Session(), PieceWorker()
+        self._is_preparing = False
         self.running: object | None = None
         self.is_shown = True
         self.parameters: Any = None
@@ -131,6 +133,7 @@ class BasePanel:
     def close(self) -> None:
         """The module goes away: end the worker, let go of the scene."""
         self._timer.stop()
+        self._pieces.stop()
         for step in self.steps:
             step.forget()
         self.disconnect_parameters()
@@ -157,42 +160,83 @@ class BasePanel:
             if each is not step:
                 each.refresh()
 
+    def state_changed(self) -> None:
+        """A step says something else than before."""
+
     def forget_errors(self) -> None:
         """The reader does something new: errors of before have been read."""
         for step in self.steps:
             step.forget_error()
 
-    def start(self, step: Working, job: Job) -> None:
-        """Give the worker a job on behalf of a step.
+    def start(self, step: Working, preparation: Generator[None, None, Job]) -> None:
+        """Prepare a job on behalf of a step, give it to the worker and show its answer, all in pieces.
 
         Raises
         ------
         LiverLesionError
-            If the worker cannot be started.
+            If the study cannot be used, as far as that shows before the preparation's first pause; what comes
+            later is told as the step's state.
         """
-
-        def done(answer: Mapping[str, Any]) -> None:
-            self.running = None
-            step.ended("")
-            with step.errors_told():
-                job.finish(answer)
-            self.refresh_others(step)
-
-        def failed(message: str | None) -> None:
-            self.running = None
-            step.ended(message)
-            self.refresh_others(step)
-
-        self.session.run(
-            job.command, on_progress=step.progress, on_done=done, on_failed=failed, **job.arguments
-        )
+        job, is_ready = None, False
+        try:
+            next(preparation)
+        except StopIteration as stop:
+            job, is_ready = stop.value, True
         self.running = step
         step.started()
         self.refresh_others(step)
+        if is_ready and job is not None:
+            self._send(step, job)
+            return
+        self._is_preparing = True
+        self._pieces.start(
+            preparation,
+            errors_told=step.errors_told,
+            then=lambda job: self._send(step, job),
+            failed=lambda: self._ended(step),
+        )
+
+    def _send(self, step: Working, job: Job) -> None:
+        """Give the worker a job that is ready."""
+        self._is_preparing = False
+        with step.errors_told():
+            self.session.run(
+                job.command,
+                on_progress=step.progress,
+                on_done=lambda answer: self._finish(step, job, answer),
+                on_failed=lambda message: self._ended(step, message),
+                **job.arguments,
+            )
+            return
+        self._ended(step)
+
+    def _finish(self, step: Working, job: Job, answer: Mapping[str, Any]) -> None:
+        """Put the worker's answer into the scene; only then the step is at rest."""
+
+        def shown(nothing: Any) -> None:
+            self._ended(step)
+            job.then()
+
+        step.finishing()
+        self._pieces.start(
+            job.finish(answer),
+            errors_told=step.errors_told,
+            then=shown,
+            failed=lambda: self._ended(step),
+        )
+
+    def _ended(self, step: Working, message: str | None = "") -> None:
+        self.running, self._is_preparing = None, False
+        step.ended(message)
+        self.refresh_others(step)
 
     def cancel(self) -> None:
-        """Cancel what the worker does."""
-        self.session.cancel()
+        """Cancel what the worker does, or the preparation of it; an answer that came is shown to its end."""
+        if self._is_preparing:
+            self._pieces.stop()
+            self._ended(self.running, None)  # type: ignore[arg-type]
+        else:
+            self.session.cancel()
 
     def connect_parameters(self) -> None:
         """Take the scene's parameter node, let the widgets follow it and show what it remembers."""
@@ -214,6 +258,9 @@ class BasePanel:
 
     def scene_closes(self) -> None:
         """Let go of everything that the scene takes away."""
+        if self._pieces.is_busy and not self._is_preparing:
+            self._pieces.stop()
+            self._ended(self.running, None)  # type: ignore[arg-type]
         self.cancel()
         self.forget_errors()
         for step in self.steps:

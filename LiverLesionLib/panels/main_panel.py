@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from LiverLesionLib.panels.base_panel import BasePanel
+from LiverLesionLib.panels.state_line import show_state, state_of
 from LiverLesionLib.parameters import PanelParameters
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.align_step import AlignStep
@@ -55,6 +56,11 @@ class MainPanel(BasePanel):
         self.selection.show(result)
         if failure:
             self.classify.fail(failure)
+
+    def state_changed(self) -> None:
+        """Show at the top, where it never scrolls away, what matters most now."""
+        if len(self.steps) and self.parameters is not None:
+            show_state(self.ui.stateLabel, state_of(self))
 
     def _remember(self) -> None:
         """Keep the result in the scene."""

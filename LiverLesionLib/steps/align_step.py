@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -134,7 +134,7 @@ class AlignStep(WorkStep):
         self.compare.forget()
         self.offset.forget()
 
-    def job(self) -> Job:
+    def prepare(self) -> Generator[None, None, Job]:
         """Write the study without its earlier alignment; the answer becomes transform nodes."""
         from LiverLesionAI.scenes.alignment import add_alignment
         from LiverLesionAI.scenes.read import study_of
@@ -144,6 +144,7 @@ class AlignStep(WorkStep):
         scene, nodes, scope = slicer.mrmlScene, self.chosen(), self._scope(self.host)
         seen = nodes if scope == "lesion" else replace(nodes, segmentation=None)
         study = without_alignment(study_of(scene, seen), nodes.volumes)
+        yield
         arguments = {
             "study": str(send_study(study, self.host.folder("study"))),
             "out": str(self.host.folder("registration")),
@@ -151,12 +152,14 @@ class AlignStep(WorkStep):
             "scope": scope,
         }
 
-        def finish(answer: Mapping[str, Any]) -> None:
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
             import SimpleITK as sitk
 
             check_present(nodes.volumes.values())
             transforms = {name: sitk.ReadTransform(file) for name, file in answer["transforms"].items()}
+            yield
             add_alignment(scene, nodes, transforms, answer["registration"])
+            yield
             self._registered()
             self.offset.forget()
             self.refresh()
@@ -177,7 +180,8 @@ class AlignStep(WorkStep):
             return
         self._fractions[name] = fraction
         bars.set_value(self.ui.alignTable, list(self._fractions).index(name), 1, fraction)
-        self.ui.alignProgress.value = round(100 * sum(self._fractions.values()) / len(self._fractions))
+        self.fraction = sum(self._fractions.values()) / len(self._fractions)
+        self.ui.alignProgress.value = round(100 * self.fraction)
         left = [each for each, done in self._fractions.items() if done < 1]
         self.say(TODO, _("Aligning {names}…").format(names=", ".join(left)) if left else _("Aligning…"))
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 
 if TYPE_CHECKING:
+    from LiverLesionAI.reading import Reading
     from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 
 _LIKELY = 0.5
@@ -32,6 +33,8 @@ class Answered:
         Networks that answered.
     lesion
         Label of the lesion; None for the study as a whole.
+    reading
+        What readers decided; None where none has.
     """
 
     name: str
@@ -39,18 +42,31 @@ class Answered:
     tasks: Mapping[str, TaskResult]
     members: int
     lesion: int | None = None
+    reading: Reading | None = None
 
-    def row(self) -> tuple[bars.Cell, ...]:
-        """Name, class, probability, probability of malignancy, standard deviation over the members."""
+    def row(self, outdated: str = "") -> tuple[bars.Cell, ...]:
+        """Name, class, probability with its standard deviation, probability of malignancy, decision.
+
+        Parameters
+        ----------
+        outdated
+            Why the answer does not hold any more; empty where it does.
+        """
         if self.answer is None:
             return (self.name, _("not classified"))
+        name, p = self.answer.predicted, self.answer.probability
         colour = self.answer.predicted_class.colour
+        if outdated:
+            return (self.name, bars.Stale(name, outdated), bars.Stale(f"{100 * p:.0f} %", outdated))
+        sd = self._sd(self.answer, name)
+        tip = _("Standard deviation over {members} networks: {sd}").format(members=self.members, sd=sd)
+        with_sd = f"{100 * p:.0f} {sd}" if self.members > 1 else ""
         return (
             self.name,
-            bars.Chip(self.answer.predicted, colour),
-            bars.Bar(self.answer.probability, colour),
+            bars.Chip(name, colour),
+            bars.Bar(p, colour, with_sd, tip if with_sd else ""),
             self._malignancy(),
-            self._sd(self.answer, self.answer.predicted),
+            self._decision(),
         )
 
     def classes(self) -> list[tuple[bars.Cell, ...]]:
@@ -74,6 +90,15 @@ class Answered:
         p = task.probabilities["malignant"]
         return bars.Bar(p, task.class_named("malignant" if p >= _LIKELY else "benign").colour)
 
+    def _decision(self) -> bars.Cell:
+        """What holds by the readers."""
+        if self.reading is None:
+            return ""
+        final = self.reading.final
+        if final is None:
+            return _("open")
+        return bars.Chip(final.diagnosis, final.decided_class.colour, final.reason)
+
     def _sd(self, task: TaskResult, name: str) -> str:
         """Standard deviation over the members; one alone has none."""
         return f"± {100 * task.std[name]:.0f} %" if self.members > 1 and name in task.std else "–"
@@ -95,4 +120,5 @@ def answered_with(result: StudyResult, lesion: LesionResult | None) -> Answered 
 
 
 def _lesion(result: StudyResult, lesion: LesionResult) -> Answered:
-    return Answered(lesion.name, lesion.answer, lesion.tasks, result.models[0].members, lesion.id)
+    members = result.models[0].members
+    return Answered(lesion.name, lesion.answer, lesion.tasks, members, lesion.id, lesion.reading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -14,14 +14,15 @@ from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.answers import Answered, answered, answered_with
-from LiverLesionLib.steps.job import Job, check_present, written_study
-from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis
+from LiverLesionLib.steps.job import Job, check_present, read_study
+from LiverLesionLib.steps.out_of_date import changes_after_classifying, in_words, note_basis, outdated
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles.suite import Model
     from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.scenes.changes import Change
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -49,13 +50,14 @@ class ClassifyStep(WorkStep):
         self._models: tuple[Model, ...] = ()
         self._clinical = ClinicalForm(self)
         self._said: object = None
+        self._changes: tuple[Change, ...] = ()
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
-        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("SD")]
-        bars.prepare(self.ui.resultsTable, answers, 2)
+        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("Reader")]
+        bars.prepare(self.ui.resultsTable, answers, 2, 3)
         bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
         self.ui.classesLabel.visible = False
         selection.on_result(self._show_result)
@@ -117,19 +119,23 @@ class ClassifyStep(WorkStep):
         reads = ", ".join(bundle.sequences)
         self.ui.modelDescription.text = text.format(description=bundle.description, sequences=reads)
 
-    def job(self) -> Job:
+    def prepare(self) -> Generator[None, None, Job]:
         """Write the study for the worker; its answer becomes table and colours."""
         from LiverLesionAI.decisions import carry_over
         from LiverLesionAI.results import StudyResult, with_registration
         from LiverLesionAI.scenes.alignment import registrations
+        from LiverLesionAI.scenes.saliency import removing, retire_saliency
         from LiverLesionAI.scenes.show import show_result
+        from LiverLesionAI.worker.exchange import send_study
 
         if not self._models:
             self.refresh()
-        scene, nodes, folder = slicer.mrmlScene, self.chosen(), self.host.folder("classified")
+        scene, nodes = slicer.mrmlScene, self.chosen()
         chosen = self._chosen_model()
         unit = "lesion" if chosen is None else chosen.system.unit
-        study, basis = written_study(nodes, folder, unit), note_basis(self.host)
+        study, basis = read_study(nodes, unit), note_basis(self.host)
+        yield
+        folder = send_study(study, self.host.folder("classified"))
         arguments = {
             "study": str(folder),
             "model": self.parameters.model,
@@ -137,18 +143,29 @@ class ClassifyStep(WorkStep):
             "precision": self.parameters.precision,
         }
 
-        def finish(answer: Mapping[str, Any]) -> None:
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
             check_present(nodes.present)
             result = StudyResult.from_dict(answer["results"])
             result = with_registration(result, registrations(nodes.volumes))
             if self._selection.result is not None:
                 result = carry_over(self._selection.result, result)
+            retired = retire_saliency(scene, study.id)
+            yield
             show_result(scene, study, result, nodes)
+            yield
             self.parameters.basis = basis
             self._selection.show(result, folder)
-            self._classified()
+            yield
+            if self._selection.lesion is not None:
+                self._selection.select(self._selection.lesion.id)
+            yield from removing(scene, retired)
 
-        return Job("classify", arguments, finish)
+        return Job("classify", arguments, finish, self._classified)
+
+    @property
+    def out_of_date(self) -> str:
+        """What has changed since the result was classified, in a sentence; empty where nothing has."""
+        return in_words(self._changes) if self._changes else ""
 
     def words(self, step: str) -> str:
         """What the state says while the worker is at a step of the road."""
@@ -169,11 +186,17 @@ class ClassifyStep(WorkStep):
             self._said = None
             self.say(TODO, "")
             return
+        self._changes = ()
+        self._show_answers(result)
+        self._tell()
+
+    def _show_answers(self, result: StudyResult) -> None:
+        """The table of answers; what does not hold any more is in brackets."""
         blocked = self.ui.resultsTable.blockSignals(True)
-        bars.fill(self.ui.resultsTable, [each.row() for each in answered(result)])
+        rows = [each.row(outdated(each.name, result, self._changes)) for each in answered(result)]
+        bars.fill(self.ui.resultsTable, rows)
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
-        self._tell()
 
     def fail(self, text: str) -> None:
         """Show what went wrong with the reader's last action; the result is told again after it."""
@@ -187,6 +210,9 @@ class ClassifyStep(WorkStep):
             return
         with self.errors_told():
             changes = changes_after_classifying(self.host)
+            if changes != self._changes:
+                self._changes = changes
+                self._show_answers(result)
             if (result, changes) != self._said:
                 self._said = result, changes
                 lines = [in_words(changes), *_told(result)] if changes else _told(result)

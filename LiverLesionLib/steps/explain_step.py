@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls import bars
-from LiverLesionLib.controls.layouts import show_chart, show_side_by_side
+from LiverLesionLib.controls.layouts import is_side_by_side, show_chart, show_side_by_side
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.selection import Selection
-from LiverLesionLib.steps.job import Job, check_present, written_study
+from LiverLesionLib.steps.job import Job, check_present, read_study
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -42,7 +42,7 @@ class ExplainStep(WorkStep):
         words = Words(_("Explaining the answers…"), _("Cancelled; the classes stay."))
         super().__init__(host, ui.explainStep, ui.explainStatus, ui.explainButton, ui.explainProgress, words)
         self._selection = selection
-        self.ui.mapCombo.addItems([_("where it looked"), _("times the weight")])
+        self.ui.mapCombo.addItems([_("times the weight"), _("where it looked")])
         self.methods: tuple[str, ...] = ()
         self._offered: Any = None
         self.ui.overlayButton.connect("clicked(bool)", self.show)
@@ -64,12 +64,13 @@ class ExplainStep(WorkStep):
         """How Explain makes maps."""
         return self.methods[max(self.ui.methodCombo.currentIndex, 0)]
 
-    def job(self) -> Job:
+    def prepare(self) -> Generator[None, None, Job]:
         """Ask for the explanation of the result; it becomes maps, tables and charts."""
         from LiverLesionAI.errors import StudyError
         from LiverLesionAI.results import StudyResult, with_weights_of
         from LiverLesionAI.scenes.explanations import saliency_from_files
-        from LiverLesionAI.scenes.saliency import show_saliency
+        from LiverLesionAI.scenes.saliency import showing_saliency
+        from LiverLesionAI.worker.exchange import send_study
         from LiverLesionAI.writers.saliency import SaliencyFile
 
         result, nodes, folder = self._selection.result, self.chosen(), self._selection.classified
@@ -78,8 +79,10 @@ class ExplainStep(WorkStep):
         if not self.methods:
             raise StudyError(_without_explanation(result))
         if folder is None:
-            folder = self.host.folder("classified")
-            written_study(nodes, folder, result.unit)
+            study = read_study(nodes, result.unit)
+            yield
+            folder = send_study(study, self.host.folder("classified"))
+            yield
         arguments = {
             "study": str(folder),
             "results": result.to_dict(),
@@ -88,15 +91,18 @@ class ExplainStep(WorkStep):
             "method": self.method,
         }
 
-        def finish(answer: Mapping[str, Any]) -> None:
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
             check_present(nodes.volumes.values())
             answered = StudyResult.from_dict(answer["results"])
             explained = with_weights_of(self._selection.result or result, answered)
             files = [SaliencyFile.from_dict(each) for each in answer["saliency"]]
             places = {int(label): tuple(place) for label, place in answer["places"].items()}
             lesions = saliency_from_files(explained, files, places)
-            show_saliency(slicer.mrmlScene, explained.study.id, lesions, nodes, _)
+            scene, study_id = slicer.mrmlScene, explained.study.id
+            yield from showing_saliency(scene, study_id, lesions, nodes.anchor, _)
             self._selection.change(explained)
+            yield
+            self._show_where_nothing_is()
 
         return Job("explain", arguments, finish)
 
@@ -170,18 +176,21 @@ class ExplainStep(WorkStep):
     def show(self) -> None:
         """Show the sequence with its map, at the lesion."""
         with self.action():
-            nodes, sequence = self.chosen(), self.ui.overlayCombo.currentText
-            saliency = self._maps().get(sequence)
-            if saliency is None or sequence not in nodes.volumes:
-                return
-            self._uncover()
-            slicer.util.setSliceViewerLayers(
-                background=nodes.volumes[sequence],
-                foreground=saliency,
-                foregroundOpacity=self.parameters.opacity,
-            )
-            self._look_changed()
-            self._jump(saliency)
+            self._show_one()
+
+    def _show_one(self) -> None:
+        nodes, sequence = self.chosen(), self.ui.overlayCombo.currentText
+        saliency = self._maps().get(sequence)
+        if saliency is None or sequence not in nodes.volumes:
+            return
+        self._uncover()
+        slicer.util.setSliceViewerLayers(
+            background=nodes.volumes[sequence],
+            foreground=saliency,
+            foregroundOpacity=self.parameters.opacity,
+        )
+        self._look_changed()
+        self._jump(saliency)
 
     def show_weights(self) -> None:
         """Show how much each sequence counted."""
@@ -191,11 +200,37 @@ class ExplainStep(WorkStep):
     def show_all(self) -> None:
         """Show all sequences side by side with their maps, at the lesion."""
         with self.action():
-            maps, lesion = self._maps(), self._selection.lesion
-            self._uncover()
-            field_mm = None if lesion is None else max(_FIELD_MM, _FIELD_DIAMETERS * lesion.diameter_mm)
-            show_side_by_side(self.chosen().volumes, maps, self.parameters.opacity, field_mm)
-            self._jump(next(iter(maps.values()), None))
+            self._show_all()
+
+    def _show_all(self) -> None:
+        maps, lesion = self._maps(), self._selection.lesion
+        self._uncover()
+        field_mm = None if lesion is None else max(_FIELD_MM, _FIELD_DIAMETERS * lesion.diameter_mm)
+        show_side_by_side(self.chosen().volumes, maps, self.parameters.opacity, field_mm)
+        self._look_changed()
+        self._jump(next(iter(maps.values()), None))
+
+    def _show_where_nothing_is(self) -> None:
+        """Show new maps, weighted, in the sequence that counted most; not in the place of maps on show."""
+        from LiverLesionAI.scenes.explanations import strongest_sequence
+        from LiverLesionAI.scenes.saliency import maps_in_views
+
+        result, lesion = self._selection.result, self._selection.lesion
+        if result is None or lesion is None or not lesion.sequence_weights:
+            return
+        if slicer.app.layoutManager() is None:
+            return
+        if maps_in_views(slicer.mrmlScene, result.study.id):
+            self._look_changed()
+            return
+        self.ui.mapCombo.setCurrentIndex(0)
+        self.ui.overlayCombo.setCurrentIndex(
+            self.ui.overlayCombo.findText(strongest_sequence(result, lesion))
+        )
+        if is_side_by_side():
+            self._show_all()
+        else:
+            self._show_one()
 
     def _jump(self, saliency: Any) -> None:
         """Go to the selected lesion, where one of its maps says that it is largest."""
@@ -253,7 +288,7 @@ class ExplainStep(WorkStep):
         result, lesion = self._selection.result, self._selection.lesion
         if result is None or lesion is None:
             return {}
-        weighted = self.ui.mapCombo.currentIndex == 1
+        weighted = self.ui.mapCombo.currentIndex == 0
         return lesion_maps(slicer.mrmlScene, result.study.id, lesion.id, weighted=weighted)
 
 

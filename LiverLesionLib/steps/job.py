@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -13,6 +12,10 @@ if TYPE_CHECKING:
     from LiverLesionAI.results import Unit
     from LiverLesionAI.scenes.nodes import ChosenNodes
     from LiverLesionAI.study import Study
+
+
+def _nothing() -> None:
+    """Do nothing more."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +27,24 @@ class Job:
     command, arguments
         See :mod:`LiverLesionAI.worker.commands`.
     finish
-        Puts the answer into the scene.
+        Puts the answer into the scene, in pieces between which the window can live.
+    then
+        Called when that is done and the step is at rest.
     """
 
     command: str
     arguments: Mapping[str, Any]
-    finish: Callable[[Mapping[str, Any]], None]
+    finish: Callable[[Mapping[str, Any]], Generator[None, None, None]]
+    then: Callable[[], None] = _nothing
 
 
-def written_study(nodes: ChosenNodes, folder: Path, unit: Unit) -> Study:
-    """Write a study with its lesions into an empty folder, for the worker.
+def read_study(nodes: ChosenNodes, unit: Unit) -> Study:
+    """Read a study with its lesions from the scene.
 
     Parameters
     ----------
     nodes
         The study.
-    folder
-        Empty.
     unit
         What gets an answer; lesions must be segmented where it is the lesion, else an empty segmentation is
         passed over.
@@ -53,13 +57,10 @@ def written_study(nodes: ChosenNodes, folder: Path, unit: Unit) -> Study:
     from LiverLesionAI.errors import StudyError
     from LiverLesionAI.scenes.logic import nodes_for
     from LiverLesionAI.scenes.read import study_of
-    from LiverLesionAI.worker.exchange import send_study
 
     if unit == "lesion" and nodes.segmentation is None:
         raise StudyError("No segmentation is chosen; segment a lesion in step 3.")
-    study = study_of(slicer.mrmlScene, nodes_for(unit, nodes))
-    send_study(study, folder)
-    return study
+    return study_of(slicer.mrmlScene, nodes_for(unit, nodes))
 
 
 def check_present(nodes: Iterable[Any]) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from LiverLesionAI.scenes.logic import LesionRow
 
 _EDITOR_TAG = "LiverLesionAI"
+_EFFECT_COLUMNS = 2
+"""So many effects stand side by side, so that the panel can be narrow."""
 
 
 class LesionsStep(PanelStep):
@@ -38,7 +40,7 @@ class LesionsStep(PanelStep):
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
         columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Centre (mm)"), _("Slice")]
-        bars.prepare(self.ui.lesionTable, columns, 0)
+        bars.prepare(self.ui.lesionTable, columns, 3)
         self._set_up_editor()
         self.rows: list[LesionRow] = []
         self.one_click, self.outlines = OneClick(self), OutlineControls(self)
@@ -50,6 +52,8 @@ class LesionsStep(PanelStep):
         editor.segmentationNodeSelectorVisible = False
         editor.sourceVolumeNodeSelectorVisible = False
         editor.switchToSegmentationsButtonVisible = False
+        editor.show3DButtonVisible = False
+        editor.effectColumnCount = _EFFECT_COLUMNS
         editor.maximumNumberOfUndoStates = 10
 
     def enter(self) -> None:

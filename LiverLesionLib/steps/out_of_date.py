@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionLib.parameters import SEQUENCES
 from LiverLesionLib.steps.step import Host
 
 if TYPE_CHECKING:
+    from LiverLesionAI.results import StudyResult
     from LiverLesionAI.scenes.changes import Change
 
 
@@ -41,6 +43,30 @@ def changes_after_classifying(host: Host) -> tuple[Change, ...]:
         return ()
     before = Basis.from_json(host.parameters.basis)
     return changes_since(slicer.mrmlScene, before, host.chosen(), host.lesion_rows)
+
+
+def outdated(name: str, result: StudyResult, changes: Sequence[Change]) -> str:
+    """Say why an answer does not hold any more; empty where it does.
+
+    Parameters
+    ----------
+    name
+        Of the lesion that it is for, or of the study as a whole.
+    result
+        The result.
+    changes
+        What has changed since. That of one lesion leaves the answers for the others as they are.
+    """
+    lesions = {lesion.name for lesion in result.lesions}
+    others = lesions - {name} if result.unit == "lesion" else set()
+    touching = [each for each in changes if not _is_of_lesion(each, others, result)]
+    return in_words(touching) if touching else ""
+
+
+def _is_of_lesion(change: Change, lesions: set[str], result: StudyResult) -> bool:
+    """Whether a change is that of one of some lesions, or adds one that the result does not have."""
+    is_new = change.kind == "added" and change.name not in SEQUENCES
+    return change.name in lesions or (is_new and result.unit == "lesion")
 
 
 def in_words(changes: Sequence[Change]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from LiverLesionLib.controls.layouts import known_layout
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dicom_files import instances_of
 from LiverLesionLib.selection import Selection
-from LiverLesionLib.steps.job import Job, written_study
+from LiverLesionLib.steps.job import Job, read_study
 from LiverLesionLib.steps.out_of_date import changes_after_classifying
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
@@ -47,34 +47,45 @@ class SaveStep(WorkStep):
         ui.folderEdit.connect("currentPathChanged(QString)", self._folder_chosen)
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the result as it is now has been saved."""
+        return self._selection.result is not None and self._selection.result is self._saved
+
+    @property
     def folder(self) -> Path:
         """The folder that the reader chose."""
         return Path(self.ui.folderEdit.currentPath)
 
-    def job(self) -> Job:
+    def prepare(self) -> Generator[None, None, Job]:
         """Write study and scene for the worker, which writes the output folder."""
         from LiverLesionAI import mrml
         from LiverLesionAI.errors import StudyError
         from LiverLesionAI.scenes.changes import alignment_warning
+        from LiverLesionAI.worker.exchange import send_study
 
         result, nodes, out = self._selection.result, self.chosen(), self.folder
         if result is None:
             raise StudyError(_("Nothing to save yet; classify first."))
-        scene, study = self.host.folder("scene"), self.host.folder("saved")
-        written_study(nodes, study, result.unit)
-        with known_layout():
-            mrml.save_scene_folder(slicer.mrmlScene, scene)
+        study = read_study(nodes, result.unit)
         moved = alignment_warning(changes_after_classifying(self.host))
         saved = replace(result, warnings=(*result.warnings, *moved))
+        yield
+        sent = send_study(study, self.host.folder("saved"))
+        yield
+        scene = self.host.folder("scene")
+        yield
+        with known_layout():
+            mrml.save_scene_folder(slicer.mrmlScene, scene)
         arguments = {
-            "study": str(study),
+            "study": str(sent),
             "results": saved.to_dict(),
             "out": str(out),
             "scene": str(scene),
             "instances": instances_of(nodes.volumes),
         }
 
-        def finish(answer: Mapping[str, Any]) -> None:
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
+            yield
             self._saved = result
             notes = [warning for warning in answer["warnings"] if warning not in result.warnings]
             self._tell(out, answer["files"], notes)

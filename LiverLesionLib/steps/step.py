@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slicer.i18n import tr as _
 
-from LiverLesionLib.controls.marks import COLOURS, TODO, WRONG
+from LiverLesionLib.controls.marks import TODO, WRONG, style_of
 
 if TYPE_CHECKING:
     from LiverLesionAI.scenes.logic import LesionRow
@@ -26,6 +26,9 @@ class Working(Protocol):
 
     def progress(self, step: str, fraction: float) -> None:
         """Show how far the work is."""
+
+    def finishing(self) -> None:
+        """The answer is there and comes into the scene."""
 
     def ended(self, message: str | None = "") -> None:
         """The work has ended; `message` is None after a cancellation, else what went wrong."""
@@ -58,8 +61,8 @@ class Host(Protocol):
     def folder(self, name: str) -> Path:
         """Return an empty folder for the files of a job."""
 
-    def start(self, step: Working, job: Job) -> None:
-        """Give the worker a job on behalf of a step."""
+    def start(self, step: Working, preparation: Generator[None, None, Job]) -> None:
+        """Prepare a job on behalf of a step, give it to the worker and show its answer, all in pieces."""
 
     def cancel(self) -> None:
         """Cancel what is going on."""
@@ -72,6 +75,9 @@ class Host(Protocol):
 
     def forget_errors(self) -> None:
         """The reader does something new: errors of before have been read."""
+
+    def state_changed(self) -> None:
+        """A step says something else than before."""
 
     def observe(self, target: Any, event: int, callback: Callable[..., None]) -> None:
         """Call a function on an event of a VTK object until the panel goes away."""
@@ -91,11 +97,17 @@ class PanelStep:
         The step's ``ctkCollapsibleButton``.
     status
         Its label for one or two lines of state.
+
+    Attributes
+    ----------
+    title, mark, text
+        What the step is called, and its state: a mark of :mod:`LiverLesionLib.controls.marks` and its words.
     """
 
     def __init__(self, host: Host, frame: Any, status: Any) -> None:
         self.host, self.ui, self._frame, self._status = host, host.ui, frame, status
-        self._title = frame.text
+        self.title = frame.text
+        self.mark, self.text = TODO, ""
         self._error_stands = False
         self.say(TODO, "")
 
@@ -137,10 +149,12 @@ class PanelStep:
         self._show(WRONG, text)
 
     def _show(self, mark: str, text: str) -> None:
-        self._frame.text = f"{self._title}  {mark}".rstrip()
+        self.mark, self.text = mark, text
+        self._frame.text = f"{self.title}  {mark}".rstrip()
         self._status.text = text
-        self._status.styleSheet = COLOURS[mark]
+        self._status.styleSheet = style_of(mark, self._frame)
         self._status.visible = bool(text)
+        self.host.state_changed()
 
     @contextmanager
     def action(self) -> Iterator[None]:

@@ -33,12 +33,13 @@ class StudyStep(PanelStep):
 
         with self.action():
             scene = slicer.mrmlScene
-            nodes = studies(scene).get(self.ui.studyCombo.currentText) or sequence_candidates(scene)
+            nodes = studies(scene, _).get(self.ui.studyCombo.currentText) or sequence_candidates(scene)
             found = name_volumes(nodes, first_file)
             self._reasons = {name: naming.reason for name, naming in found.items()}
             for name in SEQUENCES:
                 self._selector(name).setCurrentNode(found[name].node if name in found else None)
             self._adopt_lesions()
+            self._choose_reference()
             self.host.refresh()
             if not self.chosen().volumes:
                 self.say(TODO, _("No volume of the scene could be recognised; choose the volumes by hand."))
@@ -76,11 +77,19 @@ class StudyStep(PanelStep):
             with suppress(StudyError):
                 self.parameters.segmentation = only_segmentation(slicer.mrmlScene)
 
+    def _choose_reference(self) -> None:
+        """The reference is that of what has just been assigned, not of what was there before."""
+        from LiverLesionAI.scenes.logic import default_reference
+
+        volumes = self.chosen().volumes
+        if volumes:
+            self.parameters.reference = default_reference(volumes, self.parameters.segmentation)
+
     def _show_studies(self) -> None:
-        """Offer every study of the subject hierarchy; a choice is kept while it is there."""
+        """Offer every study of the scene; a choice is kept while it is there."""
         from LiverLesionAI.scenes.logic import studies
 
-        combo, names = self.ui.studyCombo, list(studies(slicer.mrmlScene))
+        combo, names = self.ui.studyCombo, list(studies(slicer.mrmlScene, _))
         current = combo.currentText
         combo.clear()
         combo.addItems([_("everything that is loaded"), *names])

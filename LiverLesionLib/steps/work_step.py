@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,11 @@ class WorkStep(PanelStep):
         The ``QPushButton`` that starts and cancels it, the ``QProgressBar`` that shows how far it is.
     words
         What the state says.
+
+    Attributes
+    ----------
+    fraction
+        How far the work is, 0 to 1.
     """
 
     needs: Action = "classify"
@@ -41,16 +47,17 @@ class WorkStep(PanelStep):
         super().__init__(host, frame, status)
         self._button, self._bar, self._words = button, bar, words
         self._idle = button.text
+        self.fraction = 0.0
         bar.visible = False
         button.connect("clicked(bool)", self.toggle)
 
-    def job(self) -> Job:
-        """Prepare the work.
+    def prepare(self) -> Generator[None, None, Job]:
+        """Prepare the work, in pieces between which the window can live.
 
         Raises
         ------
         LiverLesionError
-            If the study cannot be used.
+            If the study cannot be used; where the reader can mend that, before the first pause.
         """
         raise NotImplementedError
 
@@ -67,25 +74,33 @@ class WorkStep(PanelStep):
             return
         with self.action():
             ensure_packages(self.needs)
-            self.host.start(self, self.job())
+            self.host.start(self, self.prepare())
 
     def begin(self) -> None:
         """Start the job where the reader's last action asked for it as well."""
         with self.errors_told():
-            self.host.start(self, self.job())
+            self.host.start(self, self.prepare())
 
     def started(self) -> None:
         """The button becomes Cancel."""
         self._button.text = _("Cancel")
         self._button.enabled = True
+        self.fraction = 0.0
         self._bar.value = 0
         self._bar.visible = True
         self.say(TODO, self._words.doing)
 
     def progress(self, step: str, fraction: float) -> None:
         """Show how far the work is."""
+        self.fraction = fraction
         self._bar.value = round(100 * fraction)
         self.say(TODO, self.words(step))
+
+    def finishing(self) -> None:
+        """There is nothing left to cancel."""
+        self._button.enabled = False
+        self._bar.value = 100
+        self.say(TODO, _("Showing the answer…"))
 
     def words(self, step: str) -> str:
         """What the state says while the worker is at a step of the road."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from panel_desktop import assigned_panel, classify, finish, our_nodes, saliency_maps, worker_desktop
 
+from LiverLesionAI.scenes.explanations import strongest_sequence
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 
@@ -32,6 +33,9 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     import slicer
 
     ui, panel = widget.ui, widget.panel
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     classify(made_desktop, widget)
     assert "✓" in ui.classifyStep.text, ui.classifyStatus.text
     assert ui.bannerLabel.visible and "not for clinical use" in ui.bannerLabel.text
@@ -47,9 +51,14 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     assert segment.GetName() == f"lesion 1: {kind.predicted}"
     assert [round(255 * value) for value in segment.GetColor()] == list(predicted.colour)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
-    maps = saliency_maps(widget, lesion.id, weighted=False)
+    maps = saliency_maps(widget, lesion.id, weighted=True)
     assert set(maps) == {"T2WI", "DWI", "LAP"}
-    assert set(saliency_maps(widget, lesion.id, weighted=True)) == set(maps)
+    assert set(saliency_maps(widget, lesion.id, weighted=False)) == set(maps)
+    strongest = strongest_sequence(panel.result, lesion)
+    assert ui.overlayCombo.currentText == strongest
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert views and {view.GetForegroundVolumeID() for view in views} == {maps[strongest].GetID()}
+    assert {view.GetBackgroundVolumeID() for view in views} == {panel.chosen().volumes[strongest].GetID()}
 
     ui.overlayCombo.setCurrentIndex(ui.overlayCombo.findText("LAP"))
     ui.layoutButton.click()

@@ -19,11 +19,18 @@ from LiverLesionAI.explanation.palette import CUT
 from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.mrml import attributes
 from LiverLesionAI.results import StudyResult
-from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files
+from LiverLesionAI.scenes.explanations import mapped_task, saliency_from_files, saliency_of
 from LiverLesionAI.scenes.file import read_scene
-from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.read import study_from_scene
-from LiverLesionAI.scenes.saliency import MapKey, lesion_maps, maps_of, show_maps_of, show_saliency
+from LiverLesionAI.scenes.saliency import (
+    MapKey,
+    add_saliency,
+    lesion_maps,
+    maps_of,
+    removing,
+    retire_saliency,
+    show_maps_of,
+)
 from LiverLesionAI.scenes.show import arrange_views, show_study, write_scene
 from LiverLesionAI.writers.saliency import SaliencyFile, write_saliency
 
@@ -82,7 +89,7 @@ def test_all_maps_have_one_colour_scale_and_a_threshold() -> None:
 def test_the_strongest_map_lies_over_its_sequence_at_the_lesion() -> None:
     scene, _, explanations, nodes = shown()
     first = nodes.saliency[1]
-    assert first.strongest is first.maps["LAP"]
+    assert first.strongest is first.weighted["LAP"]
     centre = explanations[0].slice_centre_lps_mm(explanations[0].largest_slice)
     for view in ("Red", "Yellow", "Green"):
         composite = scene.GetSingletonNode(view, "vtkMRMLSliceCompositeNode")
@@ -168,7 +175,7 @@ def test_a_saved_scene_brings_everything_back(tmp_path: Path) -> None:
     (chart,) = mrml.nodes_of(scene, "vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == 2
     composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
-    assert composite.GetForegroundVolumeID() == node.GetID()
+    assert composite.GetForegroundVolumeID() == volumes["lesion 1 LAP saliency weighted"].GetID()
     same_study(study, read_scene(path))
 
 
@@ -215,8 +222,7 @@ def test_a_sequence_with_an_underscore_keeps_its_name_on_the_way_from_the_worker
     places = {1: explanation.slice_centre_lps_mm(explanation.largest_slice)}
     read = StudyResult.from_dict(json.loads(result.to_json()))
     lesions = saliency_from_files(read, files, places)
-    nodes = ChosenNodes(shown.volumes, shown.segmentation, study.reference)
-    made = show_saliency(scene, study.id, lesions, nodes)
+    made = add_saliency(scene, study.id, lesions, shown.volumes[study.reference])
     assert contents(scene) == at_hand
 
     maps = maps_of(scene, study.id)
@@ -254,3 +260,39 @@ def test_views_follow_the_lesion_that_is_chosen() -> None:
     show_maps_of(scene, study.id, 1)
     assert views[0].GetForegroundVolumeID() is None
     assert views[1].GetForegroundVolumeID() == first.weighted["T1WI"].GetID()
+
+
+def test_maps_and_charts_are_filled_anew_and_what_is_left_goes() -> None:
+    """The nodes stay, so that views and charts go on to show them; those of a lesion that is no more go."""
+    scene, study, _, nodes = shown()
+    reference = nodes.volumes["T2WI"]
+    view = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    first = nodes.saliency[1]
+    before = {node.GetID() for node in first.nodes}
+    other = saliency_of(made_explanation(study, 1, target="cyst"), "lesion 1")
+    made = add_saliency(scene, study.id, [other], reference)[1]
+    assert {node.GetID() for node in made.nodes} == before
+    assert view.GetForegroundVolumeID() == first.strongest.GetID()
+    voxels = sitk.GetArrayFromImage(mrml.image_from_volume(made.maps["LAP"]))
+    wanted = next(each for each in other.maps if each.sequence == "LAP" and not each.weighted)
+    np.testing.assert_array_equal(voxels, sitk.GetArrayFromImage(wanted.load()))
+    assert "type: cyst" in [series.GetName() for series in made.series]
+    assert {key.lesion for key in maps_of(scene, study.id)} == {1}
+    assert [legend.GetTitleText() for legend in mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode")] == [
+        "saliency, cyst"
+    ]
+
+
+def test_retired_explanations_leave_views_at_once_and_the_scene_piece_by_piece() -> None:
+    scene, study, _, nodes = shown()
+    count = len([each for lesion in nodes.saliency.values() for each in lesion.nodes])
+    retired = retire_saliency(scene, study.id)
+    view = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    assert len(retired) == count and maps_of(scene, study.id) == {}
+    assert view.GetForegroundVolumeID() is None
+    pieces = removing(scene, retired)
+    next(pieces)
+    assert scene.IsNodePresent(retired[1]) and not scene.IsNodePresent(retired[0])
+    scene.RemoveNode(retired[1])
+    assert sum(1 for _piece in pieces) == count - 1
+    assert not any(scene.IsNodePresent(node) for node in retired)

@@ -11,7 +11,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from desktop_harness.api import NotImitated, NotInSlicer, api_class
-from desktop_harness.pythonqt import _guarded
+from desktop_harness.pythonqt import _guarded, wrap
 
 
 class Checked:
@@ -80,6 +80,22 @@ class ModuleManager(Checked):
         return list(self.loaded)
 
 
+class SliceWidget(QtWidgets.QWidget):
+    """``qMRMLSliceWidget`` and its ``qMRMLSliceControllerWidget`` in one: the label of the bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = QtWidgets.QLabel()
+
+    def sliceController(self) -> Any:
+        """Return the bar."""
+        return wrap(self, "slicer.qMRMLSliceControllerWidget")
+
+    def viewLabel(self) -> Any:
+        """Return the label of the bar."""
+        return wrap(self._label)
+
+
 class LayoutManager(Checked):
     """``slicer.app.layoutManager()``: the layout node does the work."""
 
@@ -88,6 +104,7 @@ class LayoutManager(Checked):
     def __init__(self, layout_node: Any) -> None:
         self._node = layout_node
         self._logic: Any = None
+        self._slices: dict[str, SliceWidget] = {}
 
     def setLayout(self, layout: int) -> None:
         """Switch to a layout; its slice views get their nodes."""
@@ -108,6 +125,12 @@ class LayoutManager(Checked):
         scene = slicer.mrmlScene
         count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
         return [scene.GetNthNodeByClass(i, "vtkMRMLSliceNode").GetLayoutName() for i in range(count)]
+
+    def sliceWidget(self, name: str) -> Any:
+        """Return a slice view, of which there is the controller bar alone; None for other names."""
+        if name not in self.sliceViewNames():
+            return None
+        return wrap(self._slices.setdefault(name, SliceWidget()), "slicer.qMRMLSliceWidget")
 
     def layoutLogic(self) -> Any:
         """Return the layout logic."""

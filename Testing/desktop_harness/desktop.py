@@ -147,9 +147,13 @@ class Desktop:
         return True
 
     def screenshot(self, name: str, path: Path, width: int = 460) -> None:
-        """Write a picture of a module's panel, as long as it needs to be."""
+        """Write a picture of a module's panel, as long as it needs to be to show all that can be scrolled."""
         frame = self._frames[name]
         frame.resize(width, max(200, frame.layout().heightForWidth(width), frame.sizeHint().height()))
+        self.settle(20)
+        for area in frame.findChildren(QtWidgets.QScrollArea):
+            hidden = area.widget().height() - area.viewport().height() if area.objectName() else 0
+            frame.resize(width, frame.height() + max(0, hidden))
         self.settle(20)
         frame.grab().save(str(path))
 

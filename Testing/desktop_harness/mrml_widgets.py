@@ -196,15 +196,15 @@ class SegmentEditorWidget(_SceneWidget):
         super().__init__(parent)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        buttons, tools = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
+        buttons, self._tools = QtWidgets.QHBoxLayout(), QtWidgets.QGridLayout()
         self._add, self._remove = QtWidgets.QPushButton("Add"), QtWidgets.QPushButton("Remove")
         for button in (self._add, self._remove):
             buttons.addWidget(button)
-        for name in self.EFFECTS:
-            tools.addWidget(QtWidgets.QToolButton(text=name[:5], toolTip=name))
+        self._effects = [QtWidgets.QToolButton(text=name) for name in self.EFFECTS]
+        self._lay_out(4)
         self._list = QtWidgets.QListWidget()
         self._list.setMaximumHeight(90)
-        for part in (buttons, tools):
+        for part in (buttons, self._tools):
             layout.addLayout(part)
         layout.addWidget(self._list)
         self._add.clicked.connect(self.onAddSegment)
@@ -223,6 +223,19 @@ class SegmentEditorWidget(_SceneWidget):
     jumpToSelectedSegmentEnabled = _value("jumpToSelectedSegmentEnabled", bool, False)
     unorderedEffectsVisible = _value("unorderedEffectsVisible", bool, True)
     readOnly = _value("readOnly", bool, False)
+
+    def _lay_out(self, columns: int) -> None:
+        for index, button in enumerate(self._effects):
+            self._tools.addWidget(button, *divmod(index, columns))
+
+    def _columns(self) -> int:
+        return self._values.get("effectColumnCount", 4)
+
+    def _set_columns(self, columns: int) -> None:
+        self._values["effectColumnCount"] = columns
+        self._lay_out(columns)
+
+    effectColumnCount = Property(int, _columns, _set_columns)
 
     def setEffectNameOrder(self, names: list[str]) -> None:
         self._values["order"] = names

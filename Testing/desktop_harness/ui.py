@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
-from desktop_harness.api import NotInSlicer, api_class
+from desktop_harness.api import ApiClass, NotInSlicer, api_class
 from desktop_harness.pythonqt import connect, wrap
 
 _MODULES = ("qt", "ctk", "slicer")
@@ -45,7 +45,7 @@ def check_ui(text: str) -> ElementTree.Element:
         for entry in widget.findall("property"):
             name = entry.attrib["name"]
             dynamic = entry.attrib.get("stdset") == "0" or name.startswith("SlicerParameter")
-            if name not in api.properties and not dynamic:
+            if not dynamic and not _has_property(api, name):
                 raise NotInSlicer(f"{api.name} of a running Slicer has no property {name!r}.")
     for each in root.iter("connection"):
         sender, receiver = (classes[each.findtext(part, "")] for part in ("sender", "receiver"))
@@ -53,6 +53,11 @@ def check_ui(text: str) -> ElementTree.Element:
             if signature not in api.signals | api.slots:
                 raise NotInSlicer(f"{api.name} of a running Slicer has no {signature!r}.")
     return root
+
+
+def _has_property(api: ApiClass, name: str) -> bool:
+    """Whether a class has a property; where only names are known, one with a setter beside it."""
+    return name in api.properties or {name, f"set{name[:1].upper()}{name[1:]}"} <= api.names
 
 
 def load_ui(text: str, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:

@@ -40,11 +40,11 @@ class CollapsibleButton(Events, QtWidgets.QWidget):
     """``ctkCollapsibleButton``: a title that folds its contents away."""
 
     EVENTS = ("contentsCollapsed(bool)", "clicked()", "clicked(bool)")
-    _TITLE = 26
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self._text, self._collapsed = "", False
+        self._TITLE = self.fontMetrics().height() + 12
         self.setContentsMargins(0, self._TITLE, 0, 0)
 
     def paintEvent(self, event: Any) -> None:

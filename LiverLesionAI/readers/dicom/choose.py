@@ -23,6 +23,9 @@ from LiverLesionAI.sequences import SEQUENCES
 BEST_B = 800.0
 """The b-value of the DWI that the model of Wang et al. 2021 was made for, s/mm²."""
 
+UNKNOWN_B_AWAY = 500.0
+"""How far from it a DWI counts that says no b-value: behind the usual high ones, before b = 50."""
+
 FULL_COVERAGE = 0.75
 FEWEST_SLICES = 3
 LEAST_CONFIDENCE = 0.5
@@ -123,7 +126,7 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
         return (not is_fat_suppressed(item.stack),)
     if name == "DWI":
         b = first.b if first.b is not None else _named_b(item)
-        away = abs(b - BEST_B) if b is not None else BEST_B + 1
+        away = abs(b - BEST_B) if b is not None else UNKNOWN_B_AWAY
         return (b == 0, is_computed_b(item.stack), first.directional, away)
     if name in ("INPHASE", "OUTPHASE"):
         return (bool(first.agent), item.stack.acquired_s or 0.0)

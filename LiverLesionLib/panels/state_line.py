@@ -1,0 +1,67 @@
+"""One line at the top of the panel: what runs, what went wrong, what is out of date, what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls.marks import WRONG
+from LiverLesionLib.steps.step import PanelStep
+from LiverLesionLib.steps.work_step import WorkStep
+
+if TYPE_CHECKING:
+    from LiverLesionLib.panels.main_panel import MainPanel
+
+Tone = Literal["running", "wrong", "out of date", "done", "next"]
+
+_COLOURS: dict[Tone, str] = {
+    "running": "#2196f3",
+    "wrong": "#e53935",
+    "out of date": "#fb8c00",
+    "done": "#43a047",
+    "next": "#9e9e9e",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """What matters most now, in a sentence."""
+
+    tone: Tone
+    text: str
+
+
+def state_of(panel: MainPanel) -> State:
+    """Return what a reader has to know, the most urgent first."""
+    running = panel.running
+    if isinstance(running, PanelStep):
+        percent = f" {100 * running.fraction:.0f} %" if isinstance(running, WorkStep) else ""
+        return State("running", f"{_first_line(running.text)}{percent}")
+    for step in panel.steps:
+        if step.mark == WRONG:
+            return State("wrong", f"{step.title.strip()}: {_first_line(step.text)}")
+    if panel.result is not None and panel.classify.out_of_date:
+        return State("out of date", _("Out of date: {changes}").format(changes=panel.classify.out_of_date))
+    if panel.result is None:
+        waiting = [step for step in (panel.study_step, panel.lesions) if not step.mark]
+        return State("next", _first_line(waiting[0].text) if waiting else _("Ready to classify."))
+    decided = sum(lesion.reading is not None for lesion in panel.result.lesions)
+    words = _("Classified: {count}; decided: {decided}; {saved}.").format(
+        count=len(panel.result.lesions) if panel.result.unit == "lesion" else _("the study"),
+        decided=decided,
+        saved=_("saved") if panel.save_step.is_saved else _("not saved"),
+    )
+    return State("done", words)
+
+
+def show_state(label: Any, state: State) -> None:
+    """Show a state; its tone is the colour of the bar before it."""
+    label.text = state.text
+    label.visible = bool(state.text)
+    label.styleSheet = f"border-left: 4px solid {_COLOURS[state.tone]}; padding: 2px 6px;"
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]
