@@ -290,12 +290,13 @@ def evaluate_path(
     out: str | Path,
     others: Sequence[str | Path] = (),
     operating_point: str = "argmax",
+    embedded: bool = False,
 ) -> tuple[Evaluation, tuple[Path, ...], tuple[str, ...]]:
     """Evaluate a table of answers and write the output folder of ``evaluate``.
 
     Parameters
     ----------
-    predictions, others, operating_point
+    predictions, others, operating_point, embedded
         See :func:`LiverLesionAI.evaluation.evaluate.evaluate_file`.
     out
         Output folder; it appears complete or not at all.
@@ -317,7 +318,9 @@ def evaluate_path(
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.writers.evaluation import EVALUATION_NAMES, write_evaluation
 
-    evaluation = evaluate_file(Path(predictions), [Path(other) for other in others], operating_point)
+    evaluation = evaluate_file(
+        Path(predictions), [Path(other) for other in others], operating_point, embedded
+    )
     with output_folder(out, EVALUATION_NAMES) as folder:
         warnings = write_evaluation(evaluation, folder)
         names = files_below(folder)

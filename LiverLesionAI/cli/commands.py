@@ -337,20 +337,25 @@ def evaluate(
     compare: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="OTHER.csv", help="Answers of another model to the same cases; may be repeated."
+            metavar="OTHER.csv|READERS.csv",
+            help="Answers of another model, or of readers, to the same cases; may be repeated.",
         ),
     ] = None,
     operating_point: Annotated[
         str,
         typer.Option(metavar="argmax|youden|FILE", help="When a case is called a class against the rest."),
     ] = "argmax",
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Lay out the features in features.csv beside the table by t-SNE."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge answers whose truth is known: figures with intervals, ROC, kappa, comparisons, subgroups."""
     from LiverLesionAI.cli.console import show_evaluation
     from LiverLesionAI.pipeline import evaluate_path
 
-    evaluation, files, warnings = evaluate_path(predictions, out, compare or (), operating_point)
+    evaluation, files, warnings = evaluate_path(predictions, out, compare or (), operating_point, embed)
     if as_json:
         print(evaluation.to_json(), end="")
     else:
