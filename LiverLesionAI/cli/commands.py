@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from LiverLesionAI.cli import reader_commands
 from LiverLesionAI.cli.console import (
     ProgressMode,
     print_json,
@@ -51,6 +52,8 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="List, show, check and add model bundles.")
 app.add_typer(models, name="models")
+readers = typer.Typer(no_args_is_help=True, help="Make, watch and judge reader studies.")
+app.add_typer(readers, name="readers")
 
 StudyPath = Annotated[
     Path, typer.Argument(metavar="STUDY", help="Study folder, DICOM folder, or Slicer scene (.mrml, .mrb).")
@@ -421,3 +424,13 @@ def add_model(
 
     bundle = add_bundle(path)
     print(f"Added {bundle.name} {bundle.metadata.version}: {bundle.path}")
+
+
+for _command in (
+    reader_commands.make,
+    reader_commands.status,
+    reader_commands.take,
+    reader_commands.export,
+    reader_commands.judge,
+):
+    readers.command(_command.__name__)(_reporting_errors(_command))
