@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.analysis import Analysis, analyse_with
+from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.options import DEFAULTS, REGISTER_DEFAULTS, Options, RegisterOptions
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import SequenceRegistration, StudyResult, with_registration
@@ -302,12 +303,13 @@ def evaluate_path(
     out: str | Path,
     others: Sequence[str | Path] = (),
     operating_point: str = "argmax",
+    embedded: bool = False,
 ) -> tuple[Evaluation, tuple[Path, ...], tuple[str, ...]]:
     """Evaluate a table of answers and write the output folder of ``evaluate``.
 
     Parameters
     ----------
-    predictions, others, operating_point
+    predictions, others, operating_point, embedded
         See :func:`LiverLesionAI.evaluation.evaluate.evaluate_file`.
     out
         Output folder; it appears complete or not at all.
@@ -329,8 +331,47 @@ def evaluate_path(
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.writers.evaluation import EVALUATION_NAMES, write_evaluation
 
-    evaluation = evaluate_file(Path(predictions), [Path(other) for other in others], operating_point)
+    evaluation = evaluate_file(
+        Path(predictions), [Path(other) for other in others], operating_point, embedded
+    )
     with output_folder(out, EVALUATION_NAMES) as folder:
         warnings = write_evaluation(evaluation, folder)
         names = files_below(folder)
     return evaluation, tuple(Path(out) / name for name in names), warnings
+
+
+def judge_readers(
+    folder: str | Path, out: str | Path
+) -> tuple[Evaluation, tuple[Path, ...], tuple[str, ...]]:
+    """Judge what the readers of a reader study said so far, and write the output folder of ``evaluate``.
+
+    Parameters
+    ----------
+    folder
+        Of :func:`LiverLesionAI.reader_study.folder.make_reader_study`.
+    out
+        Output folder; it appears complete or not at all.
+
+    Returns
+    -------
+    evaluation : Evaluation
+    files : tuple of Path
+    warnings : tuple of str
+        See :func:`evaluate_path`.
+
+    Raises
+    ------
+    LiverLesionError
+        If the study or the output folder cannot be used, or nobody has answered anything.
+    """
+    import tempfile
+
+    from LiverLesionAI.reader_study.answers import write_answers
+    from LiverLesionAI.reader_study.folder import MODEL, read_reader_study
+
+    plan = read_reader_study(Path(folder))
+    with tempfile.TemporaryDirectory() as aside:
+        table = Path(aside) / "readers.csv"
+        if not write_answers(plan, table):
+            raise ConfigError(f"No reader has answered anything in {folder} yet.")
+        return evaluate_path(plan.folder / MODEL, out, [table])

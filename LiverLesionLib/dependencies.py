@@ -9,7 +9,7 @@ from typing import Literal
 import slicer
 from slicer.i18n import tr as _
 
-Action = Literal["sample", "register", "classify", "export"]
+Action = Literal["sample", "register", "classify", "export", "read"]
 """What packages are needed for; explaining and saving need those of classifying, asked for all at once."""
 
 TORCH = "torch"
@@ -34,6 +34,7 @@ PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
     "register": ("typer",),
     "classify": tuple(REQUIREMENTS),
     "export": ("filelock",),
+    "read": ("nibabel", "pydantic", "filelock"),
 }
 """What each action imports, here or in the worker; what these packages need themselves comes with them."""
 

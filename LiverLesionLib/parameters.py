@@ -68,6 +68,13 @@ class PatchesParameters(StudyParameters):
     diagnoses: str
 
 
+@parameterNodeWrapper
+class ReadingParameters:
+    """What a reader study keeps in the scene: where the slider stands, and nothing of who reads what."""
+
+    confidence: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
+
+
 def chosen_volumes(parameters: Any) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
     """Return sequence to volume node for the sequences that have one."""
     nodes = {name: parameters.getValue(f"volume{name}") for name in SEQUENCES}

@@ -28,6 +28,7 @@ WORDS = {
     "pipeline": "from files to files",
     "phantom": "studies whose truth is known",
     "outputs": "every output of a study",
+    "reader_study": "blinded lists, answers",
     "analysis": "classify and explain\nwith a model at hand",
     "scenes": "a study in a scene: read, show,\nalign, segment, overlay",
     "writers": "volumes, tables, figures,\nreports, DICOM",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from LiverLesionAI.cli import reader_commands
 from LiverLesionAI.cli.console import (
     ProgressMode,
     print_json,
@@ -51,6 +52,8 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="List, show, check and add model bundles.")
 app.add_typer(models, name="models")
+readers = typer.Typer(no_args_is_help=True, help="Make, watch and judge reader studies.")
+app.add_typer(readers, name="readers")
 
 StudyPath = Annotated[
     Path, typer.Argument(metavar="STUDY", help="Study folder, DICOM folder, or Slicer scene (.mrml, .mrb).")
@@ -337,20 +340,25 @@ def evaluate(
     compare: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="OTHER.csv", help="Answers of another model to the same cases; may be repeated."
+            metavar="OTHER.csv|READERS.csv",
+            help="Answers of another model, or of readers, to the same cases; may be repeated.",
         ),
     ] = None,
     operating_point: Annotated[
         str,
         typer.Option(metavar="argmax|youden|FILE", help="When a case is called a class against the rest."),
     ] = "argmax",
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Lay out the features in features.csv beside the table by t-SNE."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge answers whose truth is known: figures with intervals, ROC, kappa, comparisons, subgroups."""
     from LiverLesionAI.cli.console import show_evaluation
     from LiverLesionAI.pipeline import evaluate_path
 
-    evaluation, files, warnings = evaluate_path(predictions, out, compare or (), operating_point)
+    evaluation, files, warnings = evaluate_path(predictions, out, compare or (), operating_point, embed)
     if as_json:
         print(evaluation.to_json(), end="")
     else:
@@ -416,3 +424,13 @@ def add_model(
 
     bundle = add_bundle(path)
     print(f"Added {bundle.name} {bundle.metadata.version}: {bundle.path}")
+
+
+for _command in (
+    reader_commands.make,
+    reader_commands.status,
+    reader_commands.take,
+    reader_commands.export,
+    reader_commands.judge,
+):
+    readers.command(_command.__name__)(_reporting_errors(_command))

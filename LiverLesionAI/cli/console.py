@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from LiverLesionAI.evaluation.evaluate import Evaluation
+    from LiverLesionAI.evaluation.reader_study import ReaderStudy
     from LiverLesionAI.registration import RegisteredStudy
     from LiverLesionAI.results import ModelSummary, StudyResult, TaskResult
 
@@ -181,11 +182,44 @@ def show_evaluation(evaluation: Evaluation, files: Sequence[Path]) -> None:
         )
         for other, found in evaluation.comparisons[task.task].items():
             print(f"Against {other}: McNemar p {p_text(found.mcnemar.exact_p)} over {found.n} cases.")
+        _show_repeats(evaluation, task.task)
+        for name, study in evaluation.reader_studies.get(task.task, {}).items():
+            _show_reader_study(name, study)
         if task.left_out:
             warn(f"{task.left_out} cases without a truth or an answer were left out of {task.task or 'it'}.")
     print("Written:")
     for file in files:
         print(f"  {file}")
+
+
+def _show_repeats(evaluation: Evaluation, task: str) -> None:
+    from LiverLesionAI.writers.evaluation import p_text
+
+    study = evaluation.repeats.get(task)
+    for name, figures in study.models.items() if study else ():
+        low, high = figures.accuracy.range
+        steel = f"; Steel p {p_text(study.steel[name].p)}" if study and name in study.steel else ""
+        print(
+            f"{name}: median accuracy {figures.accuracy.median:.3f} ({low:.3f}–{high:.3f}) of "
+            f"{len(figures.repeats)} trainings{steel}."
+        )
+
+
+def _show_reader_study(name: str, study: ReaderStudy) -> None:
+    from LiverLesionAI.writers.evaluation import p_text
+    from LiverLesionAI.writers.reader_study import WAY
+
+    for way, figures in study.ways.items():
+        for reader, said in figures.readers.items():
+            hits = said.accuracy
+            print(f"{name}, {way or WAY}: {reader} {hits.value:.3f}, {hits.successes} of {hits.n}.")
+    for of, found in study.multireader.items():
+        for (first, second), each in found.random_readers.differences.items():
+            low, high = each.interval
+            print(
+                f"{name}, {of}: area {first} – {second} {each.value:.3f} (95% CI {low:.3f}–{high:.3f}), "
+                f"p {p_text(each.p)} for other readers and cases."
+            )
 
 
 def _task_table(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ import numpy as np
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.comparison import by_subgroup
+from LiverLesionAI.evaluation.embedding import Embedding, embed
 from LiverLesionAI.evaluation.figures import ClassFigures, TaskEvaluation, task_figures
 from LiverLesionAI.evaluation.intervals import LikelihoodRatio, Proportion
+from LiverLesionAI.evaluation.multireader import Inference, MultireaderAnalysis
 from LiverLesionAI.evaluation.operating_point import ARGMAX, YOUDEN, Thresholds, thresholds
 from LiverLesionAI.evaluation.paired import Comparison, compare_answers, compare_tables
-from LiverLesionAI.evaluation.predictions import Predictions, TaskAnswers, read_predictions
+from LiverLesionAI.evaluation.predictions import Predictions, TaskAnswers, read_repeats
+from LiverLesionAI.evaluation.reader_study import ReaderStudy, study_readers
+from LiverLesionAI.evaluation.reader_table import is_reader_table, read_reader_table
 from LiverLesionAI.evaluation.readers import all_readers_kappa, pairs_kappa, readers_answers
+from LiverLesionAI.evaluation.repeats import RepeatStudy, Spread, median_repeat, study_repeats
 from LiverLesionAI.results import EVALUATION_SCHEMA
 
 
@@ -35,12 +41,21 @@ class Evaluation:
         Question to its figures; the one with most classes first.
     comparisons
         Question to the name of what it was compared with to the comparison.
+    reader_studies
+        Question to the name of a table of readers to what is said of it.
+    repeats
+        Question to its models that were trained several times; questions without are left out.
+    embedding
+        Cases laid out by what the network's last hidden layer sees; None where not asked for.
     """
 
     source: str
     operating_point: str
     tasks: Mapping[str, TaskEvaluation]
     comparisons: Mapping[str, Mapping[str, Comparison]]
+    reader_studies: Mapping[str, Mapping[str, ReaderStudy]] = field(default_factory=dict)
+    repeats: Mapping[str, RepeatStudy] = field(default_factory=dict)
+    embedding: Embedding | None = None
 
     @property
     def primary(self) -> TaskEvaluation:
@@ -50,7 +65,15 @@ class Evaluation:
     def to_json(self) -> str:
         """Text of ``evaluation.json``: the primary question's figures at the top, all in ``tasks``."""
         tasks = {
-            name: {**_task_dict(task), "comparisons": _comparisons_dict(self.comparisons[name])}
+            name: {
+                **_task_dict(task),
+                "comparisons": _comparisons_dict(self.comparisons[name]),
+                "reader_studies": {
+                    table: _reader_study_dict(study)
+                    for table, study in self.reader_studies.get(name, {}).items()
+                },
+                "repeats": _plain(self.repeats.get(name)),
+            }
             for name, task in self.tasks.items()
         }
         content = {
@@ -63,7 +86,9 @@ class Evaluation:
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def evaluate_file(file: Path, others: Sequence[Path] = (), operating_point: str = "argmax") -> Evaluation:
+def evaluate_file(
+    file: Path, others: Sequence[Path] = (), operating_point: str = "argmax", embedded: bool = False
+) -> Evaluation:
     """Evaluate a table of answers, alone and against others.
 
     Parameters
@@ -71,12 +96,15 @@ def evaluate_file(file: Path, others: Sequence[Path] = (), operating_point: str 
     file
         See :func:`LiverLesionAI.evaluation.predictions.read_predictions`.
     others
-        Tables of answers to the same cases; where they say no truth it is taken from the first.
+        Tables of answers to the same cases; where they say no truth it is taken from the first. Tables of
+        readers (:func:`LiverLesionAI.evaluation.reader_table.read_reader_table`) too.
     operating_point
         How a case is called a class against the rest: ``"argmax"``, the most probable class;
         ``"youden"``, the threshold of the largest sensitivity + specificity on these cases; else a JSON file
         of ``{"<class>": threshold}`` or ``{"<task>": {"<class>": threshold}}``. Accuracy, kappa and confusion
         matrix are always those of the most probable class.
+    embedded
+        Lay out the features beside the table (:func:`LiverLesionAI.evaluation.embedding.embed`).
 
     Raises
     ------
@@ -84,7 +112,8 @@ def evaluate_file(file: Path, others: Sequence[Path] = (), operating_point: str 
         If a table or the thresholds cannot be used, no case has both a truth and an answer, two tables have
         no case or no question in common, or statsmodels is missing.
     """
-    predictions = read_predictions(file)
+    repeats = read_repeats(file)
+    predictions = median_repeat(repeats)
     points = thresholds(predictions.tasks, operating_point)
     tasks = {
         name: _evaluated(predictions, answers, points[name])
@@ -94,8 +123,31 @@ def evaluate_file(file: Path, others: Sequence[Path] = (), operating_point: str 
     if not tasks:
         raise ConfigError(f"{file} has no case with both a truth and an answer; fill in the column truth.")
     point = operating_point if operating_point in (ARGMAX, YOUDEN) else Path(operating_point).name
-    tables = [read_predictions(other, predictions) for other in others]
-    return Evaluation(file.name, point, tasks, _comparisons(predictions, tables, tasks))
+    of_readers = {other: is_reader_table(other) for other in others}
+    tables = {
+        _name(other, file): read_repeats(other, predictions) for other in others if not of_readers[other]
+    }
+    studies = {
+        _name(other, file): study_readers(predictions, read_reader_table(other))
+        for other in others
+        if of_readers[other]
+    }
+    repeated = {task: study_repeats({file.stem: repeats, **tables}, task) for task in tasks}
+    return Evaluation(
+        source=file.name,
+        operating_point=point,
+        tasks=tasks,
+        comparisons=_comparisons(predictions, tables, tasks),
+        reader_studies={
+            task: {name: found[task] for name, found in studies.items() if task in found} for task in tasks
+        },
+        repeats={task: study for task, study in repeated.items() if study is not None},
+        embedding=embed(predictions) if embedded else None,
+    )
+
+
+def _name(other: Path, file: Path) -> str:
+    return other.stem if other.stem != file.stem else str(other)
 
 
 def _evaluated(predictions: Predictions, answers: TaskAnswers, operating: Thresholds) -> TaskEvaluation:
@@ -119,7 +171,7 @@ def _evaluated(predictions: Predictions, answers: TaskAnswers, operating: Thresh
 
 
 def _comparisons(
-    predictions: Predictions, others: Sequence[Predictions], tasks: Collection[str]
+    predictions: Predictions, others: Mapping[str, Mapping[str, Predictions]], tasks: Collection[str]
 ) -> dict[str, dict[str, Comparison]]:
     found: dict[str, dict[str, Comparison]] = {
         task: {
@@ -128,9 +180,8 @@ def _comparisons(
         }
         for task in tasks
     }
-    for other in others:
-        name = other.file.stem if other.file.stem != predictions.file.stem else str(other.file)
-        for task, comparison in compare_tables(predictions, other).items():
+    for name, repeats in others.items():
+        for task, comparison in compare_tables(predictions, median_repeat(repeats)).items():
             if task in found:
                 found[task][name] = comparison
     return found
@@ -151,6 +202,7 @@ def _task_dict(task: TaskEvaluation) -> dict[str, Any]:
         "readers": {name: _task_dict(reader) for name, reader in task.readers.items()},
         "agreement": _plain(task.agreement),
         "all_readers_kappa": task.all_readers_kappa,
+        "malignancy_auc": _plain(task.malignancy_auc),
     }
 
 
@@ -181,8 +233,71 @@ def _comparisons_dict(compared: Mapping[str, Comparison]) -> dict[str, Any]:
     }
 
 
+def _reader_study_dict(study: ReaderStudy) -> dict[str, Any]:
+    """A pair of ways of reading is named ``"first – second"``."""
+    return {
+        "ways": {
+            way: {
+                "readers": {name: _task_dict(each) for name, each in figures.readers.items()},
+                "consensus": None if figures.consensus is None else _task_dict(figures.consensus),
+                "against_model": _comparisons_dict(figures.against_model),
+                "agreement": _plain(figures.agreement),
+                "all_readers_kappa": figures.all_readers_kappa,
+                "seconds": _plain(figures.seconds),
+            }
+            for way, figures in study.ways.items()
+        },
+        "pairs": {
+            _pair_name(pair): {
+                "readers": _comparisons_dict(compared.readers),
+                "seconds_p": _plain(compared.seconds_p),
+            }
+            for pair, compared in study.pairs.items()
+        },
+        "multireader": {name: _multireader_dict(found) for name, found in study.multireader.items()},
+        "multireader_cases": study.multireader_cases,
+        "left_out": study.left_out,
+    }
+
+
+def _multireader_dict(found: MultireaderAnalysis) -> dict[str, Any]:
+    inferences = ("random_readers", "fixed_readers", "fixed_cases")
+    return {
+        "areas": {
+            way: dict(zip(found.readers, map(float, row), strict=True))
+            for way, row in zip(found.ways, found.areas, strict=True)
+        },
+        "means": {
+            way: {"value": mean, "interval": _plain(ends)} for way, (mean, ends) in found.means.items()
+        },
+        "mean_square_ways": found.mean_square_ways,
+        "mean_square_interaction": found.mean_square_interaction,
+        "covariances": _plain(found.covariances),
+        "reader_variance": found.reader_variance,
+        "interaction_variance": found.interaction_variance,
+        **{name: _inference_dict(getattr(found, name)) for name in inferences},
+    }
+
+
+def _inference_dict(found: Inference) -> dict[str, Any]:
+    """Degrees of freedom without end are null, since JSON has no infinity."""
+    return {
+        "statistic": found.statistic,
+        "df_numerator": found.df_numerator,
+        "df_denominator": found.df_denominator if math.isfinite(found.df_denominator) else None,
+        "p": found.p,
+        "differences": {_pair_name(pair): _plain(each) for pair, each in found.differences.items()},
+    }
+
+
+def _pair_name(pair: tuple[str, str]) -> str:
+    return " – ".join(pair)
+
+
 def _plain(value: Any) -> Any:
     """Value objects as JSON has them; a proportion is its value, counts and intervals."""
+    if isinstance(value, Spread):
+        return {"median": value.median, "range": list(value.range), "values": list(value.values)}
     if isinstance(value, Proportion):
         names = ("value", "successes", "n", "modified_wilson", "wilson", "clopper_pearson")
         return {name: _plain(getattr(value, name)) for name in names}

@@ -11,6 +11,7 @@ from LiverLesionAI.evaluation.agreement import Kappa, cohen_kappa, confusion_tab
 from LiverLesionAI.evaluation.comparison import Subgroups
 from LiverLesionAI.evaluation.intervals import Counts, Proportion
 from LiverLesionAI.evaluation.operating_point import Thresholds
+from LiverLesionAI.evaluation.ordinal import malignancy_area
 from LiverLesionAI.evaluation.predictions import TaskAnswers
 from LiverLesionAI.evaluation.roc import Area, Curve, area_under_curve, resampled, roc_curve
 
@@ -85,6 +86,8 @@ class TaskEvaluation:
         Pair of readers to their kappa.
     all_readers_kappa
         Fleiss's kappa over the cases that all of three or more readers answered; None with fewer.
+    malignancy_auc
+        See :func:`LiverLesionAI.evaluation.ordinal.malignancy_area`.
     """
 
     task: str
@@ -100,6 +103,7 @@ class TaskEvaluation:
     readers: Mapping[str, TaskEvaluation] = field(default_factory=dict)
     agreement: Mapping[str, Kappa] = field(default_factory=dict)
     all_readers_kappa: float | None = None
+    malignancy_auc: Area | None = None
 
 
 def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thresholds) -> TaskEvaluation:
@@ -148,6 +152,7 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
         kappa=cohen_kappa(table),
         confusion=tuple(tuple(map(int, row)) for row in table),
         calibration=None if probabilities is None else _calibration(truth, probabilities),
+        malignancy_auc=malignancy_area(answers, patients),
     )
 
 

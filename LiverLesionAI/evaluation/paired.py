@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def compare_tables(first: Predictions, second: Predictions) -> dict[str, Compari
     here, there = (np.array(column) for column in zip(*rows, strict=True))
     result = {}
     for task in shared:
-        a, b = _rows_of(first.tasks[task], here), _rows_of(second.tasks[task], there)
+        a, b = first.tasks[task].at(here), second.tasks[task].at(there)
         b = _in_classes(b, a.classes, second.file)
         _check_truths_agree(first, second, (a, b), [first.units[row] for row in here])
         result[task] = compare_answers(a, b)
@@ -88,16 +88,6 @@ def _check_truths_agree(
             raise ConfigError(
                 f"{first.file} and {second.file} give case {where} different truths; correct one of them."
             )
-
-
-def _rows_of(answers: TaskAnswers, rows: np.ndarray) -> TaskAnswers:
-    probabilities = None if answers.probabilities is None else answers.probabilities[rows]
-    return replace(
-        answers,
-        truth=answers.truth[rows],
-        predicted=answers.predicted[rows],
-        probabilities=probabilities,
-    )
 
 
 def _in_classes(answers: TaskAnswers, classes: Sequence[str], file: Path) -> TaskAnswers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from LiverLesionAI.spreadsheet import read_table
 from LiverLesionAI.taxonomy import lesion_class
 
 PREDICTED, PROBABILITY, READER, GROUP = "pred", "prob_", "reader_", "group_"
+REPEAT = "repeat"
 BINARY = ("benign", "malignant")
 
 Unit = tuple[str, str, str]
@@ -47,6 +48,15 @@ class TaskAnswers:
         """Which cases have both a truth and an answer ``[N]``."""
         return (self.truth >= 0) & (self.predicted >= 0)
 
+    def at(self, rows: np.ndarray) -> TaskAnswers:
+        """The answers of these rows alone, in their order."""
+        return replace(
+            self,
+            truth=self.truth[rows],
+            predicted=self.predicted[rows],
+            probabilities=None if self.probabilities is None else self.probabilities[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -75,6 +85,21 @@ class Predictions:
     readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def at(self, rows: Sequence[int]) -> Predictions:
+        """The same table with these rows alone, in their order."""
+
+        def chosen(values: Sequence[str]) -> tuple[str, ...]:
+            return tuple(values[row] for row in rows)
+
+        return replace(
+            self,
+            units=tuple(self.units[row] for row in rows),
+            patients=chosen(self.patients),
+            tasks={name: answers.at(np.array(rows, int)) for name, answers in self.tasks.items()},
+            readers={name: chosen(said) for name, said in self.readers.items()},
+            groups={name: chosen(given) for name, given in self.groups.items()},
+        )
+
 
 def read_predictions(file: Path, truth_from: Predictions | None = None) -> Predictions:
     """Read a table of answers.
@@ -95,14 +120,48 @@ def read_predictions(file: Path, truth_from: Predictions | None = None) -> Predi
         If the file cannot be read, lacks a column, has a row twice, or has a value that cannot be used; the
         line is named.
     """
+    repeats = read_repeats(file, truth_from)
+    if len(repeats) > 1:
+        raise ConfigError(f"{file} has {len(repeats)} repeats; give a table of one.")
+    return next(iter(repeats.values()))
+
+
+def read_repeats(file: Path, truth_from: Predictions | None = None) -> dict[str, Predictions]:
+    """Read a table of answers of a model that was trained several times.
+
+    Parameters
+    ----------
+    file, truth_from
+        See :func:`read_predictions`; a column ``repeat`` may name which training each row is of.
+
+    Returns
+    -------
+    dict
+        Name of the repeat, empty where there is none, to its answers, in the order of the table.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`read_predictions`.
+    """
+    table, repeats = _whole_table(file, truth_from)
+    of_repeat: dict[str, list[int]] = {}
+    for row, name in enumerate(repeats):
+        of_repeat.setdefault(name, []).append(row)
+    return {name: table.at(rows) for name, rows in of_repeat.items()}
+
+
+def _whole_table(file: Path, truth_from: Predictions | None) -> tuple[Predictions, tuple[str, ...]]:
+    """Every row, and each row's repeat."""
     rows = _rows(file)
     units = tuple((row["study_id"], row.get("lesion", ""), row.get("slice", "")) for row in rows)
-    _check_units_differ(file, units)
+    repeats = tuple(row.get(REPEAT, "") for row in rows)
+    _check_units_differ(file, tuple(zip(repeats, units, strict=True)))
     truth = _truth(file, rows, units, truth_from)
     columns = tuple(rows[0])
     tasks = {task: _task(file, rows, task, truth) for task in _task_names(file, columns)}
     ordered = dict(sorted(tasks.items(), key=lambda item: -len(item[1].classes)))
-    return Predictions(
+    table = Predictions(
         file=file,
         units=units,
         patients=tuple(row.get("patient_id", "") or row["study_id"] for row in rows),
@@ -110,6 +169,7 @@ def read_predictions(file: Path, truth_from: Predictions | None = None) -> Predi
         readers=_prefixed(rows, columns, READER),
         groups=_prefixed(rows, columns, GROUP),
     )
+    return table, repeats
 
 
 def label_in(classes: Sequence[str], name: str) -> int | None:
@@ -142,8 +202,8 @@ def _rows(file: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _check_units_differ(file: Path, units: Sequence[Unit]) -> None:
-    seen: dict[Unit, int] = {}
+def _check_units_differ(file: Path, units: Sequence[tuple[str, Unit]]) -> None:
+    seen: dict[tuple[str, Unit], int] = {}
     for line, unit in enumerate(units, start=2):
         if unit in seen:
             raise ConfigError(f"{file}, line {line}: the same case stands in line {seen[unit]}; remove one.")

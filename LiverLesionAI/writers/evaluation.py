@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from LiverLesionAI.evaluation.embedding import Embedding
 from LiverLesionAI.evaluation.evaluate import Evaluation
 from LiverLesionAI.evaluation.figures import TaskEvaluation
 from LiverLesionAI.evaluation.intervals import Interval, LikelihoodRatio, Proportion
 from LiverLesionAI.evaluation.paired import Comparison
+from LiverLesionAI.evaluation.repeats import Spread
 from LiverLesionAI.writers.figures import save_png
+from LiverLesionAI.writers.reader_study import page_reader_study, reader_tables, repeat_table
 from LiverLesionAI.writers.report import html_style, missing_packages, template, write_html
 from LiverLesionAI.writers.tables import Cell, Table, write_csv
 
@@ -36,6 +39,8 @@ _PICTURES = {
     "roc": "ROC curves, each class against the rest; bands: 95% over resampled patients; diamonds: readers.",
     "confusion": "Cases of each true class (row) by answer (column), shaded by share of the row.",
     "classes": "Each class against the rest, with modified Wilson intervals (95%).",
+    "embedding": "Cases laid out by what the network's last hidden layer sees (t-SNE, perplexity 50): what "
+    "lies close together looks alike to it; distances between groups say nothing.",
     "calibration": "Calibration of the predicted class in ten bins; the larger the point, the more cases.",
 }
 
@@ -64,13 +69,19 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> tuple[str, ...]:
     (folder / EVALUATION_FILE).write_bytes(evaluation.to_json().encode())
     (folder / "tables").mkdir()
     for task in evaluation.tasks.values():
-        for name, table in _tables(task, evaluation.comparisons[task.task]).items():
+        for name, table in _tables(task, evaluation).items():
             write_csv(table, folder / "tables" / f"{_prefix(task)}{name}.csv")
+    if evaluation.embedding is not None:
+        write_csv(_embedding_table(evaluation.embedding), folder / "tables" / "embedding.csv")
     missing = missing_packages()
     if missing:
         return (NO_PICTURES.format(packages=" and ".join(missing)),)
     (folder / "figures").mkdir()
     pictures = {task.task: _write_pictures(task, folder / "figures") for task in evaluation.tasks.values()}
+    if evaluation.embedding is not None:
+        pictures[evaluation.primary.task]["embedding"] = _write_embedding(
+            evaluation.embedding, folder / "figures"
+        )
     write_html(_page(evaluation, pictures), folder / "evaluation.html")
     return ()
 
@@ -99,8 +110,8 @@ def class_table(task: TaskEvaluation) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def _tables(task: TaskEvaluation, compared: Mapping[str, Comparison]) -> dict[str, Table]:
-    names = tuple(task.classes)
+def _tables(task: TaskEvaluation, evaluation: Evaluation) -> dict[str, Table]:
+    names, compared = tuple(task.classes), evaluation.comparisons[task.task]
     tables = {
         "classes": class_table(task),
         "confusion": Table(
@@ -118,7 +129,26 @@ def _tables(task: TaskEvaluation, compared: Mapping[str, Comparison]) -> dict[st
         tables["comparisons"] = _comparison_table(compared, names)
     if task.subgroups:
         tables["subgroups"] = _subgroup_table(task)
+    for study_name, study in evaluation.reader_studies.get(task.task, {}).items():
+        for name, table in reader_tables(study).items():
+            tables[f"study_{_file_name(study_name)}_{name}"] = table
+    if task.task in evaluation.repeats:
+        tables["repeats"] = repeat_table(evaluation.repeats[task.task])
     return tables
+
+
+def _embedding_table(embedding: Embedding) -> Table:
+    rows = zip(embedding.units, embedding.truth, embedding.points, strict=True)
+    cells = tuple((*unit, truth or None, *map(float, point)) for unit, truth, point in rows)
+    return Table(("study_id", "lesion", "slice", "truth", "x", "y"), cells)
+
+
+def _write_embedding(embedding: Embedding, folder: Path) -> Path:
+    from LiverLesionAI.writers.evaluation_figures import embedding_figure
+
+    path = folder / "embedding.png"
+    save_png(embedding_figure(embedding), path)
+    return path
 
 
 def _curve_rows(task: TaskEvaluation) -> Iterator[tuple[Cell, ...]]:
@@ -169,6 +199,9 @@ def _page(evaluation: Evaluation, pictures: Mapping[str, Mapping[str, Path]]) ->
         evaluation=evaluation,
         style=html_style(),
         p_text=p_text,
+        with_interval=_with_interval,
+        spread_text=_spread_text,
+        infinity=float("inf"),
         operating_point=points.get(evaluation.operating_point, f"thresholds of {evaluation.operating_point}"),
         tasks=[
             {
@@ -179,6 +212,11 @@ def _page(evaluation: Evaluation, pictures: Mapping[str, Mapping[str, Path]]) ->
                 "readers": {name: _page_head(reader) for name, reader in task.readers.items()},
                 "head": _page_head(task),
                 "comparisons": evaluation.comparisons[task.task],
+                "reader_studies": [
+                    page_reader_study(name, study)
+                    for name, study in evaluation.reader_studies.get(task.task, {}).items()
+                ],
+                "repeats": evaluation.repeats.get(task.task),
                 "pictures": [
                     {"data": base64.b64encode(path.read_bytes()).decode(), "caption": _PICTURES[name]}
                     for name in _PICTURES
@@ -198,6 +236,9 @@ def _page_head(task: TaskEvaluation) -> dict[str, str]:
         "counts": f"{task.accuracy.successes} of {task.accuracy.n}",
         "kappa": said,
         "macro_f1": "–" if task.macro_f1 is None else f"{task.macro_f1:.3f}",
+        "malignancy_auc": "–"
+        if task.malignancy_auc is None
+        else _figure_text(task.malignancy_auc.value, task.malignancy_auc.delong),
     }
 
 
@@ -216,6 +257,10 @@ def _page_rows(task: TaskEvaluation) -> list[dict[str, Any]]:
 
 def _with_interval(proportion: Proportion) -> str:
     return _figure_text(proportion.value, proportion.modified_wilson)
+
+
+def _spread_text(spread: Spread) -> str:
+    return _figure_text(spread.median, spread.range, 2)
 
 
 def _ratio_text(ratio: LikelihoodRatio) -> str:

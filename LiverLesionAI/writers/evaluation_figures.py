@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from LiverLesionAI.evaluation.embedding import Embedding
 from LiverLesionAI.evaluation.figures import Calibration, ClassFigures, TaskEvaluation
 from LiverLesionAI.evaluation.intervals import Proportion
 from LiverLesionAI.taxonomy import lesion_class
@@ -41,6 +42,25 @@ def evaluation_figures(task: TaskEvaluation) -> dict[str, Figure]:
         if task.calibration is not None:
             pictures["calibration"] = _calibration(task.calibration)
     return pictures
+
+
+def embedding_figure(embedding: Embedding) -> Figure:
+    """Draw cases in the plane of their embedding, in the colours of their classes."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure = _new(4.6, 3.6)
+        axes = figure.add_subplot()
+        truth = np.array(embedding.truth)
+        for name in sorted(set(embedding.truth)):
+            of_class = embedding.points[truth == name]
+            colour = _colour(name) if name else _FAINT
+            label = f"{name or 'unknown'} ({len(of_class)})"
+            across, up = of_class.T
+            axes.scatter(across, up, s=12, color=colour, edgecolors=_INK, linewidths=0.3, label=label)
+        axes.set(xticks=(), yticks=(), aspect="equal")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
 
 
 def _new(width: float, height: float) -> Figure:

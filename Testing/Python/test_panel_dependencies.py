@@ -176,7 +176,15 @@ def test_a_sample_is_made_with_what_it_asks_for(dependencies: Any) -> None:
     subprocess.run([sys.executable, "-c", code, ",".join(sorted(blocked))], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("action", ["sample", "register", "classify", "export"])
+def test_a_case_is_read_with_what_it_asks_for(dependencies: Any) -> None:
+    blocked = _modules_beyond(_with_what_they_need([*dependencies.PACKAGES_OF["read"], *SHIPPED]))
+    code = (
+        BLOCKER + "import LiverLesionAI.pipeline, LiverLesionAI.reader_study.session, LiverLesionAI.phantom"
+    )
+    subprocess.run([sys.executable, "-c", code, ",".join(sorted(blocked))], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("action", ["sample", "register", "classify", "export", "read"])
 def test_an_action_asks_for_its_own_packages(dependencies: Any, made_desktop: Any, action: Any) -> None:
     made_desktop.answers.append(False)
     with pytest.raises(RuntimeError, match="pip download"):

@@ -289,6 +289,7 @@ def _is_ours(name: str) -> bool:
         (
             "LiverLesionLib",
             "LiverLesionPatches",
+            "LiverReaderStudy",
             "slicer.i18n",
             "slicer.Scripted",
             "slicer.parameter",
