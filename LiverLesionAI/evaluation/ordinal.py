@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from LiverLesionAI.evaluation.predictions import BINARY, TaskAnswers
-from LiverLesionAI.evaluation.roc import Area, area_under_curve
+from LiverLesionAI.evaluation.roc import Area, area_under_curve, resampled
 from LiverLesionAI.taxonomy import lesion_class
 
 MALIGNANT, OTHER = 4, 3
@@ -40,4 +40,4 @@ def malignancy_area(answers: TaskAnswers, patients: Sequence[str]) -> Area | Non
     of_class = np.array(scores)
     known = [patient for patient, ok in zip(patients, answered, strict=True) if ok]
     said, true = of_class[answers.predicted[answered]], of_class[answers.truth[answered]]
-    return area_under_curve(said.astype(float), true == MALIGNANT, known)
+    return area_under_curve(said.astype(float), true == MALIGNANT, resampled(known))

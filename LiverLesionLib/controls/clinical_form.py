@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls import bars
-from LiverLesionLib.controls.marks import COLOURS, DONE, WRONG
+from LiverLesionLib.controls.marks import DONE, WRONG, style_of
 from LiverLesionLib.controls.owner import Owner
 from LiverLesionLib.dicom_files import first_file
 
@@ -138,5 +138,5 @@ class ClinicalForm:
 
     def _tell(self, mark: str, text: str) -> None:
         self._ui.clinicalStatus.text = text
-        self._ui.clinicalStatus.styleSheet = COLOURS[mark]
+        self._ui.clinicalStatus.styleSheet = style_of(mark, self._ui.clinicalStatus)
         self._ui.clinicalStatus.visible = True

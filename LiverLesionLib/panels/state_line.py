@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from slicer.i18n import tr as _
 
@@ -12,7 +12,11 @@ from LiverLesionLib.steps.step import PanelStep
 from LiverLesionLib.steps.work_step import WorkStep
 
 if TYPE_CHECKING:
-    from LiverLesionLib.panels.main_panel import MainPanel
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionLib.steps.classify_step import ClassifyStep
+    from LiverLesionLib.steps.lesions_step import LesionsStep
+    from LiverLesionLib.steps.save_step import SaveStep
+    from LiverLesionLib.steps.study_step import StudyStep
 
 Tone = Literal["running", "wrong", "out of date", "done", "next"]
 
@@ -33,7 +37,22 @@ class State:
     text: str
 
 
-def state_of(panel: MainPanel) -> State:
+class Told(Protocol):
+    """The panel, as far as its state is told."""
+
+    running: object | None
+    steps: tuple[PanelStep, ...]
+    study_step: StudyStep
+    lesions: LesionsStep
+    classify: ClassifyStep
+    save_step: SaveStep
+
+    @property
+    def result(self) -> StudyResult | None:
+        """The result that is shown."""
+
+
+def state_of(panel: Told) -> State:
     """Return what a reader has to know, the most urgent first."""
     running = panel.running
     if isinstance(running, PanelStep):
