@@ -87,10 +87,8 @@ def at_hand(models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ca
     return choose
 
 
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_patient(folder: Path) -> Path:
     """A patient with three lesions, as a study folder: cubes of other brightness in every sequence."""
-    folder = tmp_path_factory.mktemp("phantoms") / "S1"
     folder.mkdir()
     rng = np.random.default_rng(0)
     labels = np.zeros((18, 60, 60), np.uint8)
@@ -104,6 +102,11 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clinical = {"sex": "male", "afp": "0.9 µg/ml", "age": 66, "albumin": "3.1 g/dl"}
     (folder / "clinical.json").write_text(json.dumps(clinical), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patient(tmp_path_factory.mktemp("phantoms") / "S1")
 
 
 def answers(result: StudyResult) -> dict[str, str]:
