@@ -33,7 +33,7 @@ class ClinicalForm:
         self._step, self._ui = step, step.ui
         self._shown: dict[str, ClinicalValue] | None = None
         self._choosers: list[Any] = []
-        bars.prepare(self._ui.clinicalTable, [_("Field"), _("Value"), _("Unit")], _VALUE)
+        bars.prepare(self._ui.clinicalTable, [_("Field"), _("Value"), _("Unit")], 0, _VALUE)
         self._ui.clinicalTable.setEditTriggers(qt.QAbstractItemView.AllEditTriggers)
         self._ui.clinicalTable.connect("cellChanged(int,int)", self._typed)
         self._ui.clinicalFromDicomButton.connect("clicked(bool)", self.take_from_dicom)
@@ -81,6 +81,7 @@ class ClinicalForm:
             for column in (0, 2):
                 item = table.item(row, column)
                 item.setFlags(item.flags() & ~qt.Qt.ItemIsEditable)
+                item.setToolTip(each.title)
             if isinstance(each, Choice):
                 table.setCellWidget(row, _VALUE, self._chooser(each, known.get(each.name)))
             elif each.source:
