@@ -32,7 +32,8 @@ def test_every_class_of_both_taxonomies_has_patients() -> None:
 def test_all_that_is_drawn_can_be_read(patients) -> None:
     for drawn in patients.values():
         for each in drawn[:300]:
-            assert set(coded_patient(each).known) == set(each)
+            unread = set(each) - set(coded_patient(each).known)
+            assert not unread or (unread == {"ferritin"} and "sex" not in each)
     assert draw_clinical(1, "HCC", "healthy") == draw_clinical(1, "HCC", "healthy")
 
 
