@@ -369,6 +369,29 @@ def evaluate(
 
 @app.command()
 @_reporting_errors
+def features(
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="Studies with their truth.")],
+    out: OutDir,
+    model: Model = DEFAULT_MODEL,
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="Trust the scanner's positions; do not register.")
+    ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Write a model's answers and what its last hidden layer sees of a cohort, for `evaluate --embed`."""
+    from LiverLesionAI.features import features_path
+
+    options = Options(model=model, register=not no_register, device=device, precision=precision)
+    with shown_progress(progress) as show:
+        files = features_path(cohort, out, options, progress=show)
+    for file in files:
+        print(f"Written: {file}")
+
+
+@app.command()
+@_reporting_errors
 def worker() -> None:
     """Serve a front end: requests in, answers out, one JSON object a line; the model stays loaded."""
     from LiverLesionAI.worker.server import run_worker

@@ -147,6 +147,16 @@ class Classifier:
             first = own.stop
         return Predictions(tuple(found), self.execution)
 
+    def features(self, unit: UnitInputs) -> np.ndarray:
+        """What the first member's last hidden layer sees of a unit, float32 ``[groups, F]``."""
+        import torch
+
+        tensors = zip(*(given.arrays() for given in unit.groups), strict=True)
+        with torch.inference_mode(), self.autocast():
+            stacked = [torch.from_numpy(np.stack(each)).to(self.execution.device) for each in tensors]
+            found = self.network(0).features(*stacked)  # type: ignore[operator]
+        return found.flatten(start_dim=1).float().cpu().numpy()
+
     def network(self, member: int) -> nn.Module:
         """Return a member's network; unless members are kept, one network takes the weights of each in turn.
 

@@ -21,7 +21,7 @@ HALO_MM = 22.0
 """Reach of perilesional layers beyond the lesion's surface."""
 
 # Table 2 of Wang et al. 2021: quartiles, or mean and standard deviation (printed there as SE). Classes of
-# Zhen et al. 2020 that are not among them: nodules of cirrhosis, estimated, and those of ICC.
+# Zhen et al. 2020 that are not among them are estimates.
 _QUARTILES = {
     "cyst": (8.65, 12.8, 22.5),
     "haemangioma": (15.3, 19.7, 32.6),
@@ -29,7 +29,7 @@ _QUARTILES = {
     "ICC": (30.72, 52.45, 69.45),
     "metastasis": (20.18, 28.55, 38.32),
     "other_benign": (11.0, 15.0, 21.0),
-    "other_primary": (30.72, 52.45, 69.45),
+    "other_primary": (22.0, 33.0, 50.0),
 }
 _MEAN_SD = {"FNH": (34.13, 12.89), "abscess": (62.98, 31.26)}
 
