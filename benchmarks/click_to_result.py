@@ -1,12 +1,13 @@
 """From the click on Classify to the classes, and to the maps, in the panel with its worker warm.
 
-    python benchmarks/click_to_result.py [STUDY] [--rounds N]
+    python benchmarks/click_to_result.py [STUDY] [--lesions N] [--rounds N]
 
-Runs the panel in the desktop harness (PySide6) on a study folder, by default on a phantom study with one
-lesion that is made first, with the demo bundle. A round counts from the click until the classes stand in the
-table, and on until the maps are in the scene; the first round, which starts the worker, is shown apart.
-Processor time is that of the panel's process and of the worker's together. The ratio is classes and maps
-together over the classes alone: what a reader would wait if both came as one answer.
+Runs the panel in the desktop harness (PySide6) on a study folder, by default on a phantom study with one to
+three lesions that is made first, with the demo bundle. A round counts from the click until the classes stand
+in the table, and on until the maps are in the scene; the first round, which starts the worker, is shown
+apart. Processor time is that of the panel's process and of the worker's together. The ratio is classes and
+maps together over the classes alone: what a reader would wait if both came as one answer. The memory of both
+processes is told at the end (Linux): what they hold, and the most that they held.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Testing"))
 
 SEED = 800_002
+CLASSES = ("HCC", "cyst", "metastasis")
 LIMIT_S = 300.0
 
 
@@ -46,6 +48,13 @@ def now(worker: int | None) -> Moment:
         fields = Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         processor += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return Moment(time.perf_counter(), processor)
+
+
+def memory_mib(process: int | None) -> tuple[float, float]:
+    """Resident memory of a process now and at most, from ``/proc``."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+    return float(kib["VmRSS"]) / 1024, float(kib["VmHWM"]) / 1024
 
 
 def one_round(made: Any, widget: Any) -> tuple[Moment, Moment, Moment]:
@@ -82,6 +91,7 @@ def measure(study: Any, rounds: int) -> None:
         print(f"{'round':<8}" + "".join(f"{column:>15}" for column in columns))
         print_row("first", one_round(made, widget))
         found = [one_round(made, widget) for _ in range(rounds)]
+        held = {"panel": memory_mib(os.getpid()), "worker": memory_mib(widget.panel.session.client.pid)}
     middle = tuple(
         Moment(
             statistics.median(each[part].wall_s for each in found),
@@ -93,6 +103,8 @@ def measure(study: Any, rounds: int) -> None:
     _, classes, maps = middle
     print(f"classes and maps / classes: {maps.wall_s / classes.wall_s:.2f}", end=" ")
     print(f"(processor time {maps.processor_s / classes.processor_s:.2f})")
+    for process, (now_mib, most_mib) in held.items():
+        print(f"memory of the {process}: {now_mib:.0f} MiB, at most {most_mib:.0f} MiB")
 
 
 def print_row(name: str, moments: tuple[Moment, ...]) -> None:
@@ -106,6 +118,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", nargs="?", type=Path)
+    parser.add_argument("--lesions", type=int, default=1, choices=(1, 2, 3))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     if arguments.study is not None:
@@ -115,7 +128,7 @@ def main() -> None:
     else:
         from LiverLesionAI.phantom import generate_study
 
-        study = generate_study(SEED, classes=("HCC",)).study
+        study = generate_study(SEED, classes=CLASSES[: arguments.lesions]).study
     measure(study, arguments.rounds)
 
 

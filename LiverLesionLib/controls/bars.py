@@ -63,6 +63,14 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class Tipped:
+    """A text with more under the mouse."""
+
+    text: str
+    tip: str
+
+
+@dataclass(frozen=True)
 class Stale:
     """A text that held once: in brackets and grey, why it does so no more under the mouse."""
 
@@ -89,7 +97,7 @@ class Weight:
     tip: str = ""
 
 
-Cell = str | Bar | Chip | Stale | Weight
+Cell = str | Bar | Chip | Stale | Tipped | Weight
 
 
 def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> None:
@@ -97,10 +105,14 @@ def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> 
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels(list(columns))
     table.verticalHeader().setVisible(False)
+    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+    table.setWordWrap(False)
     header = table.horizontalHeader()
     for column in range(len(columns)):
         kind = qt.QHeaderView.Stretch if column in stretched else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(column, kind)
+    header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
+    header.setHighlightSections(False)
     fill(table, ())
 
 

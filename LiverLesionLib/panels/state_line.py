@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 Tone = Literal["running", "wrong", "out of date", "done", "next"]
 
 _COLOURS: dict[Tone, str] = {
-    "running": "#2196f3",
-    "wrong": "#e53935",
-    "out of date": "#fb8c00",
-    "done": "#43a047",
-    "next": "#9e9e9e",
+    "running": "33, 150, 243",
+    "wrong": "229, 57, 53",
+    "out of date": "251, 140, 0",
+    "done": "67, 160, 71",
+    "next": "158, 158, 158",
 }
 
 
@@ -76,10 +76,10 @@ def state_of(panel: Told) -> State:
 
 
 def show_state(label: Any, state: State) -> None:
-    """Show a state; its tone is the colour of the bar before it."""
+    """Show a state; its tone is the colour behind it."""
     label.text = state.text
     label.visible = bool(state.text)
-    label.styleSheet = f"border-left: 4px solid {_COLOURS[state.tone]}; padding: 2px 6px;"
+    label.styleSheet = f"background: rgba({_COLOURS[state.tone]}, 60); padding: 3px 6px;"
 
 
 def _first_line(text: str) -> str:

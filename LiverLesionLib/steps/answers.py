@@ -60,7 +60,7 @@ class Answered:
             return (self.name, bars.Stale(name, outdated), bars.Stale(f"{100 * p:.0f} %", outdated))
         sd = self._sd(self.answer, name)
         tip = _("Standard deviation over {members} networks: {sd}").format(members=self.members, sd=sd)
-        with_sd = f"{100 * p:.0f} {sd}" if self.members > 1 else ""
+        with_sd = f"{100 * p:.0f} {sd.replace('± ', '±')}" if self.members > 1 else ""
         return (
             self.name,
             bars.Chip(name, colour),
@@ -97,7 +97,9 @@ class Answered:
         final = self.reading.final
         if final is None:
             return _("open")
-        return bars.Chip(final.diagnosis, final.decided_class.colour, final.reason)
+        text = "✓" if final.is_accepted else final.diagnosis
+        tip = "\n".join(filter(None, (final.diagnosis, final.reader, final.reason)))
+        return bars.Chip(text, final.decided_class.colour, tip)
 
     def _sd(self, task: TaskResult, name: str) -> str:
         """Standard deviation over the members; one alone has none."""

@@ -56,7 +56,7 @@ class ClassifyStep(WorkStep):
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
-        answers = [_("Lesion"), _("Class"), _("Probability"), _("Malignant"), _("Reader")]
+        answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malignant"), _("Reader")]
         bars.prepare(self.ui.resultsTable, answers, 2, 3)
         bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
         self.ui.classesLabel.visible = False

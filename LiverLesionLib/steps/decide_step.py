@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from LiverLesionAI.results import LesionResult, StudyResult
 
 
+_SECOND_READER = (3, 4)
+"""Columns that are empty as long as one reader decides."""
+
+
 class DecideStep(PanelStep):
     """Accept, override, agree and take back for the selected lesion; a table of all decisions.
 
@@ -39,7 +43,7 @@ class DecideStep(PanelStep):
         self.ui.takeBackButton.connect("clicked(bool)", self.take_back)
         self.ui.decisionsTable.connect("itemSelectionChanged()", self._row_chosen)
         titles = [_("Lesion"), _("Model"), _("Reader 1"), _("Reader 2"), _("Consensus")]
-        bars.prepare(self.ui.decisionsTable, titles, 0)
+        bars.prepare(self.ui.decisionsTable, titles, 1)
         selection.on_result(self.refresh)
         selection.on_lesion(self.refresh)
 
@@ -104,6 +108,9 @@ class DecideStep(PanelStep):
         lesions = [] if result is None else _classified(result)
         blocked = self.ui.decisionsTable.blockSignals(True)
         bars.fill(self.ui.decisionsTable, [_row(lesion) for lesion in lesions])
+        several = any(each.reading is not None and len(each.reading.decisions) > 1 for each in lesions)
+        for column in _SECOND_READER:
+            self.ui.decisionsTable.setColumnHidden(column, not several)
         if selected in lesions:
             self.ui.decisionsTable.selectRow(lesions.index(selected))
         self.ui.decisionsTable.blockSignals(blocked)

@@ -39,8 +39,8 @@ class LesionsStep(PanelStep):
         self._selection = selection
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
-        columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Centre (mm)"), _("Slice")]
-        bars.prepare(self.ui.lesionTable, columns, 3)
+        columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Slice")]
+        bars.prepare(self.ui.lesionTable, columns, 0)
         self._set_up_editor()
         self.rows: list[LesionRow] = []
         self.one_click, self.outlines = OneClick(self), OutlineControls(self)
@@ -125,8 +125,7 @@ class LesionsStep(PanelStep):
             bars.Chip(lesion.name, lesion.colour),
             f"{lesion.diameter_mm:.0f} mm",
             f"{lesion.volume_ml:.1f} ml",
-            _place(lesion),
-            level,
+            bars.Tipped(level, _("Centre: {place} mm").format(place=_place(lesion))),
         )
 
     def select(self, lesion_id: int) -> None:

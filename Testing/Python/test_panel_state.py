@@ -89,7 +89,9 @@ def test_the_decision_stands_in_the_row_of_the_answer(made_desktop: Any, widget:
     assert ui.resultsTable.item(0, 4).text() == ""
     ui.readerEdit.text = "A"
     ui.acceptButton.click()
-    assert ui.resultsTable.item(0, 4).text() == ui.resultsTable.item(0, 1).text()
+    predicted = ui.resultsTable.item(0, 1).text()
+    assert ui.resultsTable.item(0, 4).text() == "✓"
+    assert ui.resultsTable.item(0, 4).toolTip() == f"{predicted}\nA"
     assert "decided: 1" in ui.stateLabel.text
 
 

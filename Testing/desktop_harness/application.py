@@ -80,20 +80,28 @@ class ModuleManager(Checked):
         return list(self.loaded)
 
 
+class SliceController(QtWidgets.QWidget):
+    """``qMRMLSliceControllerWidget``: the label of the bar."""
+
+    def __init__(self, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._label = QtWidgets.QLabel(self)
+
+    def viewLabel(self) -> QtWidgets.QLabel:
+        """Return the label of the bar."""
+        return self._label
+
+
 class SliceWidget(QtWidgets.QWidget):
-    """``qMRMLSliceWidget`` and its ``qMRMLSliceControllerWidget`` in one: the label of the bar."""
+    """``qMRMLSliceWidget``: its bar."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._label = QtWidgets.QLabel()
+        self._bar = wrap(SliceController(self), "slicer.qMRMLSliceControllerWidget")
 
     def sliceController(self) -> Any:
         """Return the bar."""
-        return wrap(self, "slicer.qMRMLSliceControllerWidget")
-
-    def viewLabel(self) -> Any:
-        """Return the label of the bar."""
-        return wrap(self._label)
+        return self._bar
 
 
 class LayoutManager(Checked):
