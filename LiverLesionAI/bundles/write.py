@@ -108,6 +108,6 @@ def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
     spec = bundle.spec.model_copy(update={"metrics": (*kept, *metrics)})
     metadata = bundle.metadata.model_copy(update={"liver_lesion": spec})
     weights = {member: bundle.path / member for member in spec.members}
-    config = bundle.path / TRAINING_CONFIG
-    texts = {TRAINING_CONFIG: config.read_text(encoding="utf-8")} if config.exists() else {}
+    kept_files = [name for name in (TRAINING_CONFIG, str(LICENCE)) if (bundle.path / name).exists()]
+    texts = {name: (bundle.path / name).read_text(encoding="utf-8") for name in kept_files}
     return write_bundle(metadata, weights, bundle.path, texts)

@@ -37,6 +37,7 @@ from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -316,17 +317,55 @@ def _misalignment(text: str) -> tuple[float, float]:
 @app.command()
 @_reporting_errors
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Training configuration.")],
     out: OutDir,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG.yaml", help="Training configuration.")
+    ] = None,
+    lld: Annotated[
+        Path | None,
+        typer.Option("--lld", metavar="FOLDER", help="A copy of LLD-MMRI instead of a configuration."),
+    ] = None,
+    audit_only: Annotated[
+        bool, typer.Option("--audit-only", help="With --lld: stop after the cohort and its audit page.")
+    ] = False,
+    dixon: Annotated[
+        bool, typer.Option("--dixon", help="With --lld: train on in- and out-phase too.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
-    """Train a model on a cohort or on phantoms and write it as a bundle."""
+    """Train a model on a cohort, on phantoms or on LLD-MMRI and write it as a bundle."""
     from LiverLesionAI.training.train import train as run_training
 
+    if (config is None) == (lld is None):
+        raise typer.BadParameter("give either CONFIG.yaml or --lld FOLDER")
     with shown_progress(progress) as show:
-        bundle = run_training(config, out, resume=resume, progress=show)
+        if lld is not None:
+            config, run = _lld_config(lld, out, show, dixon=dixon, resume=resume), out / "run"
+            if audit_only:
+                return
+        else:
+            assert config is not None
+            run = out
+        bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
     print(f"Written: {bundle}")
+
+
+def _lld_config(folder: Path, out: Path, progress: Progress, *, dixon: bool, resume: bool) -> Path:
+    """Make a cohort of a copy of LLD-MMRI, unless a run that goes on has it already."""
+    from LiverLesionAI.training.lld import CONFIG, prepare_lld
+
+    place = out / "lld"
+    if resume and (place / CONFIG).is_file():
+        return place / CONFIG
+    made = prepare_lld(folder, place, dixon=dixon, progress=progress)
+    for case, why in made.failures.items():
+        warn(f"{case} was left out: {why}")
+    findings = [finding for each in made.patients for finding in each.findings]
+    mended = sum(finding.verdict == "mended" for finding in findings)
+    print(f"Read: {len(made.patients)} cases; {mended} things mended, {len(findings) - mended} doubted.")
+    print(f"Written: {made.table}, {made.config}; look at {made.audit}")
+    return made.config
 
 
 @app.command()

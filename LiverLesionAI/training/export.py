@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from LiverLesionAI import resources
 from LiverLesionAI.bundles.metadata import (
     BundleMetadata,
     Cohort,
@@ -19,6 +20,7 @@ from LiverLesionAI.bundles.metadata import (
     Metric,
     network_data_format,
 )
+from LiverLesionAI.bundles.store import LICENCE
 from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.evaluation.metrics import validation_metrics
@@ -65,8 +67,17 @@ def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Pa
     weights = {f"models/{name}.safetensors": folder / WEIGHTS for name, folder in members.items()}
     metrics = _out_of_fold_metrics(config, list(finished.values())) if finished else ()
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
-    texts = {TRAINING_CONFIG: _without_paths(config).to_yaml()}
+    texts = {TRAINING_CONFIG: _without_paths(config).to_yaml(), **_licence(config)}
     return write_bundle(metadata, weights, out_dir / config.name, texts)
+
+
+def _licence(config: TrainingConfig) -> dict[str, str]:
+    """The program's licence and that of the data, where a file ``LICENSE`` lies beside the cohort's table."""
+    beside = config.cohort.with_name(str(LICENCE)) if config.cohort is not None else None
+    if beside is None or not beside.is_file():
+        return {}
+    own = resources.LICENCE.read_text(encoding="utf-8")
+    return {str(LICENCE): f"{own}\n----\n\n{beside.read_text(encoding='utf-8')}"}
 
 
 def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
