@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 import torch
 import yaml
+from dicom_phantoms import phantom
 from test_inception_resnet import published
 from typer.testing import CliRunner
 
@@ -22,6 +24,7 @@ from LiverLesionAI.bundles.suite import open_model
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.errors import BundleError, ConfigError, StudyError
 from LiverLesionAI.inference.suite import classifier_of
+from LiverLesionAI.phantom.dicom import write_dicom_study
 from LiverLesionAI.pipeline import analyse_study, read_study
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.systems import system_named
@@ -383,3 +386,24 @@ def test_the_system_says_what_it_is() -> None:
     system = system_named("zhen2020")
     assert [question.task for question in system.questions] == ["malignancy", "malignant_type", "type"]
     assert system.unit == "study" and system.explanations == ("input-gradient", "grad-cam")
+
+
+def test_a_dicom_study_gets_segmentation_and_report(at_hand, tmp_path, monkeypatch) -> None:
+    at_hand("abcdefg")
+    malignant_first(monkeypatch, is_malignant=True)
+    write_dicom_study(phantom(), tmp_path / "study", vendor="siemens", layout="separate")
+    sitk.WriteImage(phantom().study.lesions, str(tmp_path / "mask.nii.gz"))
+    (tmp_path / "clinical.json").write_text('{"sex": "f", "cea": 12}', encoding="utf-8")
+    done = CliRunner().invoke(
+        app, ["classify", str(tmp_path / "study"), "--mask", str(tmp_path / "mask.nii.gz"), "--out",
+              str(tmp_path / "out"), "--model", "zhen2020", "--no-register", "--no-saliency",
+              "--clinical", str(tmp_path / "clinical.json")],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    answer = StudyResult.from_dict(content)
+    assert answer.study_tasks["malignant_type"].clinical == ("sex", "cea")
+    report = pydicom.dcmread(tmp_path / "out" / "dicom" / "sr.dcm").to_json()
+    assert f"the study as a whole: {answer.answer.predicted_class.title}" in report  # type: ignore[union-attr]
+    (segment,) = pydicom.dcmread(tmp_path / "out" / "dicom" / "seg.dcm").SegmentSequence
+    assert segment.SegmentDescription.startswith(answer.lesions[0].answer.predicted_class.title)  # type: ignore[union-attr]
