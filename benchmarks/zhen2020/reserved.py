@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -58,11 +58,15 @@ class Cut:
         return dict(self.groups[0].known_of_patient)
 
 
-def patients(per_class: int) -> list[Patient]:
-    """The classes in turn, every fourth of a class atypical."""
-    names = Z7.names
+def patients(per_class: int, further_malignant: int = 0) -> list[Patient]:
+    """The classes in turn, every fourth of a class atypical; then further patients of the malignant classes."""
+    first = _in_turn(FIRST_SEED, Z7.names, per_class)
+    return first + _in_turn(FIRST_SEED + len(first), TAXONOMIES["Z3"].names, further_malignant)
+
+
+def _in_turn(seed: int, names: Sequence[str], per_class: int) -> list[Patient]:
     return [
-        Patient(FIRST_SEED + i, names[i % len(names)], (i // len(names)) % ATYPICAL_EVERY == 0)
+        Patient(seed + i, names[i % len(names)], (i // len(names)) % ATYPICAL_EVERY == 0)
         for i in range(per_class * len(names))
     ]
 
