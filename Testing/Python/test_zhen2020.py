@@ -169,6 +169,21 @@ def test_the_model_that_fits_the_study_answers_each_question(at_hand, phantoms, 
     assert any("DP missing" in text for text in incomplete.warnings)
 
 
+def test_one_sequence_and_one_slice_are_enough(at_hand, phantoms) -> None:
+    at_hand("abcdefg")
+    study = read_study(phantoms)
+    alone = without(study, *SIX[1:])
+    lesions = sitk.GetArrayFromImage(alone.lesions)
+    single = np.zeros_like(lesions)
+    single[4] = lesions[4] == 1
+    image = sitk.GetImageFromArray(single.astype(np.uint8))
+    image.CopyInformation(alone.lesions)
+    found = classified(replace(alone, lesions=image))
+    assert found.study_tasks["type"].model == "tiny-b" and len(found.study_tasks["type"].groups) == 1
+    assert "1 of 3 sequences" in found.study_tasks["type"].reason
+    assert any("DWI, T1WI missing" in text for text in found.warnings)
+
+
 def test_benign_lesions_are_not_asked_which_malignancy(at_hand, phantoms, monkeypatch) -> None:
     at_hand("abcdefg")
     malignant_first(monkeypatch, is_malignant=False)

@@ -4,8 +4,9 @@
         [--further-malignant 60] [--record]
 
 The phantoms (seeds from 901000, the classes in turn, then further patients of the malignant classes; every
-fourth of a class atypical, misaligned by up to 3 mm) are made and cut once and kept in the folder given. Beside accuracy and areas under curves the traps of
-clinical data are tried: exchanged between patients, all missing, and alone.
+fourth of a class atypical, misaligned by up to 3 mm) are made and cut once and kept in the folder given.
+Beside accuracy and areas under curves the traps of clinical data are tried: exchanged between patients, all
+missing, and alone.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def main() -> None:
         "--further-malignant",
         type=int,
         default=60,
-        help="further patients of each malignant class, for E, F, G",
+        help="further patients of each malignant class",
     )
     parser.add_argument("--jobs", type=int, help="processes that make phantoms")
     parser.add_argument("--record", action="store_true", help="write the figures into the bundles")

@@ -59,7 +59,7 @@ class Cut:
 
 
 def patients(per_class: int, further_malignant: int = 0) -> list[Patient]:
-    """The classes in turn, every fourth of a class atypical; then further patients of the malignant classes."""
+    """The classes in turn, then the malignant ones; every fourth of a class is atypical."""
     first = _in_turn(FIRST_SEED, Z7.names, per_class)
     return first + _in_turn(FIRST_SEED + len(first), TAXONOMIES["Z3"].names, further_malignant)
 
