@@ -51,6 +51,7 @@ class ClassifyStep(WorkStep):
         self._clinical = ClinicalForm(self)
         self._said: object = None
         self._changes: tuple[Change, ...] = ()
+        self._study_is_shown = True
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
@@ -186,7 +187,7 @@ class ClassifyStep(WorkStep):
             self._said = None
             self.say(TODO, "")
             return
-        self._changes = ()
+        self._changes, self._study_is_shown = (), True
         self._show_answers(result)
         self._tell()
 
@@ -223,14 +224,18 @@ class ClassifyStep(WorkStep):
         rows = [] if result is None else answered(result)
         if not 0 <= row < len(rows):
             return
-        if rows[row].lesion is None:
-            self._show_classes(rows[row])
+        self._study_is_shown = rows[row].lesion is None
+        if self._study_is_shown:
+            self._show_lesion()
         else:
             self._selection.select(rows[row].lesion)
 
     def _show_lesion(self) -> None:
-        """Mark the selected lesion's row and show all its probabilities, or those of the study."""
+        """Mark the row of the study, where it has an answer, or that of the selected lesion, and show its
+        probabilities."""
         result, lesion = self._selection.result, self._selection.lesion
+        if result is not None and result.unit != "lesion" and self._study_is_shown:
+            lesion = None
         shown = None if result is None else answered_with(result, lesion)
         self.ui.classesLabel.visible = shown is not None
         if result is None or shown is None:
