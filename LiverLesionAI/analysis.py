@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
 
 import LiverLesionAI
-from LiverLesionAI.errors import BundleError, ConfigError
+from LiverLesionAI.asking import Asked, ModelAnswers, ask, unit_warnings
+from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.fingerprint import input_fingerprints
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
-from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.inputs.slice_groups import SliceGroup
 from LiverLesionAI.progress import Progress, silent
@@ -33,21 +33,12 @@ if TYPE_CHECKING:
     from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.explanation.slices import StudyExplanation
     from LiverLesionAI.inference import Classifier
-    from LiverLesionAI.inference.suite import AnyClassifier, SuiteClassifier
+    from LiverLesionAI.inference.suite import AnyClassifier
 
 NOT_REGISTERED = (
     "the sequences were not registered: they were resampled by the scanner's positions, so breathing between "
     "them is not corrected"
 )
-
-
-@dataclass(frozen=True)
-class ModelAnswers:
-    """What one model saw of each unit, and what it predicted."""
-
-    bundle: Bundle
-    units: tuple[UnitInputs, ...]
-    predictions: Predictions
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ def classify_with(
     stopwatch = stopwatch or Stopwatch()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
-        asked = _asked(classifier, study, progress)
+        asked = ask(classifier, study, progress)
     first = asked.answers[0]
     tasks = asked.tasks if first.bundle.system.unit != "lesion" else {}
     lesions = _lesions_of_study(study, asked) if tasks else _classified_lesions(study, asked)
@@ -132,86 +123,7 @@ def classify_with(
     return Classified(with_seconds(result, stopwatch.seconds), asked.answers)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What was answered.
-
-    Attributes
-    ----------
-    answers
-        Of each model, in the order of the questions.
-    tasks
-        Task to the answer for the study as a whole; empty where lesions are answered for.
-    failures
-        Label to reason for lesions that could not be cut.
-    unanswered
-        Why questions were not answered.
-    """
-
-    answers: tuple[ModelAnswers, ...]
-    tasks: Mapping[str, TaskResult]
-    failures: Mapping[int, str]
-    unanswered: tuple[str, ...] = ()
-
-    def notes(self, study: Study) -> list[str]:
-        """What is to be said about the study as a whole."""
-        if not self.tasks:
-            return [
-                f"{study.lesion_name(label)} was not classified: {why}"
-                for label, why in self.failures.items()
-            ]
-        seen = [
-            text
-            for each in self.answers
-            for text in _unit_warnings(each.units[0], replace(each.predictions[0], warnings=()))
-        ]
-        return list(dict.fromkeys([*seen, *_contradictions(self.tasks), *self.unanswered]))
-
-
-def _asked(classifier: AnyClassifier, study: Study, progress: Progress) -> _Asked:
-    from LiverLesionAI.inference.suite import SuiteClassifier
-
-    if isinstance(classifier, SuiteClassifier):
-        return _asked_together(classifier, study, progress)
-    units, failures = cut_units(study, classifier.bundle, progress)
-    answers = ModelAnswers(classifier.bundle, tuple(units), classifier.predict(units, progress=progress))
-    if classifier.bundle.system.unit == "lesion":
-        return _Asked((answers,), {}, failures)
-    tasks = {name: task.result() for name, task in answers.predictions[0].tasks.items()}
-    return _Asked((answers,), tasks, failures)
-
-
-def _asked_together(classifier: SuiteClassifier, study: Study, progress: Progress) -> _Asked:
-    """Ask the questions of a system in order, each the model that fits the study best."""
-    suite = classifier.suite
-    answers: list[ModelAnswers] = []
-    tasks: dict[str, TaskResult] = {}
-    unanswered: list[str] = []
-    for question in suite.system.questions:
-        earlier = tasks.get(question.after[0]) if question.after else None
-        if question.after and (earlier is None or earlier.predicted != question.after[1]):
-            continue
-        bundle, reason = suite.chosen(question, study)
-        if bundle is None:
-            unanswered.append(f"{question.task.replace('_', ' ')} was not answered ({reason})")
-            continue
-        units, _ = cut_units(study, bundle, progress)
-        predictions = classifier.of(bundle).predict(units, progress=progress)
-        answers.append(ModelAnswers(bundle, tuple(units), predictions))
-        found = predictions[0].tasks[question.task].result()
-        primary = question.task == suite.system.primary_task
-        tasks[question.task] = replace(found, primary=primary, model=bundle.name, reason=reason)
-    if not answers:
-        raise BundleError(
-            f"No model of system {suite.name} can read study {study.id}: {'; '.join(unanswered)}."
-        )
-    if not any(task.primary for task in tasks.values()):
-        last = next(reversed(tasks))
-        tasks[last] = replace(tasks[last], primary=True)
-    return _Asked(tuple(answers), tasks, {}, tuple(unanswered))
-
-
-def _lesions_of_study(study: Study, asked: _Asked) -> tuple[LesionResult, ...]:
+def _lesions_of_study(study: Study, asked: Asked) -> tuple[LesionResult, ...]:
     """Lesions of a study that was answered for as a whole, with the answers of their own groups."""
     crops = {given.lesion_id: given.crop_mm for given in asked.answers[-1].units[0].groups}
     found = []
@@ -360,7 +272,7 @@ def settings_of(result: StudyResult) -> Settings:
     return Settings(**result.provenance.parameters.get("saliency", {}))
 
 
-def _classified_lesions(study: Study, asked: _Asked) -> tuple[LesionResult, ...]:
+def _classified_lesions(study: Study, asked: Asked) -> tuple[LesionResult, ...]:
     answers = asked.answers[0]
     found = {
         unit.lesion_id: _classified_lesion(study, unit, prediction)
@@ -374,28 +286,9 @@ def _classified_lesions(study: Study, asked: _Asked) -> tuple[LesionResult, ...]
 
 def _classified_lesion(study: Study, unit: UnitInputs, prediction: UnitPrediction) -> LesionResult:
     assert unit.lesion_id is not None
-    measured = _measured_lesion(study, unit.lesion_id, tuple(_unit_warnings(unit, prediction)))
+    measured = _measured_lesion(study, unit.lesion_id, tuple(unit_warnings(unit, prediction)))
     tasks = {name: task.result() for name, task in prediction.tasks.items()}
     return replace(measured, tasks=tasks, crop_mm=unit.groups[0].crop_mm)
-
-
-def _unit_warnings(unit: UnitInputs, prediction: UnitPrediction) -> list[str]:
-    warnings = [text for given in unit.groups for text in given.warnings]
-    tasks = {name: task.result() for name, task in prediction.tasks.items()}
-    return list(dict.fromkeys([*warnings, *prediction.warnings, *_contradictions(tasks)]))
-
-
-def _contradictions(tasks: Mapping[str, TaskResult]) -> list[str]:
-    """Answers are never reconciled: where benign or malignant contradicts a type, the result says so."""
-    malignancies = [task for task in tasks.values() if task.is_binary]
-    kinds = [task for task in tasks.values() if not task.is_binary]
-    return [
-        f"the two answers disagree: {kind.predicted} (p = {kind.probability:.2f}) but "
-        f"{malignancy.predicted} (p = {malignancy.probability:.2f})"
-        for malignancy in malignancies
-        for kind in kinds
-        if kind.predicted_class.malignant not in (None, malignancy.predicted == "malignant")
-    ]
 
 
 def _measured_lesion(study: Study, lesion_id: int, warnings: tuple[str, ...] = ()) -> LesionResult:
@@ -421,7 +314,7 @@ def _study_warnings(study: Study, missing: Sequence[str], predictions: Predictio
     return warnings
 
 
-def _provenance(study: Study, asked: _Asked, started: str) -> Provenance:
+def _provenance(study: Study, asked: Asked, started: str) -> Provenance:
     """How the result came about, but for the seconds of each step, which are known at the end."""
     first = asked.answers[0]
     system, execution = first.bundle.system, first.predictions.execution

@@ -1,0 +1,137 @@
+"""Asking models about a study: one model, or those of a system in the order of its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from LiverLesionAI.errors import BundleError
+from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
+from LiverLesionAI.inference.units import cut_units
+from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import TaskResult, task_title
+from LiverLesionAI.study import Study
+
+if TYPE_CHECKING:
+    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.inference.suite import AnyClassifier, SuiteClassifier
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """What one model saw of each unit, and what it predicted."""
+
+    bundle: Bundle
+    units: tuple[UnitInputs, ...]
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was answered.
+
+    Attributes
+    ----------
+    answers
+        Of each model, in the order of the questions.
+    tasks
+        Task to the answer for the study as a whole; empty where lesions are answered for.
+    failures
+        Label to reason for lesions that could not be cut.
+    unanswered
+        Why questions were not answered.
+    """
+
+    answers: tuple[ModelAnswers, ...]
+    tasks: Mapping[str, TaskResult]
+    failures: Mapping[int, str]
+    unanswered: tuple[str, ...] = ()
+
+    def notes(self, study: Study) -> list[str]:
+        """What is to be said about the study as a whole."""
+        if not self.tasks:
+            return [
+                f"{study.lesion_name(label)} was not classified: {why}"
+                for label, why in self.failures.items()
+            ]
+        seen = [
+            text
+            for each in self.answers
+            for text in unit_warnings(each.units[0], replace(each.predictions[0], warnings=()))
+        ]
+        return list(dict.fromkeys([*seen, *_contradictions(self.tasks), *self.unanswered]))
+
+
+def ask(classifier: AnyClassifier, study: Study, progress: Progress = silent) -> Asked:
+    """Ask a model about a study, or the models of a system, each question the one that fits the study best.
+
+    Raises
+    ------
+    StudyError
+        If the model answers for lesions and none is segmented, or clinical data cannot be used.
+    PatchError
+        If no lesion could be cropped.
+    BundleError
+        If the study lacks a sequence that the model cannot do without, or no model of a system fits it.
+    """
+    from LiverLesionAI.inference.suite import SuiteClassifier
+
+    if isinstance(classifier, SuiteClassifier):
+        return _ask_together(classifier, study, progress)
+    units, failures = cut_units(study, classifier.bundle, progress)
+    answers = ModelAnswers(classifier.bundle, tuple(units), classifier.predict(units, progress=progress))
+    if classifier.bundle.system.unit == "lesion":
+        return Asked((answers,), {}, failures)
+    tasks = {name: task.result() for name, task in answers.predictions[0].tasks.items()}
+    return Asked((answers,), tasks, failures)
+
+
+def _ask_together(classifier: SuiteClassifier, study: Study, progress: Progress) -> Asked:
+    """Ask the questions of a system in order, each the model that fits the study best."""
+    suite = classifier.suite
+    answers: list[ModelAnswers] = []
+    tasks: dict[str, TaskResult] = {}
+    unanswered: list[str] = []
+    for question in suite.system.questions:
+        earlier = tasks.get(question.after[0]) if question.after else None
+        if question.after and (earlier is None or earlier.predicted != question.after[1]):
+            continue
+        bundle, reason = suite.chosen(question, study)
+        if bundle is None:
+            unanswered.append(f"{task_title(question.task)} was not answered ({reason})")
+            continue
+        units, _ = cut_units(study, bundle, progress)
+        predictions = classifier.of(bundle).predict(units, progress=progress)
+        answers.append(ModelAnswers(bundle, tuple(units), predictions))
+        found = predictions[0].tasks[question.task].result()
+        primary = question.task == suite.system.primary_task
+        tasks[question.task] = replace(found, primary=primary, model=bundle.name, reason=reason)
+    if not answers:
+        raise BundleError(
+            f"No model of system {suite.name} can read study {study.id}: {'; '.join(unanswered)}."
+        )
+    if not any(task.primary for task in tasks.values()):
+        last = next(reversed(tasks))
+        tasks[last] = replace(tasks[last], primary=True)
+    return Asked(tuple(answers), tasks, {}, tuple(unanswered))
+
+
+def unit_warnings(unit: UnitInputs, prediction: UnitPrediction) -> list[str]:
+    """What is to be said about a unit's answer."""
+    warnings = [text for given in unit.groups for text in given.warnings]
+    tasks = {name: task.result() for name, task in prediction.tasks.items()}
+    return list(dict.fromkeys([*warnings, *prediction.warnings, *_contradictions(tasks)]))
+
+
+def _contradictions(tasks: Mapping[str, TaskResult]) -> list[str]:
+    """Answers are never reconciled: where benign or malignant contradicts a type, the result says so."""
+    malignancies = [task for task in tasks.values() if task.is_binary]
+    kinds = [task for task in tasks.values() if not task.is_binary]
+    return [
+        f"the two answers disagree: {kind.predicted} (p = {kind.probability:.2f}) but "
+        f"{malignancy.predicted} (p = {malignancy.probability:.2f})"
+        for malignancy in malignancies
+        for kind in kinds
+        if kind.predicted_class.malignant not in (None, malignancy.predicted == "malignant")
+    ]
