@@ -163,11 +163,11 @@ def _content_change(rng: random.Random) -> Callable[..., None]:
 def _change_elements(file: Path, change: Callable[[Any], None]) -> None:
     import pydicom
 
-    dataset = pydicom.dcmread(file)
-    change(dataset)
     try:
+        dataset = pydicom.dcmread(file)
+        change(dataset)
         dataset.save_as(file, enforce_file_format=False)
-    except Exception:  # pydicom does not write every damage; the file stays whole then
+    except Exception:  # pydicom does not read and write every damage; the file stays as it is then
         return
 
 
