@@ -23,4 +23,4 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[step] = round(self.seconds[step] + time.perf_counter() - start, 3)
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 3)

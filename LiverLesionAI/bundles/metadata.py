@@ -119,7 +119,7 @@ class LiverLesion(Part):
         if task is None:
             task = known_system(info.data.get("system", DEFAULT)).primary_task
             return task if task in tasks else next(iter(tasks), "")
-        if task not in tasks:
+        if isinstance(task, str) and task not in tasks:
             raise ValueError(f"{task!r} is not among its tasks")
         return task
 

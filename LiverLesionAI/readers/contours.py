@@ -12,6 +12,9 @@ from LiverLesionAI.errors import StudyError
 OFF_PLANE = 0.25
 """Points of a contour may lie this part of a slice off their common plane."""
 
+_BEYOND = 1.0
+"""Voxels that a contour may reach beyond the image's own."""
+
 _SAME_PLANE = 0.01
 
 
@@ -37,7 +40,8 @@ def filled(contours: Sequence[np.ndarray], grid: sitk.Image) -> np.ndarray:
     Raises
     ------
     StudyError
-        If a contour does not lie along the slices of the grid.
+        If a contour does not lie along the slices of the grid, or reaches beyond them, so that a part of what
+        was outlined would be missing.
     """
     columns, rows, slices = grid.GetSize()
     planes: dict[float, np.ndarray] = {}
@@ -46,6 +50,11 @@ def filled(contours: Sequence[np.ndarray], grid: sitk.Image) -> np.ndarray:
         level = float(index[:, 2].mean())
         if np.abs(index[:, 2] - level).max() > OFF_PLANE:
             raise StudyError("its contours do not lie in the slices of the image")
+        if (
+            index.min() < -0.5 - _BEYOND
+            or (index.max(axis=0) > np.array(grid.GetSize()) - 0.5 + _BEYOND).any()
+        ):
+            raise StudyError("its contours reach beyond the image")
         same = next((known for known in planes if abs(known - level) < _SAME_PLANE), level)
         planes[same] = planes.get(same, np.zeros((rows, columns), bool)) ^ _inside(
             index[:, :2], rows, columns

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverLesionAI.errors import DicomError, LiverLesionError, OutputError
+from LiverLesionAI.explanation.settings import Method
 from LiverLesionAI.options import DEFAULT_MODEL
 from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
@@ -19,7 +20,6 @@ from LiverLesionAI.worker.state import WorkerState
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
-    from LiverLesionAI.explanation.settings import Method
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.study import Study
 

@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any, get_type_hints
 
 import LiverLesionAI
 from LiverLesionAI.errors import LiverLesionError, MemoryShortError, told_by_system
@@ -154,7 +154,21 @@ def _call(request: Request, state: WorkerState, progress: _JobProgress) -> dict[
         inspect.signature(function).bind(state, progress, **request.arguments)
     except TypeError as error:
         raise _UsageError(f"The arguments of {request.command} do not fit: {error}.") from None
+    _check_kinds(request.command, function, request.arguments)
     return function(state, progress, **request.arguments)
+
+
+def _check_kinds(command: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse values of another kind than the command's function says it takes."""
+    from pydantic import TypeAdapter, ValidationError
+
+    kinds = get_type_hints(function)
+    for name, value in arguments.items():
+        try:
+            TypeAdapter(kinds[name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            said = error.errors(include_url=False)[0]["msg"]
+            raise _UsageError(f"The arguments of {command} do not fit: {name}: {said}.") from None
 
 
 class _JobProgress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ import SimpleITK as sitk
 from hypothesis import settings
 
 from LiverLesionAI.study import SequenceImage, Study
+
+if TYPE_CHECKING:
+    from LiverLesionAI.training.cache import CaseCache
+    from LiverLesionAI.training.config import TrainingConfig
 
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("free")
@@ -93,3 +98,29 @@ def study_folder(tmp_path: Path, ball_study: Callable[..., Study]) -> Path:
         sitk.WriteImage(image.image, folder / f"{name}.nii.gz")
     sitk.WriteImage(study.lesions, folder / "lesions.nii.gz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of a cohort to train on, its studies beside it; tests may put more tables there."""
+    from made_training import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="session")
+def config(cohort: Path) -> TrainingConfig:
+    """A configuration that trains one small fold on the cohort."""
+    from made_training import settings as training_settings
+
+    from LiverLesionAI.training.config import TrainingConfig
+
+    return TrainingConfig.model_validate(training_settings(cohort))
+
+
+@pytest.fixture(scope="session")
+def cache(config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> CaseCache:
+    """The cohort's cached patches."""
+    from LiverLesionAI.training.cache import build_cache
+
+    return build_cache(config, tmp_path_factory.mktemp("patches"), workers=2)

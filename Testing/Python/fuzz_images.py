@@ -1,15 +1,13 @@
-"""Fuzzed images: study folders, transforms, DICOM, scenes; how each is made, changed and read."""
+"""Fuzzed images: study folders, transforms, scenes; how each is made, changed and read."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from fuzz_mutations import ODD_NAMES, mutate_folder, mutated_bytes, mutated_text, mutated_zip
+from fuzz_mutations import ODD_NAMES, mutated_bytes, mutated_text, mutated_zip, zip_members
 
 OUT, SHELF = "out", "shelf"
 """Where a walk writes, beside its input."""
@@ -117,97 +115,6 @@ def load_studies() -> None:
     assert matplotlib.pyplot
 
 
-# --- DICOM
-
-
-def make_dicom(folder: Path) -> None:
-    from dataclasses import replace
-
-    import made_dicom
-    import numpy as np
-    from made_studies import filled, made_result
-
-    from LiverLesionAI.pipeline import read_study
-    from LiverLesionAI.writers.dicom import write_dicom
-
-    made_dicom.write_study(folder)
-    made_dicom.save(made_dicom.slices(made_dicom.image(seed=8), 8, **made_dicom.T2), folder / "again")
-    study = read_study(folder)
-    image = study.images[study.reference].image
-    voxels = np.zeros(image.GetSize()[::-1], np.uint16)
-    voxels[1:3, 3:7, 3:8], voxels[3:5, 7:11, 9:14] = 1, 2
-    outlined = replace(study, lesions=filled(image, voxels))
-    write_dicom(outlined, made_result(outlined), folder)
-
-
-def mutate_dicom(folder: Path, rng: random.Random) -> None:
-    if rng.random() < 0.4:
-        mutate_folder(folder, rng)
-        return
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    some = rng.sample(files, rng.choice((1, 3, len(files))))
-    change = _element_change(rng)
-    for file in some:
-        _change_elements(file, change)
-
-
-def _element_change(rng: random.Random) -> Callable[[Any], None]:
-    """A change of one element, the same for every object that it is made to."""
-    position, what, extra = rng.random(), rng.randrange(5), rng.randbytes(8)
-    kind = rng.choice(("SQ", "OB", "UN", "DS", "IS", "US", "FD", "UI", "LO", "DA", "TM", "CS", "AT"))
-    values = (b"", b"\\", b"nan", b"inf", b"-1", b"1e999", b"9" * 40, b"1\\2\\3", bytes(8), extra, b"\xe9")
-    value = rng.choice(values)
-
-    def change(dataset: Any) -> None:
-        from pydicom.dataelem import RawDataElement
-
-        tags = [tag for tag in dataset.keys() if tag.group > 2]  # noqa: SIM118
-        tag = tags[int(position * len(tags))]
-        if what == 0:
-            del dataset[tag]
-        elif what == 1:
-            padded = value + b" " * (len(value) % 2)
-            own = dataset.get_item(tag).VR
-            dataset._dict[tag] = RawDataElement(tag, own, len(padded), padded, 0, False, True)
-        elif what == 2:
-            raw = dataset.get_item(tag)
-            content = raw.value if isinstance(raw.value, bytes) else b""
-            dataset._dict[tag] = RawDataElement(tag, kind, len(content), content, 0, False, True)
-        else:
-            other = tags[int(position * 7919) % len(tags)]
-            raw = dataset.get_item(other)
-            dataset._dict[tag] = raw._replace(tag=tag) if isinstance(raw, RawDataElement) else raw
-
-    return change
-
-
-def _change_elements(file: Path, change: Callable[[Any], None]) -> None:
-    import pydicom
-
-    dataset = pydicom.dcmread(file)
-    change(dataset)
-    try:
-        dataset.save_as(file, enforce_file_format=False)
-    except Exception:  # pydicom does not write every damage; the file stays whole then
-        return
-
-
-def walk_dicom(folder: Path, _rng: random.Random) -> None:
-    from LiverLesionAI.pipeline import read_study
-    from LiverLesionAI.readers.dicom.identify import identify
-
-    for item in identify(folder):
-        json.dumps(item.row(), allow_nan=False)
-    read_study(folder)
-
-
-def load_dicom() -> None:
-    import highdicom  # noqa: F401
-    import pydicom.pixels  # noqa: F401
-
-    load_studies()
-
-
 # --- scenes
 
 
@@ -218,6 +125,17 @@ def make_scene(folder: Path) -> None:
 
     study = made_study(transform=bspline())
     write_scene(study, made_result(study), folder / "scene.mrb")
+
+
+def make_loose_scene(folder: Path) -> None:
+    """A scene that was saved as files side by side."""
+    make_scene(folder)
+    packed = folder / "scene.mrb"
+    for name, content in zip_members(packed.read_bytes()).items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    packed.unlink()
 
 
 def mutate_scene(folder: Path, rng: random.Random) -> None:
@@ -237,6 +155,12 @@ def walk_scene(folder: Path, _rng: random.Random) -> None:
 
     (scene,) = folder.iterdir()
     read_study(scene)
+
+
+def walk_loose_scene(folder: Path, _rng: random.Random) -> None:
+    from LiverLesionAI.pipeline import read_study
+
+    read_study(next(iter(sorted(folder.rglob("*.mrml"))), folder / "scene.mrml"))
 
 
 def load_scenes() -> None:

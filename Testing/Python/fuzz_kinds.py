@@ -7,17 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz_images import (
+from fuzz_dicom import (
     load_dicom,
+    make_dicom,
+    make_multi_frame,
+    make_structure_set,
+    mutate_dicom,
+    mutate_nested,
+    mutate_structure_set,
+    walk_dicom,
+)
+from fuzz_images import (
     load_scenes,
     load_studies,
-    make_dicom,
+    make_loose_scene,
     make_scene,
     make_study,
     make_transform,
-    mutate_dicom,
     mutate_scene,
-    walk_dicom,
+    walk_loose_scene,
     walk_scene,
     walk_study,
     walk_transforms,
@@ -75,4 +83,7 @@ KINDS: dict[str, Kind] = {
     "bundle": Kind(make_bundle, mutate_bundle, walk_bundle, load_bundles, share=10),
     "config": Kind(make_config, mutate_config, walk_config, load_training, share=12),
     "worker": Kind(make_worker, mutate_worker, walk_worker, load_worker, share=8),
+    "multi-frame": Kind(make_multi_frame, mutate_nested, walk_dicom, load_dicom, share=5),
+    "structure-set": Kind(make_structure_set, mutate_structure_set, walk_dicom, load_dicom, share=5),
+    "loose-scene": Kind(make_loose_scene, mutate_folder, walk_loose_scene, load_scenes, share=5),
 }

@@ -8,7 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from fuzz_images import OUT, SHELF, load_dicom, load_studies
+from fuzz_dicom import load_dicom
+from fuzz_images import OUT, SHELF, load_studies
 from fuzz_mutations import (
     mutate_folder,
     mutated_bytes,

@@ -258,5 +258,5 @@ def mutate_folder(folder: Path, rng: random.Random) -> None:
         mutate_names(folder, rng)
         return
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    for file in rng.sample(files, rng.choice((1, 1, 1, 2))):
+    for file in rng.sample(files, min(len(files), rng.choice((1, 1, 1, 2)))):
         mutate_file(file, rng)

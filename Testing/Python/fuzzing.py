@@ -274,7 +274,7 @@ def run_kind(name: str, arguments: argparse.Namespace, cases: int) -> int:
     outcomes = list(run_cases(name, numbers, arguments.seed, arguments.jobs, arguments.keep))
     counts = Counter(outcome.outcome for outcome in outcomes)
     told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    print(f"{name:10} {len(outcomes):6} cases in {time.monotonic() - begun:5.0f} s: {told}", flush=True)
+    print(f"{name:13} {len(outcomes):6} cases in {time.monotonic() - begun:5.0f} s: {told}", flush=True)
     for outcome in outcomes:
         if outcome.is_finding or arguments.verbose:
             print(

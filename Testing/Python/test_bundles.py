@@ -151,6 +151,8 @@ def test_what_is_no_bundle_is_refused_in_one_sentence(tmp_path: Path, bundle: Pa
         lambda s: s.update(intended_use="clinical"),
         lambda s: s.update(system="nobody2031"),
         lambda s: s.update(primary_task="grade"),
+        lambda s: s.update(primary_task={"a": None}),
+        lambda s: s.update(primary_task=["type"]),
     ],
 )
 def test_metadata_is_checked(bundle: Path, change: Callable[[dict], None]) -> None:

@@ -272,6 +272,8 @@ def test_structure_sets_without_usable_contours_are_refused(tmp_path: Path) -> N
     bad = {
         "has no closed contour": structure_set({"HCC": [_rectangle(3)]}, geometric_type="POINT"),
         "in the slices of no image": structure_set({"HCC": [_rectangle(3)[:, [2, 1, 0]]]}),
+        "or reach beyond it": structure_set({"HCC": [_rectangle(3), _rectangle(4, x=(3.5, 1e30))]}),
+        "no image of the study, or reach": structure_set({"HCC": [_rectangle(11), _rectangle(14)]}),
         "holds organs, no lesion": structure_set({"Liver": [_rectangle(3)]}),
     }
     for message, made in bad.items():

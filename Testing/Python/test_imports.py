@@ -28,7 +28,7 @@ def test_imports_keep_to_the_contracts(
 
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    broken = lint_imports(str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True)
+    broken = lint_imports(str(ROOT / "pyproject.toml"), no_cache=True)
     assert not broken, capsys.readouterr().out
 
 

@@ -19,6 +19,7 @@ from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.reading import Decision
 from LiverLesionAI.results import SCHEMA, StudyResult
 from LiverLesionAI.results_schema import json_schema
+from LiverLesionAI.stopwatch import Stopwatch
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "results.schema.json"
 
@@ -202,6 +203,14 @@ def test_what_fits_no_schema_is_refused_in_one_sentence(spoil: Callable[[dict[st
 def test_what_is_no_object_is_refused(content: Any) -> None:
     with pytest.raises(StudyError, match="no JSON object"):
         StudyResult.from_dict(content)
+
+
+def test_time_is_added_to_the_steps_that_a_result_knows() -> None:
+    stopwatch = Stopwatch({"read": 2.0})
+    for step in ("read", "write"):
+        with stopwatch.time(step):
+            pass
+    assert stopwatch.seconds["read"] >= 2.0 and 0 <= stopwatch.seconds["write"] < 2.0
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:

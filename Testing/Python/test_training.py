@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_training import CLASSES, SEQUENCES, settings, write_cohort, write_config, write_image, write_study
+from made_training import CLASSES, SEQUENCES, write_config, write_image, write_study
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.intervals import wilson_interval
@@ -25,21 +25,6 @@ from LiverLesionAI.training.config import Optimisation, TrainingConfig, read_con
 from LiverLesionAI.training.module import balanced_weights, learning_rate_factor, validation_score
 
 PHANTOM: dict[str, Any] = {"name": "made", "phantom": {"first_seed": 1, "lesions": 7}}
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="module")
-def config(cohort: Path) -> TrainingConfig:
-    return TrainingConfig.model_validate(settings(cohort))
-
-
-@pytest.fixture(scope="module")
-def cache(config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> CaseCache:
-    return build_cache(config, tmp_path_factory.mktemp("patches"), workers=2)
 
 
 @pytest.mark.parametrize(

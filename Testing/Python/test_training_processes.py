@@ -15,31 +15,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_training import divided, settings, write_cohort, write_config
+from made_training import divided, settings, write_config
 
 from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError, TrainingError
-from LiverLesionAI.training.cache import CaseCache, build_cache
+from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
 from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.train import RUN, train
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="module")
-def config(cohort: Path) -> TrainingConfig:
-    return TrainingConfig.model_validate(settings(cohort))
-
-
-@pytest.fixture(scope="module")
-def cache(config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> CaseCache:
-    return build_cache(config, tmp_path_factory.mktemp("patches"), workers=2)
-
 
 # --- checkpoints
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_training import CLASSES, SEQUENCES, divided, settings, write_cohort, write_config
+from made_training import CLASSES, SEQUENCES, divided, settings, write_config
 from safetensors import safe_open
 
 from LiverLesionAI.bundles import verify_bundle
@@ -24,26 +24,11 @@ from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.inference import execution
 from LiverLesionAI.systems.wang2021 import Augmentation
 from LiverLesionAI.training.batches import Epoch, validation_batches
-from LiverLesionAI.training.cache import CaseCache, build_cache
+from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
 from LiverLesionAI.training.train import export_finished_folds, train
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="module")
-def config(cohort: Path) -> TrainingConfig:
-    return TrainingConfig.model_validate(settings(cohort))
-
-
-@pytest.fixture(scope="module")
-def cache(config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> CaseCache:
-    return build_cache(config, tmp_path_factory.mktemp("patches"), workers=2)
 
 
 @pytest.fixture(scope="module")

@@ -1,41 +1,22 @@
-"""Files that lie, are cut short or carry odd names: one sentence each, before C++ or memory breaks down."""
+"""Files that lie or are cut short: one sentence each, before C++ or memory breaks down."""
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
-import os
-import shutil
 import struct
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import made_dicom
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from made_studies import bspline, made_result, made_study
+from made_studies import bspline
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from typer.testing import CliRunner
 
-from LiverLesionAI.cli.commands import OWN_FAULT, UNUSABLE_INPUT, app
 from LiverLesionAI.cohort import read_rows
-from LiverLesionAI.errors import (
-    DicomError,
-    LiverLesionError,
-    MemoryShortError,
-    OutputError,
-    StudyError,
-    printable,
-)
-from LiverLesionAI.files import output_folder
-from LiverLesionAI.limits import available_bytes, check_memory, is_memory_short
+from LiverLesionAI.errors import DicomError, LiverLesionError, MemoryShortError, StudyError
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.readers.claims import check_claims
 from LiverLesionAI.readers.dicom.identify import identify
@@ -44,16 +25,7 @@ from LiverLesionAI.readers.dicom.scan import scan
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.readers.images import read_sequence_image
 from LiverLesionAI.readers.transforms import read_transform
-from LiverLesionAI.study import Study
 from LiverLesionAI.training.config import read_config
-from LiverLesionAI.worker import protocol
-from LiverLesionAI.worker.client import WorkerClient, WorkerError
-from LiverLesionAI.writers.study_folder import write_study_folder
-from LiverLesionAI.writers.volumes import write_image, write_transforms
-
-LATIN_1 = os.fsdecode("Zürich".encode("latin-1"))
-posix = pytest.mark.skipif(sys.platform == "win32", reason="names are bytes, and address space has a limit")
-
 
 # --- transforms
 
@@ -234,113 +206,6 @@ def test_an_image_that_single_precision_cannot_tell_from_a_constant_is_refused(t
         read_sequence_image(tmp_path / "T2WI.nrrd")
 
 
-# --- memory
-
-
-@posix
-def test_the_limit_of_the_process_counts_as_memory() -> None:
-    code = (
-        "import resource; from LiverLesionAI.limits import *;"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); print(available_bytes())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0 < int(done.stdout) < 1 << 30
-
-
-def test_what_fits_passes() -> None:
-    available = available_bytes()
-    assert available is None or available > 0
-    check_memory(1000, "A test")
-    with pytest.raises(MemoryShortError):
-        check_memory(1 << 60, "A test")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("ITK ERROR: Image: Failed to allocate memory for image."),
-        RuntimeError("std::bad_alloc"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-        OSError(12, "Cannot allocate memory"),
-        ImportError("libvtk.so: failed to map segment from shared object"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_memory_that_ran_out_is_recognised(error: Exception) -> None:
-    assert is_memory_short(error)
-    assert not is_memory_short(RuntimeError("Unable to determine ImageIO reader"))
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (MemoryError(), "not enough memory"),
-        (RuntimeError("std::bad_alloc"), "not enough memory"),
-        (ValueError("embedded null byte"), "NUL character"),
-        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "No space left"),
-        (OSError(errno.EACCES, "Permission denied", "/data/x"), "/data/x cannot be used: Permission denied"),
-        (
-            OSError(errno.ENAMETOOLONG, "File name too long", "a/" * 3000),
-            "cannot be used: File name too long",
-        ),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_machine_and_system_refuse_is_no_fault_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
-) -> None:
-    def refuse(*_args: Any, **_kwargs: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("LiverLesionAI.pipeline.read_study", refuse)
-    done = CliRunner().invoke(app, ["classify", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert done.exit_code == UNUSABLE_INPUT
-    assert sentence in done.output and "fault" not in done.output and len(done.output) < 400
-
-
-@pytest.mark.parametrize("error", [KeyError("x"), FileNotFoundError(errno.ENOENT, "No such file", "x")])
-def test_our_own_mistakes_stay_faults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(*_args: Any, **_kwargs: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("LiverLesionAI.pipeline.read_study", fail)
-    done = CliRunner().invoke(app, ["classify", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert done.exit_code == OWN_FAULT and "fault of LiverLesionAI" in done.output
-
-
-@posix
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["classify", "PATH", "--out", "out"],
-        ["classify", "STUDY", "--out", "PATH"],
-        ["classify", "STUDY", "--out", "out", "--mask", "PATH"],
-        ["classify", "STUDY", "--out", "out", "--model", "PATH"],
-        ["register", "PATH.mrb", "--out", "out"],
-        ["identify", "PATH"],
-        ["train", "PATH", "--out", "out"],
-        ["phantom", "--out", "PATH"],
-        ["models", "show", "PATH"],
-        ["models", "verify", "PATH"],
-        ["models", "add", "PATH"],
-    ],
-    ids=" ".join,
-)
-@pytest.mark.parametrize("path", ["a/" * 3000, "a" * 300], ids=["path", "name"])
-def test_paths_that_are_too_long_are_refused(
-    tmp_path: Path, study_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], path: str
-) -> None:
-    monkeypatch.setenv("LIVERLESIONAI_BUNDLES", str(tmp_path / "bundles"))
-    monkeypatch.chdir(tmp_path)
-    given = [word.replace("PATH", f"/{path}").replace("STUDY", str(study_folder)) for word in arguments]
-    done = CliRunner().invoke(app, given)
-    assert done.exit_code in (2, UNUSABLE_INPUT), done.output
-    assert "fault" not in done.output
-
-
 # --- DICOM
 
 
@@ -380,213 +245,7 @@ def test_one_damaged_element_does_not_fail_the_folder(tmp_path: Path, keyword: s
             assert str(tmp_path) in str(error)
 
 
-# --- names
-
-
-def test_printable_leaves_every_real_text_alone() -> None:
-    for text in ("", "Zürich", "肝臓", "a\tb"):
-        assert printable(text) is text
-    assert printable(LATIN_1) == "Z?rich"
-    printable("\udfff\ud800").encode()
-    assert str(LiverLesionError(f"{LATIN_1} is wrong")) == "Z?rich is wrong"
-
-
-@posix
-@pytest.mark.parametrize("name", [LATIN_1, "Zürich"])
-def test_a_study_in_a_folder_of_any_name_is_read(
-    tmp_path: Path, ball_study: Callable[..., Study], name: str
-) -> None:
-    folder = tmp_path / name
-    plain = tmp_path / "plain"
-    plain.mkdir()
-    study = ball_study()
-    for sequence, image in study.images.items():
-        sitk.WriteImage(image.image, plain / f"{sequence}.nii.gz")
-    sitk.WriteImage(study.lesions, plain / "lesions.nrrd")
-    (plain / "transforms").mkdir()
-    sitk.WriteTransform(sitk.Euler3DTransform(), plain / "transforms" / "DWI.tfm")
-    shutil.move(plain, folder)
-    read = read_study_folder(folder)
-    assert read.images["DWI"].transform is not None
-    read.id.encode()
-    assert read.lesion_ids == (1,)
-
-
-@posix
-def test_an_image_of_a_name_that_is_no_utf_8_is_named_in_the_sentence(tmp_path: Path) -> None:
-    (tmp_path / f"T2WI{LATIN_1}.nrrd").write_bytes(b"NRRD0004\n")
-    with pytest.raises(StudyError) as caught:
-        read_study_folder(tmp_path)
-    str(caught.value).encode()
-
-
-# --- scenes
-
-
-@pytest.fixture
-def scene_files(tmp_path: Path) -> dict[str, bytes]:
-    """The members of a bundle that our own writer made."""
-    pytest.importorskip("slicer", reason="slicer-core is not installed")
-    from LiverLesionAI.scenes.show import write_scene
-
-    study = made_study(transform=bspline())
-    (tmp_path / "whole").mkdir()
-    write_scene(study, made_result(study), tmp_path / "whole" / "scene.mrb")
-    with zipfile.ZipFile(tmp_path / "whole" / "scene.mrb") as bundle:
-        return {name: bundle.read(name) for name in bundle.namelist() if not name.endswith("/")}
-
-
-def _packed(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name, content in files.items():
-            bundle.writestr(name, content)
-    return path
-
-
-def _named(files: dict[str, bytes], end: str) -> str:
-    return next(name for name in files if name.endswith(end))
-
-
-@pytest.mark.parametrize("end", ["segments.seg.nrrd", "LAP.nrrd", ".h5"])
-@pytest.mark.parametrize("part", [0.4, 0.97])
-def test_a_scene_with_a_file_cut_short_is_refused(
-    tmp_path: Path, scene_files: dict[str, bytes], end: str, part: float
-) -> None:
-    from LiverLesionAI.scenes.file import read_scene
-
-    name = _named(scene_files, end)
-    files = {**scene_files, name: scene_files[name][: int(part * len(scene_files[name]))]}
-    with pytest.raises(StudyError, match=r"short\.mrb"):
-        read_scene(_packed(tmp_path / "short.mrb", files))
-
-
-def test_what_a_scene_claims_is_checked_before_slicer_reads_it(
-    tmp_path: Path, scene_files: dict[str, bytes]
-) -> None:
-    from LiverLesionAI.scenes.file import read_scene
-
-    name = _named(scene_files, "LAP.nrrd")
-    files = {**scene_files, name: scene_files[name].replace(b"sizes: 44 40", b"sizes: 44000 40")}
-    assert files != scene_files
-    with pytest.raises(StudyError, match=r"big\.mrb: scene/Data/LAP\.nrrd is damaged or cut short"):
-        read_scene(_packed(tmp_path / "big.mrb", files))
-
-
-def test_archives_that_are_encrypted_doubled_or_bombs_are_refused(
-    tmp_path: Path, scene_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from LiverLesionAI.mrml.scene_files import unpack_scene
-
-    path = _packed(tmp_path / "scene.mrb", scene_files)
-    content = bytearray(path.read_bytes())
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        start = content.find(mark)
-        content[start + offset] |= 1
-    (tmp_path / "secret.mrb").write_bytes(content)
-    with pytest.raises(StudyError, match=r"secret\.mrb is encrypted"):
-        unpack_scene(tmp_path / "secret.mrb", tmp_path / "whole")
-    with zipfile.ZipFile(tmp_path / "twice.mrb", "w") as bundle, pytest.warns(UserWarning, match="Duplicate"):
-        for _ in range(2):
-            bundle.writestr("scene/scene.mrml", scene_files["scene/scene.mrml"])
-    with pytest.raises(StudyError, match=r"twice\.mrb holds 'scene/scene.mrml' twice"):
-        unpack_scene(tmp_path / "twice.mrb", tmp_path / "whole")
-    monkeypatch.setattr("LiverLesionAI.limits._HARMLESS_BYTES", 1000)
-    _packed(tmp_path / "bomb.mrb", {**scene_files, "scene/Data/zeros.nrrd": bytes(100_000_000)})
-    with pytest.raises(StudyError, match=r"bomb\.mrb would unpack to 0\.1 GiB"):
-        unpack_scene(tmp_path / "bomb.mrb", tmp_path / "whole")
-    assert [file.name for file in (tmp_path / "whole").iterdir()] == ["scene.mrb"]
-
-
-def test_damaged_members_of_an_archive_are_refused(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
-    from LiverLesionAI.mrml.scene_files import unpack_scene
-
-    path = _packed(tmp_path / "scene.mrb", scene_files)
-    with zipfile.ZipFile(path) as bundle:
-        info = bundle.getinfo(_named(scene_files, "LAP.nrrd"))
-    content = bytearray(path.read_bytes())
-    start = info.header_offset + 30 + len(info.filename)
-    content[start + 20 : start + 60] = bytes(40)
-    path.write_bytes(content)
-    with pytest.raises(StudyError, match=r"scene\.mrb is not a Slicer scene bundle, or it is damaged"):
-        unpack_scene(path, tmp_path / "whole")
-
-
-@posix
-def test_a_scene_in_a_folder_of_any_name_is_read(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
-    from LiverLesionAI.scenes.file import read_scene
-
-    folder = tmp_path / LATIN_1
-    folder.mkdir()
-    path = _packed(tmp_path / "scene.mrb", scene_files)
-    with zipfile.ZipFile(path) as bundle:
-        bundle.extractall(folder)
-    for scene in (folder / "scene" / "scene.mrml", path.rename(folder / f"{LATIN_1}.mrb")):
-        assert read_scene(scene).sequences == ("T2WI", "T1WI", "LAP")
-
-
-@posix
-def test_a_reader_that_runs_out_of_memory_says_so(tmp_path: Path, scene_files: dict[str, bytes]) -> None:
-    path = _packed(tmp_path / "scene.mrb", scene_files)
-    code = (
-        "import resource, sys; from LiverLesionAI.scenes.file import read_scene;"
-        "limit = int(open('/proc/self/statm').read().split()[0]) * 4096 + (150 << 20);"
-        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
-        "try: read_scene(sys.argv[1])\n"
-        "except Exception as error: print(type(error).__name__, error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("MemoryShortError") and "slicer-core" not in done.stdout
-
-
-def test_our_own_faults_in_the_other_process_stay_faults(
-    tmp_path: Path, scene_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from LiverLesionAI.scenes import file
-
-    path = _packed(tmp_path / "scene.mrb", scene_files)
-    monkeypatch.setattr(file, "python_executable", lambda: shutil.which("false"))
-    monkeypatch.setattr(file, "_FAULT", 7)
-    with pytest.raises(StudyError, match="breaks down"):
-        file.read_scene(path)
-    monkeypatch.undo()
-    broken = tmp_path / "library"
-    (broken / "slicer").mkdir(parents=True)
-    (broken / "slicer" / "__init__.py").write_text("1 / 0\n")
-    monkeypatch.setenv("PYTHONPATH", str(broken))
-    with pytest.raises(RuntimeError, match=r"scene\.mrb: ZeroDivisionError"):
-        file.read_scene(path)
-
-
-@posix
-def test_output_of_a_name_that_is_no_utf_8_is_refused_by_every_writer(tmp_path: Path) -> None:
-    folder = tmp_path / LATIN_1
-    folder.mkdir()
-    with pytest.raises(OutputError, match="not UTF-8"), output_folder(folder):
-        pass
-    study = made_study(transform=sitk.Euler3DTransform())
-    with pytest.raises(OutputError, match="not UTF-8"):
-        write_image(study.images["T2WI"].image, folder / "a.nrrd")
-    with pytest.raises(OutputError, match="not UTF-8"):
-        write_transforms(study, folder)
-    assert not any(folder.iterdir())
-
-
-@posix
-def test_the_worker_reads_folders_of_any_name_and_answers_in_utf_8(tmp_path: Path) -> None:
-    folder = tmp_path / LATIN_1
-    (tmp_path / "plain").mkdir()
-    for _file in write_study_folder(made_study(), tmp_path / "plain"):
-        pass
-    shutil.move(tmp_path / "plain", folder)
-    (folder / "LAP.nii.gz").write_bytes(b"no image")
-    with WorkerClient() as worker:
-        with pytest.raises(WorkerError, match=r"Z\?rich/LAP\.nii\.gz") as caught:
-            worker.call("register", study=str(folder), out=str(tmp_path / "out"))
-        assert caught.value.kind == protocol.INPUT
-        (folder / "LAP.nii.gz").unlink()
-        with pytest.raises(WorkerError, match="not UTF-8"):
-            worker.call("register", study=str(folder), out=str(folder / "out"), transform="rigid")
-        worker.call("register", study=str(folder), out=str(tmp_path / "out"), transform="rigid")
+# --- texts
 
 
 @pytest.mark.parametrize("name", ["clinical.json", "acquisition.json", "cohort.csv", "config.yaml"])

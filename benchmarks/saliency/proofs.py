@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from cases import SIGNS, Case
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from scipy.ndimage import distance_transform_edt
 from scipy.stats import spearmanr
 
@@ -96,7 +97,7 @@ def delete_voxels(
     order = np.lexsort((rng.random(len(means)), -means))
     orders = [order, *(rng.permutation(len(means)) for _ in range(RANDOM_ORDERS))]
     ordered, *random = (
-        float(np.trapezoid(curve, FRACTIONS)) for curve in _curves(classifier, explanation, index, orders)
+        float(trapezoid(curve, FRACTIONS)) for curve in _curves(classifier, explanation, index, orders)
     )
     return VoxelDeletion(ordered, float(np.mean(random)))
 

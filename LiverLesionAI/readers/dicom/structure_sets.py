@@ -181,5 +181,6 @@ def _labels(regions: Sequence[_Region], grids: Sequence[sitk.Image], file: Path)
             image.CopyInformation(grid)
             return image, overlap
     raise DicomError(
-        f"The contours of {file} lie in the slices of no image of the study; check that they belong together."
+        f"The contours of {file} lie in the slices of no image of the study, or reach beyond it; check that "
+        "they belong together."
     )
