@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from LiverLesionLib.steps.step import PanelStep
 from LiverLesionLib.steps.work_step import WorkStep
 
 if TYPE_CHECKING:
-    from LiverLesionLib.panels.main_panel import MainPanel
+    from LiverLesionAI.results import StudyResult
 
 Tone = Literal["running", "wrong", "out of date", "done", "next"]
 
@@ -33,25 +34,44 @@ class State:
     text: str
 
 
-def state_of(panel: MainPanel) -> State:
-    """Return what a reader has to know, the most urgent first."""
-    running = panel.running
+def state_of(
+    steps: Sequence[PanelStep],
+    needed: Sequence[PanelStep],
+    running: object | None,
+    result: StudyResult | None,
+    out_of_date: str,
+    is_saved: bool,
+) -> State:
+    """Return what a reader has to know, the most urgent first.
+
+    Parameters
+    ----------
+    steps
+        Of the panel.
+    needed
+        Those that have to be done before a study can be classified, in order.
+    running
+        The step that work is going on for.
+    result, out_of_date
+        The result on show, and what has changed since; empty where nothing has.
+    is_saved
+        Whether the result as it is has been saved.
+    """
     if isinstance(running, PanelStep):
         percent = f" {100 * running.fraction:.0f} %" if isinstance(running, WorkStep) else ""
         return State("running", f"{_first_line(running.text)}{percent}")
-    for step in panel.steps:
+    for step in steps:
         if step.mark == WRONG:
             return State("wrong", f"{step.title.strip()}: {_first_line(step.text)}")
-    if panel.result is not None and panel.classify.out_of_date:
-        return State("out of date", _("Out of date: {changes}").format(changes=panel.classify.out_of_date))
-    if panel.result is None:
-        waiting = [step for step in (panel.study_step, panel.lesions) if not step.mark]
+    if result is None:
+        waiting = [step for step in needed if not step.mark]
         return State("next", _first_line(waiting[0].text) if waiting else _("Ready to classify."))
-    decided = sum(lesion.reading is not None for lesion in panel.result.lesions)
+    if out_of_date:
+        return State("out of date", _("Out of date: {changes}").format(changes=out_of_date))
     words = _("Classified: {count}; decided: {decided}; {saved}.").format(
-        count=len(panel.result.lesions) if panel.result.unit == "lesion" else _("the study"),
-        decided=decided,
-        saved=_("saved") if panel.save_step.is_saved else _("not saved"),
+        count=len(result.lesions) if result.unit == "lesion" else _("the study"),
+        decided=sum(lesion.reading is not None for lesion in result.lesions),
+        saved=_("saved") if is_saved else _("not saved"),
     )
     return State("done", words)
 
