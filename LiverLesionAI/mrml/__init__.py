@@ -17,6 +17,7 @@ from LiverLesionAI.mrml.plots import add_bar_chart, put_bars
 from LiverLesionAI.mrml.scene import (
     Node,
     add_node,
+    adding_storage,
     application_scene,
     has_slicer,
     in_slicer,
@@ -90,6 +91,7 @@ __all__ = [
     "add_text",
     "add_transform",
     "add_volume",
+    "adding_storage",
     "application_scene",
     "carried_points",
     "described_segments",

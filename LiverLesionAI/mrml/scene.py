@@ -147,9 +147,9 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
     """
     refuse_odd_name(folder)
     compressed = []
+    for _piece in adding_storage(scene):
+        pass
     for node in nodes_of(scene, "vtkMRMLVolumeNode"):
-        if node.GetStorageNode() is None:
-            node.AddDefaultStorageNode()
         storage = node.GetStorageNode()
         if storage is not None and storage.GetUseCompression():
             storage.SetUseCompression(0)
@@ -159,6 +159,14 @@ def save_scene_folder(scene: Node, folder: Path) -> None:
     finally:
         for storage in compressed:
             storage.SetUseCompression(1)
+
+
+def adding_storage(scene: Node) -> Iterator[None]:
+    """Give volumes that have none a node that says how they are saved, one by one."""
+    for node in nodes_of(scene, "vtkMRMLVolumeNode"):
+        if node.GetStorageNode() is None:
+            node.AddDefaultStorageNode()
+            yield
 
 
 def _write_folder(scene: Node, folder: Path) -> None:

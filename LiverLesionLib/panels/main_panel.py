@@ -59,8 +59,17 @@ class MainPanel(BasePanel):
 
     def state_changed(self) -> None:
         """Show at the top, where it never scrolls away, what matters most now."""
-        if len(self.steps) and self.parameters is not None:
-            show_state(self.ui.stateLabel, state_of(self))
+        if not self.steps or self.parameters is None:
+            return
+        state = state_of(
+            self.steps,
+            (self.study_step, self.lesions),
+            self.running,
+            self.result,
+            self.classify.out_of_date,
+            self.save_step.is_saved,
+        )
+        show_state(self.ui.stateLabel, state)
 
     def _remember(self) -> None:
         """Keep the result in the scene."""

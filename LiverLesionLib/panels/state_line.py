@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from slicer.i18n import tr as _
 
@@ -13,10 +14,6 @@ from LiverLesionLib.steps.work_step import WorkStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.results import StudyResult
-    from LiverLesionLib.steps.classify_step import ClassifyStep
-    from LiverLesionLib.steps.lesions_step import LesionsStep
-    from LiverLesionLib.steps.save_step import SaveStep
-    from LiverLesionLib.steps.study_step import StudyStep
 
 Tone = Literal["running", "wrong", "out of date", "done", "next"]
 
@@ -37,40 +34,44 @@ class State:
     text: str
 
 
-class Told(Protocol):
-    """The panel, as far as its state is told."""
+def state_of(
+    steps: Sequence[PanelStep],
+    needed: Sequence[PanelStep],
+    running: object | None,
+    result: StudyResult | None,
+    out_of_date: str,
+    is_saved: bool,
+) -> State:
+    """Return what a reader has to know, the most urgent first.
 
-    running: object | None
-    steps: tuple[PanelStep, ...]
-    study_step: StudyStep
-    lesions: LesionsStep
-    classify: ClassifyStep
-    save_step: SaveStep
-
-    @property
-    def result(self) -> StudyResult | None:
-        """The result that is shown."""
-
-
-def state_of(panel: Told) -> State:
-    """Return what a reader has to know, the most urgent first."""
-    running = panel.running
+    Parameters
+    ----------
+    steps
+        Of the panel.
+    needed
+        Those that have to be done before a study can be classified, in order.
+    running
+        The step that work is going on for.
+    result, out_of_date
+        The result on show, and what has changed since; empty where nothing has.
+    is_saved
+        Whether the result as it is has been saved.
+    """
     if isinstance(running, PanelStep):
         percent = f" {100 * running.fraction:.0f} %" if isinstance(running, WorkStep) else ""
         return State("running", f"{_first_line(running.text)}{percent}")
-    for step in panel.steps:
+    for step in steps:
         if step.mark == WRONG:
             return State("wrong", f"{step.title.strip()}: {_first_line(step.text)}")
-    if panel.result is not None and panel.classify.out_of_date:
-        return State("out of date", _("Out of date: {changes}").format(changes=panel.classify.out_of_date))
-    if panel.result is None:
-        waiting = [step for step in (panel.study_step, panel.lesions) if not step.mark]
+    if result is None:
+        waiting = [step for step in needed if not step.mark]
         return State("next", _first_line(waiting[0].text) if waiting else _("Ready to classify."))
-    decided = sum(lesion.reading is not None for lesion in panel.result.lesions)
+    if out_of_date:
+        return State("out of date", _("Out of date: {changes}").format(changes=out_of_date))
     words = _("Classified: {count}; decided: {decided}; {saved}.").format(
-        count=len(panel.result.lesions) if panel.result.unit == "lesion" else _("the study"),
-        decided=decided,
-        saved=_("saved") if panel.save_step.is_saved else _("not saved"),
+        count=len(result.lesions) if result.unit == "lesion" else _("the study"),
+        decided=sum(lesion.reading is not None for lesion in result.lesions),
+        saved=_("saved") if is_saved else _("not saved"),
     )
     return State("done", words)
 

@@ -73,7 +73,7 @@ class SaveStep(WorkStep):
         sent = send_study(study, self.host.folder("saved"))
         yield
         scene = self.host.folder("scene")
-        yield
+        yield from mrml.adding_storage(slicer.mrmlScene)
         with known_layout():
             mrml.save_scene_folder(slicer.mrmlScene, scene)
         arguments = {

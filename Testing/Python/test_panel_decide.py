@@ -275,7 +275,7 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     ui, panel = widget.ui, widget.panel
     ui.explainButton.click()
     finish(made_desktop, widget)
-    node = saliency_maps(widget, 1, weighted=False)["LAP"]
+    node = saliency_maps(widget, 1, weighted=True)["LAP"]
     node.SetAttribute(attributes.PLACE, "61.0 72.0 53.0")
     ui.overlayCombo.setCurrentIndex(ui.overlayCombo.findText("LAP"))
     ui.layoutButton.click()
@@ -287,8 +287,9 @@ def test_the_overlay_shows_the_slice_of_largest_area(made_desktop: Any, widget: 
     assert composite.GetForegroundVolumeID() == node.GetID()
     ui.explainButton.click()
     finish(made_desktop, widget)
-    again = saliency_maps(widget, 1, weighted=False)["LAP"]
-    assert again is not node and composite.GetForegroundVolumeID() == again.GetID()
+    again = saliency_maps(widget, 1, weighted=True)["LAP"]
+    assert again is node and composite.GetForegroundVolumeID() == again.GetID()
+    assert node.GetAttribute(attributes.PLACE) != "61.0 72.0 53.0", "it has been filled anew"
     assert min(view.GetFieldOfView()[:2]) == pytest.approx(
         max(100, 2.5 * panel.result.lesions[0].diameter_mm)
     )
