@@ -331,6 +331,12 @@ def train(
     dixon: Annotated[
         bool, typer.Option("--dixon", help="With --lld: train on in- and out-phase too.")
     ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Look at the cohort, say what is wrong with it, and stop.")
+    ] = False,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out-unreadable", help="Go on without studies that cannot be read.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
@@ -347,8 +353,31 @@ def train(
         else:
             assert config is not None
             run = out
+        if not resume:
+            _checked_cohort(config, show, leave_out=leave_out)
+        if check_only:
+            return
         bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
     print(f"Written: {bundle}")
+
+
+def _checked_cohort(config: Path, progress: Progress, *, leave_out: bool) -> None:
+    """Say what is wrong with a cohort; refuse what would make a training's figures false."""
+    from LiverLesionAI.training.check import REFUSED, check_cohort
+    from LiverLesionAI.training.config import read_config
+
+    problems = check_cohort(read_config(config), progress)
+    for problem in problems:
+        warn(problem.words)
+    grave = sum(problem.kind in REFUSED for problem in problems)
+    unreadable = sum(problem.kind == "unreadable" for problem in problems)
+    if grave:
+        raise ConfigError(f"{config}: {grave} faults of the cohort would make its figures false; mend them.")
+    if unreadable and not leave_out:
+        raise ConfigError(
+            f"{config}: {unreadable} studies or lesions cannot be read; mend them, or go on without them "
+            "with --leave-out-unreadable."
+        )
 
 
 def _lld_config(folder: Path, out: Path, progress: Progress, *, dixon: bool, resume: bool) -> Path:
