@@ -358,7 +358,16 @@ def train(
         if check_only:
             return
         bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
+        if lld is not None:
+            _answer_test_part(out, bundle, show)
     print(f"Written: {bundle}")
+
+
+def _answer_test_part(out: Path, bundle: Path, progress: Progress) -> None:
+    from LiverLesionAI.training.lld_submission import answer_test_part
+
+    for file in answer_test_part(out / "lld", bundle, out, progress=progress) or ():
+        print(f"Written: {file}")
 
 
 def _checked_cohort(config: Path, progress: Progress, *, leave_out: bool) -> None:

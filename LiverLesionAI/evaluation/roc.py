@@ -112,7 +112,7 @@ def roc_curve(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[st
     called = scores[:, None] >= thresholds
     curves = [
         _sensitivities(called, is_positive, row, grid)
-        for row in _resampled(patients)
+        for row in resampled(patients)
         if row[is_positive].sum() and row[~is_positive].sum()
     ]
     lower, upper = np.percentile(curves, (2.5, 97.5), axis=0)
@@ -137,7 +137,7 @@ def placements(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, 
     return (ranks[:m] - rankdata(positive)) / n, 1 - (ranks[m:] - rankdata(negative)) / m
 
 
-def _resampled(patients: Sequence[str]) -> np.ndarray:
+def resampled(patients: Sequence[str]) -> np.ndarray:
     """How often each case is drawn when patients are drawn with replacement ``[RESAMPLES, N]``."""
     _, of_case = np.unique(np.asarray(patients), return_inverse=True)
     count = int(of_case.max()) + 1
@@ -146,7 +146,7 @@ def _resampled(patients: Sequence[str]) -> np.ndarray:
 
 
 def _bootstrap(scores: np.ndarray, is_positive: np.ndarray, patients: Sequence[str]) -> Interval:
-    weights = _resampled(patients)
+    weights = resampled(patients)
     positive, negative = scores[is_positive], scores[~is_positive]
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     of_positive, of_negative = weights[:, is_positive], weights[:, ~is_positive]
