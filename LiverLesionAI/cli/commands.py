@@ -323,7 +323,9 @@ def train(
     ] = None,
     lld: Annotated[
         Path | None,
-        typer.Option("--lld", metavar="FOLDER", help="A copy of LLD-MMRI instead of a configuration."),
+        typer.Option(
+            "--lld", metavar="FOLDER", help="A copy of LLD-MMRI as the cohort; CONFIG.yaml may say the rest."
+        ),
     ] = None,
     audit_only: Annotated[
         bool, typer.Option("--audit-only", help="With --lld: stop after the cohort and its audit page.")
@@ -343,11 +345,12 @@ def train(
     """Train a model on a cohort, on phantoms or on LLD-MMRI and write it as a bundle."""
     from LiverLesionAI.training.train import train as run_training
 
-    if (config is None) == (lld is None):
-        raise typer.BadParameter("give either CONFIG.yaml or --lld FOLDER")
+    if config is None and lld is None:
+        raise typer.BadParameter("give CONFIG.yaml, or --lld FOLDER")
     with shown_progress(progress) as show:
         if lld is not None:
-            config, run = _lld_config(lld, out, show, dixon=dixon, resume=resume), out / "run"
+            config = _lld_config(lld, out, show, template=config, dixon=dixon, resume=resume)
+            run = out / "run"
             if audit_only:
                 return
         else:
@@ -389,14 +392,16 @@ def _checked_cohort(config: Path, progress: Progress, *, leave_out: bool) -> Non
         )
 
 
-def _lld_config(folder: Path, out: Path, progress: Progress, *, dixon: bool, resume: bool) -> Path:
+def _lld_config(
+    folder: Path, out: Path, progress: Progress, *, template: Path | None, dixon: bool, resume: bool
+) -> Path:
     """Make a cohort of a copy of LLD-MMRI, unless a run that goes on has it already."""
     from LiverLesionAI.training.lld import CONFIG, prepare_lld
 
     place = out / "lld"
     if resume and (place / CONFIG).is_file():
         return place / CONFIG
-    made = prepare_lld(folder, place, dixon=dixon, progress=progress)
+    made = prepare_lld(folder, place, template=template, dixon=dixon, progress=progress)
     for case, why in made.failures.items():
         warn(f"{case} was left out: {why}")
     findings = [finding for each in made.patients for finding in each.findings]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,7 +78,8 @@ def check_cohort(config: TrainingConfig, progress: Progress = silent) -> tuple[P
         except LiverLesionError as error:
             found.append(Problem("unreadable", f"{name}: {error}"))
             continue
-        found += _same_images(study, name, group[0].patient, known)
+        wanted = {each: study.images[each].image for each in config.sequences if each in study.images}
+        found += _same_images(wanted, name, group[0].patient, known)
         found += _outlines(study, group, config)
     progress("check the cohort", 1.0)
     return tuple(found)
@@ -103,12 +104,12 @@ def _classes(cases: Sequence[TrainingCase], config: TrainingConfig) -> Iterator[
 
 
 def _same_images(
-    study: Study, name: str, patient: str, known: dict[str, tuple[str, str, str]]
+    images: Mapping[str, sitk.Image], name: str, patient: str, known: dict[str, tuple[str, str, str]]
 ) -> Iterator[Problem]:
     """Images whose voxels another study has, or another sequence of this one."""
-    for sequence, image in study.images.items():
+    for sequence, image in images.items():
         here = (name, sequence, patient)
-        other, its_sequence, whose = known.setdefault(_voxels_sha256(image.image), here)
+        other, its_sequence, whose = known.setdefault(_voxels_sha256(image), here)
         if (other, its_sequence) == (name, sequence):
             continue
         words = "of the same patient" if whose == patient else "of another patient"

@@ -295,3 +295,31 @@ def test_the_licence_of_the_data_goes_into_the_bundle(tmp_path: Path) -> None:
     assert _licence(config)["LICENSE"].endswith("Data: CC BY-NC 4.0")
     (tmp_path / "LICENSE").unlink()
     assert _licence(config) == {}
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_on_a_copy_in_its_official_folds(tmp_path: Path) -> None:
+    """One command: copy, cohort, folds, bundle with the data's licence, submission."""
+    from LiverLesionAI.bundles import load_bundle
+
+    patients = [f"MR{number}" for number in range(5)]
+    copy = made_lld.raw_copy(tmp_path / "copy", made_lld.TRAPS, patients)
+    for fold in (1, 2):
+        lines = [f"{name} 6\n" for name in patients[:4] if int(name[2:]) % 2 == fold - 1]
+        (copy / "labels" / f"val_fold{fold}.txt").write_text("".join(lines))
+    (copy / "labels" / "labels_val_inaccessible.txt").write_text("MR4 -1\n")
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "name: small\nsequences: [T2WI, LAP]\nnetwork: {width: 2, head_hidden: 4}\npatches: {size: 32}\n"
+        "variants: {count: 1}\noptimisation: {epochs: 1, batch_size: 2}\nparallel_folds: 1\n"
+    )
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["train", str(config), "--lld", str(copy), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    bundle = load_bundle(out / "run" / "small")
+    assert len(bundle.spec.members) == 2
+    assert "NonCommercial" in (bundle.path / "LICENSE").read_text(encoding="utf-8")
+    (entry,) = json.loads((out / "LiverLesionAI.json").read_text())
+    assert entry["image_id"] == "MR4"
+    predicted = [json.loads(f.read_text()) for f in sorted((out / "run" / "folds").rglob("out_of_fold.json"))]
+    assert [len(next(iter(each["labels"].values()))) for each in predicted] == [2, 2]
