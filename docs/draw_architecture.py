@@ -35,6 +35,7 @@ WORDS = {
     "mrml": "node by node;\nLPS meets RAS here only",
     "explanation": "maps, sequence weights,\na table of methods",
     "evaluation": "figures and their intervals",
+    "uncertainty": "temperature, sets, unlike the training",
     "inference": "members run, groups joined",
     "bundles": "models on disk: find, verify,\nadd, write",
     "systems": "one file per paper: unit, inputs,\nnetwork, answer, recipe",

@@ -196,6 +196,7 @@ def _task_dict(task: TaskEvaluation) -> dict[str, Any]:
         "accuracy": _plain(task.accuracy),
         "kappa": _plain(task.kappa),
         "macro_f1": task.macro_f1,
+        "macro_f1_bootstrap": _plain(task.macro_f1_interval),
         "confusion": _plain(task.confusion),
         "calibration": _plain(task.calibration),
         "subgroups": _plain(task.subgroups),

@@ -9,13 +9,12 @@ import numpy as np
 
 from LiverLesionAI.evaluation.agreement import Kappa, cohen_kappa, confusion_table
 from LiverLesionAI.evaluation.comparison import Subgroups
-from LiverLesionAI.evaluation.intervals import Counts, Proportion
+from LiverLesionAI.evaluation.intervals import Counts, Interval, Proportion
 from LiverLesionAI.evaluation.operating_point import Thresholds
 from LiverLesionAI.evaluation.ordinal import malignancy_area
 from LiverLesionAI.evaluation.predictions import TaskAnswers
 from LiverLesionAI.evaluation.roc import Area, Curve, area_under_curve, resampled, roc_curve
-
-CALIBRATION_BINS = 10
+from LiverLesionAI.uncertainty.calibration import reliability
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,8 @@ class TaskEvaluation:
         Fleiss's kappa over the cases that all of three or more readers answered; None with fewer.
     malignancy_auc
         See :func:`LiverLesionAI.evaluation.ordinal.malignancy_area`.
+    macro_f1_interval
+        95%, percentiles over resampled patients; None where there is no macro F1.
     """
 
     task: str
@@ -104,6 +105,7 @@ class TaskEvaluation:
     agreement: Mapping[str, Kappa] = field(default_factory=dict)
     all_readers_kappa: float | None = None
     malignancy_auc: Area | None = None
+    macro_f1_interval: Interval | None = None
 
 
 def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thresholds) -> TaskEvaluation:
@@ -153,6 +155,7 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
         confusion=tuple(tuple(map(int, row)) for row in table),
         calibration=None if probabilities is None else _calibration(truth, probabilities),
         malignancy_auc=malignancy_area(answers, patients),
+        macro_f1_interval=_macro_f1_interval(truth, predicted, len(answers.classes), known),
     )
 
 
@@ -171,20 +174,27 @@ def _macro_f1(truth: np.ndarray, predicted: np.ndarray, classes: int) -> float |
     return float(np.mean(occurring)) if occurring else None
 
 
+def _macro_f1_interval(
+    truth: np.ndarray, predicted: np.ndarray, classes: int, patients: Sequence[str]
+) -> Interval | None:
+    """Percentiles of the macro F1 when patients are drawn with replacement."""
+    drawn = resampled(patients)
+    scores = []
+    for index in range(classes):
+        hit, called = (truth == index) & (predicted == index), (truth == index).astype(int)
+        both = called + (predicted == index)
+        total = drawn @ both
+        f1 = np.divide(2 * (drawn @ hit), total, out=np.full(len(drawn), np.nan), where=total > 0)
+        scores.append(f1)
+    table = np.stack(scores)
+    if np.isnan(table).all():
+        return None
+    means = np.nanmean(table[:, ~np.isnan(table).all(axis=0)], axis=0)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
 def _calibration(truth: np.ndarray, probabilities: np.ndarray) -> Calibration:
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    filled = [bins == number for number in range(CALIBRATION_BINS) if (bins == number).any()]
-    means = [float(confidence[each].mean()) for each in filled]
-    hits = [float(right[each].mean()) for each in filled]
-    sizes = [int(each.sum()) for each in filled]
-    gaps = np.abs(np.subtract(means, hits))
+    found = reliability(probabilities, truth)
     brier = ((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(axis=1).mean()
-    return Calibration(
-        ece=float(np.average(gaps, weights=sizes)),
-        brier=float(brier),
-        confidence=tuple(means),
-        accuracy=tuple(hits),
-        n=tuple(sizes),
-    )
+    return Calibration(found.ece, float(brier), found.confidence, found.accuracy, found.n)

@@ -16,6 +16,10 @@ from LiverLesionAI.systems.base import can_label, label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import PhantomSource, TrainingConfig
 
+FOLD = "fold"
+"""Column that says which fold validates a row."""
+
+_FOLD_DIGITS = 4
 _TRUTH_VALUES = {"true": True, "false": False}
 
 
@@ -41,6 +45,8 @@ class TrainingCase:
         Clinical data beside the study's own, field and value; not shown where the case is printed.
     labels
         Class index for each task, in the order of the network's heads.
+    fold
+        The fold that it is validated in, where the cohort says so.
     """
 
     key: str
@@ -51,6 +57,7 @@ class TrainingCase:
     mask: Path | None = None
     clinical: tuple[tuple[str, ClinicalValue], ...] = field(default=(), repr=False)
     labels: tuple[int, ...] = ()
+    fold: int | None = None
 
 
 def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
@@ -150,7 +157,16 @@ def _case(table: Path, key: str, row: CohortRow, lesion: int | None) -> Training
     mask = path_in(table, row.mask) if row.mask else None
     if mask is not None and not mask.exists():
         raise row_error(table, row.line, f"there is no mask {mask}.")
-    return TrainingCase(key, row.patient, row.truth, study, lesion, mask)
+    return TrainingCase(key, row.patient, row.truth, study, lesion, mask, fold=_fold(table, row))
+
+
+def _fold(table: Path, row: CohortRow) -> int | None:
+    text = row.free.get(FOLD, "")
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > _FOLD_DIGITS:
+        raise row_error(table, row.line, f"{FOLD} {text[:20]!r} is no number of a fold (0, 1, …).")
+    return int(text)
 
 
 def _clinical_data(table: Path, rows: Sequence[CohortRow]) -> dict[int | Path, Mapping[str, ClinicalValue]]:
@@ -224,7 +240,7 @@ def by_study(cases: Sequence[TrainingCase]) -> list[list[TrainingCase]]:
 
 
 def validation_fold(lesions: Sequence[TrainingCase], fold_count: int, seed: int) -> np.ndarray:
-    """Divide lesions into folds, stratified by class and grouped by patient.
+    """Divide lesions into folds, stratified by class and grouped by patient, or as the cohort says.
 
     Returns
     -------
@@ -234,8 +250,11 @@ def validation_fold(lesions: Sequence[TrainingCase], fold_count: int, seed: int)
     Raises
     ------
     ConfigError
-        If a class has fewer lesions, or the cohort fewer patients, than there are folds.
+        If a class has fewer lesions, or the cohort fewer patients, than there are folds, or the cohort's own
+        folds are not those of the run.
     """
+    if any(lesion.fold is not None for lesion in lesions):
+        return _own_folds(lesions, fold_count)
     from sklearn.model_selection import StratifiedGroupKFold
 
     truths = [lesion.truth for lesion in lesions]
@@ -250,4 +269,19 @@ def validation_fold(lesions: Sequence[TrainingCase], fold_count: int, seed: int)
     splitter = StratifiedGroupKFold(fold_count, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(splitter.split(truths, truths, patients)):
         folds[held_out] = fold
+    return folds
+
+
+def _own_folds(lesions: Sequence[TrainingCase], fold_count: int) -> np.ndarray:
+    """The folds that the cohort names."""
+    if any(lesion.fold is None for lesion in lesions):
+        raise ConfigError(f"The column {FOLD} is filled in for some rows only; fill in all of them or none.")
+    folds = np.array([lesion.fold for lesion in lesions])
+    if set(folds.tolist()) != set(range(fold_count)):
+        named = ", ".join(map(str, sorted(set(folds.tolist()))))
+        raise ConfigError(f"The cohort has the folds {named}, not 0 to {fold_count - 1}; correct fold_count.")
+    of_patient: dict[str, int] = {}
+    for lesion, fold in zip(lesions, folds, strict=True):
+        if of_patient.setdefault(lesion.patient, int(fold)) != fold:
+            raise ConfigError(f"Patient {lesion.patient} is in two folds of the cohort; leave one.")
     return folds

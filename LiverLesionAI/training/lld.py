@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from LiverLesionAI.cohort import COHORT_FILE, CohortRow, write_rows
+from LiverLesionAI.cohort import COHORT_FILE, CohortRow, read_rows, write_rows
 from LiverLesionAI.errors import ConfigError, LiverLesionError
 from LiverLesionAI.files import errors_of_disk, write_text_whole
+from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.lld_mmri import ATTRIBUTION, LldPatient, find_layout, read_patient
 from LiverLesionAI.study import Study
+from LiverLesionAI.training.cases import FOLD
 from LiverLesionAI.writers.lld_audit import write_audit, write_picture
 from LiverLesionAI.writers.study_folder import write_study_folder
 
@@ -21,6 +23,7 @@ SEQUENCES = ("T2WI", "DWI", "T1WI", "LAP", "PVP", "DP")
 """Those of Wang et al. 2021 that the dataset has; it has no ADC."""
 
 DIXON = ("INPHASE", "OUTPHASE")
+FEWEST_FOLDS = 2
 
 LICENCE_TEXT = f"""Data: {ATTRIBUTION}.
 
@@ -58,7 +61,14 @@ class LldCohort:
     failures: Mapping[str, str]
 
 
-def prepare_lld(folder: Path, out: Path, *, dixon: bool = False, progress: Progress = silent) -> LldCohort:
+def prepare_lld(
+    folder: Path,
+    out: Path,
+    *,
+    template: Path | None = None,
+    dixon: bool = False,
+    progress: Progress = silent,
+) -> LldCohort:
     """Read a copy of LLD-MMRI, mend what can be proven, and write it as a cohort.
 
     Cases that cannot be read are named on the audit page and left out.
@@ -70,8 +80,10 @@ def prepare_lld(folder: Path, out: Path, *, dixon: bool = False, progress: Progr
     out
         New or empty folder. It receives ``studies/``, ``cohort.csv`` with the official splits,
         ``training.csv``, ``config.yaml``, ``audit.html`` with ``audit/``, ``audit.csv`` and ``LICENSE``.
+    template
+        Training configuration to take instead of our own; its cohort is replaced.
     dixon
-        Train on in- and out-phase too.
+        Train on in- and out-phase too; without a template.
     progress
         Told how many cases are done; may cancel by raising.
 
@@ -107,7 +119,7 @@ def prepare_lld(folder: Path, out: Path, *, dixon: bool = False, progress: Progr
         audit, _ = write_audit(patients, failures, out, f"LLD-MMRI, layout {found.layout}")
         table, training_table = _write_tables(patients, out)
         write_text_whole(out / LICENCE_FILE, LICENCE_TEXT)
-        write_text_whole(out / CONFIG, _config(dixon))
+        write_text_whole(out / CONFIG, _config(training_table, template, dixon=dixon))
     return LldCohort(out, table, training_table, audit, out / CONFIG, tuple(patients), failures)
 
 
@@ -137,12 +149,29 @@ def _write_tables(patients: Sequence[LldPatient], out: Path) -> tuple[Path, Path
     ]
     write_rows(out / COHORT_FILE, rows)
     training = [row for row in rows if row.split == "train" and row.truth]
+    official = _official_folds(training)
+    if official:
+        training = [replace(row, free={**row.free, FOLD: str(official[row.study_id])}) for row in training]
     write_rows(out / TRAINING_TABLE, training)
     return out / COHORT_FILE, out / TRAINING_TABLE
 
 
-def _config(dixon: bool) -> str:
+def _official_folds(rows: Sequence[CohortRow]) -> dict[str, int]:
+    """Case to its official fold, counted from 0; empty unless every case has one and there are several."""
+    named = {row.study_id: row.free["official_fold"] for row in rows}
+    if not all(named.values()) or len(set(named.values())) < FEWEST_FOLDS:
+        return {}
+    ordered = sorted(set(map(int, named.values())))
+    return {case: ordered.index(int(fold)) for case, fold in named.items()}
+
+
+def _config(training: Path, template: Path | None, *, dixon: bool) -> str:
+    """The configuration: the template's, or one of our own, for this cohort and its folds."""
+    folds = {row.free[FOLD] for row in read_rows(training) if row.free.get(FOLD)}
+    if template is not None:
+        return _filled_template(template, len(folds))
     sequences = ", ".join((*SEQUENCES, *(DIXON if dixon else ())))
+    count = f"\nfold_count: {len(folds)}" if folds else ""
     return f"""# Trained on LLD-MMRI (CC BY-NC 4.0): not for commercial use.
 name: wang2021-lld-mmri
 seed: 2023
@@ -150,5 +179,19 @@ sequences: [{sequences}]
 network: {{width: 64, head_hidden: 64}}
 patches: {{intensity: percentile}}
 cohort: {TRAINING_TABLE}
-optimisation: {{epochs: 100, batch_size: 8, patience: 20, class_weights: balanced}}
+optimisation: {{epochs: 100, batch_size: 8, patience: 20, class_weights: balanced}}{count}
 """
+
+
+def _filled_template(template: Path, folds: int) -> str:
+    import yaml
+
+    try:
+        check_text_size(template)
+        content = yaml.safe_load(template.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{template} cannot be read as a training configuration ({error}).") from None
+    if not isinstance(content, dict) or "phantom" in content:
+        raise ConfigError(f"{template} is no configuration for a cohort; see docs/training.md.")
+    content |= {"cohort": TRAINING_TABLE, **({"fold_count": folds} if folds else {})}
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

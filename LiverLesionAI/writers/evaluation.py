@@ -235,7 +235,7 @@ def _page_head(task: TaskEvaluation) -> dict[str, str]:
         "accuracy": _with_interval(task.accuracy),
         "counts": f"{task.accuracy.successes} of {task.accuracy.n}",
         "kappa": said,
-        "macro_f1": "–" if task.macro_f1 is None else f"{task.macro_f1:.3f}",
+        "macro_f1": _figure_text(task.macro_f1, task.macro_f1_interval),
         "malignancy_auc": "–"
         if task.malignancy_auc is None
         else _figure_text(task.malignancy_auc.value, task.malignancy_auc.delong),

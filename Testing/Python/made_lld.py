@@ -17,6 +17,9 @@ from LiverLesionAI.readers.lld_mmri.annotation import NAMES, PHASES
 from LiverLesionAI.registration.outlines import outline_on_sequence
 from LiverLesionAI.study import SequenceImage
 
+DIXON_PARTS = {"INPHASE": 7, "OUTPHASE": 6}
+"""Eighths of T1WI that stand for them."""
+
 ROLLED = (7, 11)
 """Voxels, (y, x), by which a slice of PVP lies beside its place."""
 
@@ -41,8 +44,8 @@ def phases(seed: int = 850_201, name: str = "HCC") -> dict[str, MadePhase]:
     found = {}
     for phase, sequence in PHASES.items():
         image = study.images[{"INPHASE": "T1WI", "OUTPHASE": "T1WI"}.get(sequence, sequence)].image
-        if sequence == "OUTPHASE":
-            image = sitk.Cast(image * 3 // 4, image.GetPixelID())
+        if sequence in DIXON_PARTS:
+            image = sitk.Cast(image * DIXON_PARTS[sequence] // 8, image.GetPixelID())
         moved = sitk.TranslationTransform(3, list(lesion.displacement_mm.get(sequence, (0.0, 0.0, 0.0))))
         outline = outline_on_sequence(study.outlined_lesions, SequenceImage(image, moved))
         mask = sitk.GetArrayFromImage(outline) > 0
@@ -62,7 +65,7 @@ TRAPS = frozenset({"spacing", "direction", "repeats", "shift"})
 
 
 def raw_copy(folder: Path, planted: Collection[str] = (), patients: Collection[str] = ("MR-1",)) -> Path:
-    """The raw layout: volumes by UID and ``Annotation.json``; every patient is the same phantom."""
+    """The raw layout: volumes by UID and ``Annotation.json``; one phantom, a little brighter each time."""
     info = {}
     for number, patient in enumerate(patients):
         records = []
@@ -70,7 +73,7 @@ def raw_copy(folder: Path, planted: Collection[str] = (), patients: Collection[s
             stored, box = _planted(phase, made, planted)
             place = folder / "images" / patient / f"1.2.{number}"
             spacing = np.ones(3) if "spacing" in planted else made.spacing
-            _write(place / f"{phase.replace(' ', '')}.7.nii.gz", stored, spacing, made.origin)
+            _write(place / f"{phase.replace(' ', '')}.7.nii.gz", stored + number, spacing, made.origin)
             records.append(_record(phase, f"1.2.{number}", made, box))
         info[patient] = records
     return _annotation(folder, info)

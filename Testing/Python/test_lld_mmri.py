@@ -23,7 +23,7 @@ from LiverLesionAI.inputs.patch_grid import PatchParameters
 from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.readers.lld_mmri import LldPatient, find_layout, read_patient
-from LiverLesionAI.readers.lld_mmri.annotation import Box
+from LiverLesionAI.readers.lld_mmri.annotation import CLASSES, Box
 from LiverLesionAI.readers.lld_mmri.traps import (
     UpsideDown,
     ellipsoid,
@@ -34,7 +34,7 @@ from LiverLesionAI.readers.lld_mmri.traps import (
     without_repeats,
 )
 from LiverLesionAI.training.cases import training_cases
-from LiverLesionAI.training.config import read_config
+from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.lld import prepare_lld
 
 
@@ -261,3 +261,65 @@ def test_a_folder_of_none_of_the_layouts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(ConfigError, match="none of the layouts"):
         find_layout(tmp_path)
+
+
+def test_the_test_part_is_answered_as_the_challenge_takes_it(tmp_path: Path) -> None:
+    from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.training.export import untrained_bundle
+    from LiverLesionAI.training.lld_submission import answer_test_part
+
+    copy = made_lld.raw_copy(tmp_path / "copy", (), ("MR-1", "MR2"))
+    (copy / "labels" / "labels_val_inaccessible.txt").write_text("MR2 -1\n")
+    made = prepare_lld(copy, tmp_path / "cohort")
+    small = {"network": {"width": 2, "head_hidden": 4}, "patches": {"size": 32}, "fold_count": 2}
+    config = TrainingConfig.model_validate(
+        {**read_config(made.config).model_dump(exclude_none=True), **small, "optimisation": {}}
+    )
+    bundle = untrained_bundle(config, tmp_path / "bundle")
+    submission, table = answer_test_part(made.folder, bundle, tmp_path, "Team") or (None, None)
+    assert submission == tmp_path / "Team.json" and table is not None
+    (entry,) = json.loads(submission.read_text())
+    assert entry["image_id"] == "MR2" and len(entry["score"]) == 7
+    assert entry["prediction"] == int(np.argmax(entry["score"])) and sum(entry["score"]) == pytest.approx(1)
+    with table.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["pred"] == CLASSES[entry["prediction"]] and row["truth"] == "HCC"
+    assert load_bundle(bundle).spec.sequences == ("T2WI", "DWI", "T1WI", "LAP", "PVP", "DP")
+
+
+def test_the_licence_of_the_data_goes_into_the_bundle(tmp_path: Path) -> None:
+    from LiverLesionAI.training.export import _licence
+
+    (tmp_path / "LICENSE").write_text("Data: CC BY-NC 4.0")
+    config = TrainingConfig(name="own", cohort=tmp_path / "training.csv")
+    assert _licence(config)["LICENSE"].endswith("Data: CC BY-NC 4.0")
+    (tmp_path / "LICENSE").unlink()
+    assert _licence(config) == {}
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_on_a_copy_in_its_official_folds(tmp_path: Path) -> None:
+    """One command: copy, cohort, folds, bundle with the data's licence, submission."""
+    from LiverLesionAI.bundles import load_bundle
+
+    patients = [f"MR{number}" for number in range(5)]
+    copy = made_lld.raw_copy(tmp_path / "copy", made_lld.TRAPS, patients)
+    for fold in (1, 2):
+        lines = [f"{name} 6\n" for name in patients[:4] if int(name[2:]) % 2 == fold - 1]
+        (copy / "labels" / f"val_fold{fold}.txt").write_text("".join(lines))
+    (copy / "labels" / "labels_val_inaccessible.txt").write_text("MR4 -1\n")
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "name: small\nsequences: [T2WI, LAP]\nnetwork: {width: 2, head_hidden: 4}\npatches: {size: 32}\n"
+        "variants: {count: 1}\noptimisation: {epochs: 1, batch_size: 2}\nparallel_folds: 1\n"
+    )
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["train", str(config), "--lld", str(copy), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    bundle = load_bundle(out / "run" / "small")
+    assert len(bundle.spec.members) == 2
+    assert "NonCommercial" in (bundle.path / "LICENSE").read_text(encoding="utf-8")
+    (entry,) = json.loads((out / "LiverLesionAI.json").read_text())
+    assert entry["image_id"] == "MR4"
+    predicted = [json.loads(f.read_text()) for f in sorted((out / "run" / "folds").rglob("out_of_fold.json"))]
+    assert [len(next(iter(each["labels"].values()))) for each in predicted] == [2, 2]

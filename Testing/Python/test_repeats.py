@@ -238,3 +238,12 @@ def _write(file: Path, rows: Sequence[dict[str, str]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return file
+
+
+def test_the_macro_f1_has_an_interval_around_it(tmp_path: Path) -> None:
+    task = evaluate_file(_write(tmp_path / "y.csv", _trained("", 0.7, 5))).primary
+    assert task.macro_f1 is not None and task.macro_f1_interval is not None
+    low, high = task.macro_f1_interval
+    assert low < task.macro_f1 < high and 0.1 < high - low < 0.3
+    sure = evaluate_file(_write(tmp_path / "y.csv", _trained("", 1.0, 5))).primary
+    assert sure.macro_f1_interval == (1.0, 1.0)

@@ -366,3 +366,14 @@ def test_intervals_agree_with_the_paper_and_with_resampling() -> None:
         for _ in range(500)
     ]
     assert (upper - lower) / 2 == pytest.approx(1.96 * np.std(draws), rel=0.2)
+
+
+def test_a_cohort_may_name_its_folds(config: TrainingConfig) -> None:
+    cases = [replace(case, fold=number % 3) for number, case in enumerate(training_cases(config))]
+    assert validation_fold(cases, 3, seed=1).tolist() == [number % 3 for number in range(len(cases))]
+    with pytest.raises(ConfigError, match="folds 0, 1, 2, not 0 to 3"):
+        validation_fold(cases, 4, seed=1)
+    with pytest.raises(ConfigError, match="for some rows only"):
+        validation_fold([replace(cases[0], fold=None), *cases[1:]], 3, seed=1)
+    with pytest.raises(ConfigError, match="is in two folds"):
+        validation_fold([replace(case, patient="P") for case in cases], 3, seed=1)
