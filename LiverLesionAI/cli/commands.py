@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.cli import reader_commands
+from LiverLesionAI.cli import reader_commands, train_command
+from LiverLesionAI.cli.arguments import Device, Json, Model, OutDir, Precision, ShowProgress, StudyPath
 from LiverLesionAI.cli.console import (
     ProgressMode,
     print_json,
@@ -37,7 +38,6 @@ from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -55,24 +55,6 @@ models = typer.Typer(no_args_is_help=True, help="List, show, check and add model
 app.add_typer(models, name="models")
 readers = typer.Typer(no_args_is_help=True, help="Make, watch and judge reader studies.")
 app.add_typer(readers, name="readers")
-
-StudyPath = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="Study folder, DICOM folder, or Slicer scene (.mrml, .mrb).")
-]
-OutDir = Annotated[Path, typer.Option("--out", help="Output folder; appears complete or not at all.")]
-Model = Annotated[str, typer.Option("--model", metavar="NAME|DIR", help="Name or folder of a model bundle.")]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where the network runs.")
-]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option("--precision", help="auto: bf16 where the hardware has it, else fp32."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
-ShowProgress = Annotated[
-    ProgressMode,
-    typer.Option("--progress", help="Bars on a terminal, or JSON lines for front ends, on stderr."),
-]
 
 
 def main() -> None:
@@ -314,101 +296,7 @@ def _misalignment(text: str) -> tuple[float, float]:
     return rigid, smooth
 
 
-@app.command()
-@_reporting_errors
-def train(
-    out: OutDir,
-    config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG.yaml", help="Training configuration.")
-    ] = None,
-    lld: Annotated[
-        Path | None,
-        typer.Option(
-            "--lld", metavar="FOLDER", help="A copy of LLD-MMRI as the cohort; CONFIG.yaml may say the rest."
-        ),
-    ] = None,
-    audit_only: Annotated[
-        bool, typer.Option("--audit-only", help="With --lld: stop after the cohort and its audit page.")
-    ] = False,
-    dixon: Annotated[
-        bool, typer.Option("--dixon", help="With --lld: train on in- and out-phase too.")
-    ] = False,
-    check_only: Annotated[
-        bool, typer.Option("--check", help="Look at the cohort, say what is wrong with it, and stop.")
-    ] = False,
-    leave_out: Annotated[
-        bool, typer.Option("--leave-out-unreadable", help="Go on without studies that cannot be read.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    progress: ShowProgress = ProgressMode.auto,
-) -> None:
-    """Train a model on a cohort, on phantoms or on LLD-MMRI and write it as a bundle."""
-    from LiverLesionAI.training.train import train as run_training
-
-    if config is None and lld is None:
-        raise typer.BadParameter("give CONFIG.yaml, or --lld FOLDER")
-    with shown_progress(progress) as show:
-        if lld is not None:
-            config = _lld_config(lld, out, show, template=config, dixon=dixon, resume=resume)
-            run = out / "run"
-            if audit_only:
-                return
-        else:
-            assert config is not None
-            run = out
-        if not resume:
-            _checked_cohort(config, show, leave_out=leave_out)
-        if check_only:
-            return
-        bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
-        if lld is not None:
-            _answer_test_part(out, bundle, show)
-    print(f"Written: {bundle}")
-
-
-def _answer_test_part(out: Path, bundle: Path, progress: Progress) -> None:
-    from LiverLesionAI.training.lld_submission import answer_test_part
-
-    for file in answer_test_part(out / "lld", bundle, out, progress=progress) or ():
-        print(f"Written: {file}")
-
-
-def _checked_cohort(config: Path, progress: Progress, *, leave_out: bool) -> None:
-    """Say what is wrong with a cohort; refuse what would make a training's figures false."""
-    from LiverLesionAI.training.check import REFUSED, check_cohort
-    from LiverLesionAI.training.config import read_config
-
-    problems = check_cohort(read_config(config), progress)
-    for problem in problems:
-        warn(problem.words)
-    grave = sum(problem.kind in REFUSED for problem in problems)
-    unreadable = sum(problem.kind == "unreadable" for problem in problems)
-    if grave:
-        raise ConfigError(f"{config}: {grave} faults of the cohort would make its figures false; mend them.")
-    if unreadable and not leave_out:
-        raise ConfigError(
-            f"{config}: {unreadable} studies or lesions cannot be read; mend them, or go on without them "
-            "with --leave-out-unreadable."
-        )
-
-
-def _lld_config(
-    folder: Path, out: Path, progress: Progress, *, template: Path | None, dixon: bool, resume: bool
-) -> Path:
-    """Make a cohort of a copy of LLD-MMRI, unless a run that goes on has it already."""
-    from LiverLesionAI.training.lld import CONFIG, prepare_lld
-
-    place = out / "lld"
-    if resume and (place / CONFIG).is_file():
-        return place / CONFIG
-    made = prepare_lld(folder, place, template=template, dixon=dixon, progress=progress)
-    for case, why in made.failures.items():
-        warn(f"{case} was left out: {why}")
-    findings = [finding for each in made.patients for finding in each.findings]
-    mended = sum(finding.verdict == "mended" for finding in findings)
-    print(f"Read: {len(made.patients)} cases; {mended} things mended, {len(findings) - mended} doubted.")
-    print(f"Written: {made.table}, {made.config}; look at {made.audit}")
-    return made.config
+app.command()(_reporting_errors(train_command.train))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from LiverLesionAI.cli.arguments import Json, OutDir
 from LiverLesionAI.cli.console import warn
 
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the reader study.")]
@@ -83,8 +84,8 @@ def export(
 
 def judge(
     folder: StudyDir,
-    out: Annotated[Path, typer.Option("--out", help="Output folder; appears complete or not at all.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")] = False,
+    out: OutDir,
+    as_json: Json = False,
 ) -> None:
     """Judge readers against the model, and with it against without it."""
     from LiverLesionAI.cli.console import show_evaluation
