@@ -60,7 +60,7 @@ class Answered:
             return (self.name, bars.Stale(name, outdated), bars.Stale(f"{100 * p:.0f} %", outdated))
         sd = self._sd(self.answer, name)
         tip = _("Standard deviation over {members} networks: {sd}").format(members=self.members, sd=sd)
-        with_sd = f"{100 * p:.0f} {sd.replace('± ', '±')}" if self.members > 1 else ""
+        with_sd = f"{100 * p:.0f}{sd.replace('± ', '±')}" if self.members > 1 else ""
         return (
             self.name,
             bars.Chip(name, colour),
