@@ -75,9 +75,14 @@ class Answered:
         Beside other tasks a binary one is left out unless it is the primary one.
         """
         rows: list[tuple[bars.Cell, ...]] = []
-        for task in self.tasks.values():
-            if task.is_binary and len(self.tasks) > 1 and task is not self.answer:
-                continue
+        listed = {
+            name: task
+            for name, task in self.tasks.items()
+            if not task.is_binary or len(self.tasks) == 1 or task is self.answer
+        }
+        for title, task in listed.items():
+            if len(listed) > 1:
+                rows.append((title.replace("_", " ").capitalize(),))
             for name, p in sorted(task.probabilities.items(), key=lambda item: -item[1]):
                 colour = task.class_named(name).colour
                 rows.append((bars.Chip(name, colour), bars.Bar(p, colour), self._sd(task, name)))

@@ -274,7 +274,8 @@ def _told(result: StudyResult) -> list[str]:
     for name, task in result.study_tasks.items():
         if task.model:
             line = _("{task} by {model}: {basis}.")
-            lines.append(line.format(task=task_title(name), model=task.model, basis=task.basis))
+            title = task_title(name).capitalize()
+            lines.append(line.format(task=title, model=task.model, basis=task.basis))
     lines += [_("Note: {text}.").format(text=text.rstrip(".")) for text in result.warnings]
     for lesion in result.lesions:
         lines += [
