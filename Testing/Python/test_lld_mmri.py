@@ -183,7 +183,7 @@ def test_a_copy_becomes_a_cohort_with_an_audit_page(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Read: 2 cases; 24 things mended, 0 doubted" in done.stdout and "MR3 was left out" in done.stderr
     made = out / "lld"
-    rows = list(csv.DictReader((made / "cohort.csv").open(newline="")))
+    rows = list(csv.DictReader((made / "cohort.csv").open(newline="", encoding="utf-8")))
     assert [(r["study_id"], r["truth"], r["split"], r["official_fold"]) for r in rows] == [
         ("MR-1", "HCC", "train", "2"),
         ("MR2", "", "test", ""),
@@ -192,7 +192,7 @@ def test_a_copy_becomes_a_cohort_with_an_audit_page(tmp_path: Path) -> None:
     for words in ("repeat others to the voxel", "run against those", "beside its neighbours", "1 × 1 × 1 mm"):
         assert words in page
     assert "MR3" in page and "CC BY-NC" in page and (made / "audit" / "MR-1.png").stat().st_size > 10_000
-    with (made / "audit.csv").open(newline="") as stream:
+    with (made / "audit.csv").open(newline="", encoding="utf-8") as stream:
         assert {row["trap"] for row in csv.DictReader(stream)} == made_lld.TRAPS | {"unreadable"}
     config = read_config(made / "config.yaml")
     assert config.network.width == 64 and "ADC" not in config.sequences
@@ -281,7 +281,7 @@ def test_the_test_part_is_answered_as_the_challenge_takes_it(tmp_path: Path) -> 
     (entry,) = json.loads(submission.read_text())
     assert entry["image_id"] == "MR2" and len(entry["score"]) == 7
     assert entry["prediction"] == int(np.argmax(entry["score"])) and sum(entry["score"]) == pytest.approx(1)
-    with table.open(newline="") as stream:
+    with table.open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert row["pred"] == CLASSES[entry["prediction"]] and row["truth"] == "HCC"
     assert load_bundle(bundle).spec.sequences == ("T2WI", "DWI", "T1WI", "LAP", "PVP", "DP")

@@ -25,7 +25,7 @@ from LiverLesionAI.explanation.gradients import IntegratedGradients
 from LiverLesionAI.explanation.lesion import LesionExplanation
 from LiverLesionAI.explanation.method import Question, without_lesion
 from LiverLesionAI.explanation.methods import TABLE
-from LiverLesionAI.explanation.settings import METHODS, Settings
+from LiverLesionAI.explanation.settings import Settings
 from LiverLesionAI.inference import Classifier, Predictions, UnitInputs
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.networks.resnet3d import cells, features_of, resnet18_branch
@@ -177,7 +177,7 @@ def test_without_the_lesion_there_is_the_liver_around_it() -> None:
     assert torch.equal(empty[:, 1], patches[:, 1]) and not torch.equal(empty, patches)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TABLE)
 def test_every_method_can_be_asked_for_and_tells_its_progress(classifier, method, monkeypatch) -> None:
     for name, size in (("integrated-gradients", "steps"), ("smoothgrad", "copies")):
         monkeypatch.setitem(TABLE, name, replace(TABLE[name], **{size: 3}))
