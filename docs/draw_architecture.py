@@ -29,6 +29,8 @@ WORDS = {
     "phantom": "studies whose truth is known",
     "outputs": "every output of a study",
     "reader_study": "blinded lists, answers",
+    "features": "what the last layer sees",
+    "asking": "one model, or a system's in turn",
     "analysis": "classify and explain\nwith a model at hand",
     "scenes": "a study in a scene: read, show,\nalign, segment, overlay",
     "writers": "volumes, tables, figures,\nreports, DICOM",
