@@ -112,7 +112,9 @@ def test_a_binary_answer_is_left_out_beside_others_unless_it_is_the_primary_one(
     malignancy, kind = answer("binary", "malignant"), answer("W7", "HCC", primary=True)
     tasks = {"malignancy": malignancy, "type": kind}
     assert len(Answered("lesion 1", kind, tasks, 1).classes()) == len(kind.probabilities)
-    assert len(Answered("lesion 1", malignancy, tasks, 1).classes()) == 2 + len(kind.probabilities)
+    both = Answered("lesion 1", malignancy, tasks, 1).classes()
+    assert [row[0] for row in both if len(row) == 1] == ["Malignancy", "Type"]
+    assert len(both) == 2 + 2 + len(kind.probabilities)
 
 
 def test_names_of_scanners_are_understood(
