@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.explanation.slices import StudyExplanation
-    from LiverLesionAI.inference import Classifier
     from LiverLesionAI.inference.suite import AnyClassifier
 
 NOT_REGISTERED = (
@@ -187,7 +186,7 @@ def _explained_patches(
     answers = classified.answers[0]
     settings = resolved(settings or Settings(), answers.bundle)
     inputs = [_explained_input(unit, answers.bundle) for unit in answers.units]
-    own = _classifier_of(classifier, answers.bundle)
+    own = classifier.of(answers.bundle)
     explanations = explain(own, inputs, answers.predictions, settings, progress)
     return with_explanations(classified.result, explanations, settings), explanations
 
@@ -211,17 +210,11 @@ def _explained_slices(
         target = settings.target if task == shown and settings.target else predicted
         method = cast("SliceMethod", settings.method) if task == shown else None
         groups = [group for group in each.units[0].groups if isinstance(group, SliceGroup)]
-        own = _classifier_of(classifier, each.bundle)
+        own = classifier.of(each.bundle)
         study, lesions = explain_slices(own, groups, task, target, method, progress)
         explanations = lesions or explanations
         result = _with_study_weights(result, study)
     return with_explanations(result, explanations, settings), explanations
-
-
-def _classifier_of(classifier: AnyClassifier, bundle: Bundle) -> Classifier:
-    from LiverLesionAI.inference.suite import SuiteClassifier
-
-    return classifier.of(bundle) if isinstance(classifier, SuiteClassifier) else classifier
 
 
 def _with_study_weights(result: StudyResult, explained: StudyExplanation) -> StudyResult:

@@ -93,6 +93,7 @@ def _ask_together(classifier: SuiteClassifier, study: Study, progress: Progress)
     answers: list[ModelAnswers] = []
     tasks: dict[str, TaskResult] = {}
     unanswered: list[str] = []
+    measured: dict[object, Study] = {}
     for question in suite.system.questions:
         earlier = tasks.get(question.after[0]) if question.after else None
         if question.after and (earlier is None or earlier.predicted != question.after[1]):
@@ -101,7 +102,10 @@ def _ask_together(classifier: SuiteClassifier, study: Study, progress: Progress)
         if bundle is None:
             unanswered.append(f"{task_title(question.task)} was not answered ({reason})")
             continue
-        units, _ = cut_units(study, bundle, progress)
+        spec = bundle.spec
+        if spec.patches not in measured:
+            measured[spec.patches] = suite.system.prepared(study, spec)
+        units, _ = cut_units(measured[spec.patches], bundle, progress)
         predictions = classifier.of(bundle).predict(units, progress=progress)
         answers.append(ModelAnswers(bundle, tuple(units), predictions))
         found = predictions[0].tasks[question.task].result()

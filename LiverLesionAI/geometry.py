@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import StudyError
-from LiverLesionAI.study import SequenceImage
+from LiverLesionAI.errors import PatchError, StudyError
+from LiverLesionAI.study import SequenceImage, Study
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,57 @@ def covers_lesion(image: SequenceImage, lesions: sitk.Image, geometry: LesionGeo
     lower, upper = (np.asarray(corner) for corner in geometry.box_index)
     centre = lesions.TransformContinuousIndexToPhysicalPoint(((lower + upper) / 2).tolist())
     return any(_inside(image, point) for point in (centre, geometry.centroid_lps_mm))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which sequences show a lesion.
+
+    Attributes
+    ----------
+    present
+        Of each sequence that was asked for, whether it is at hand and covers the lesion.
+    warnings
+        Those that are at hand and do not cover it.
+    """
+
+    present: tuple[bool, ...]
+    warnings: tuple[str, ...]
+
+
+def coverage(study: Study, lesion_id: int, geometry: LesionGeometry, sequences: Sequence[str]) -> Coverage:
+    """Find out which sequences show a lesion.
+
+    Parameters
+    ----------
+    study
+        The study; its `lesions` must be set.
+    lesion_id, geometry
+        The lesion's label, and its size and place.
+    sequences
+        The sequences wanted.
+
+    Raises
+    ------
+    StudyError
+        If the study has no outlined lesions.
+    PatchError
+        If none of the sequences shows it.
+    """
+    lesions = study.outlined_lesions
+    images = [(name, study.images.get(name)) for name in sequences]
+    present = tuple(image is not None and covers_lesion(image, lesions, geometry) for _, image in images)
+    if not any(present):
+        raise PatchError(
+            f"{study.lesion_name(lesion_id)} of study {study.id} lies outside every sequence that the model "
+            f"reads ({', '.join(sequences)}); check that mask and images belong together."
+        )
+    warnings = tuple(
+        f"{name} does not cover {study.lesion_name(lesion_id)} and was left out"
+        for (name, image), shows in zip(images, present, strict=True)
+        if image is not None and not shows
+    )
+    return Coverage(present, warnings)
 
 
 def _inside(image: SequenceImage, point_lps_mm: tuple[float, ...]) -> bool:

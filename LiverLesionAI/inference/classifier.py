@@ -125,6 +125,10 @@ class Classifier:
         """What a result says about the model."""
         return (self.bundle.summary,)
 
+    def of(self, bundle: Bundle) -> Classifier:
+        """Itself, which answers for the one model there is."""
+        return self
+
     def predict(self, units: Sequence[UnitInputs], *, progress: Progress = silent) -> Predictions:
         """Classify units; see :func:`predict`."""
         inputs = [given for unit in units for given in unit.groups]

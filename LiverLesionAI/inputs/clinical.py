@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -280,13 +281,14 @@ def coded_patient(clinical: Mapping[str, ClinicalValue]) -> CodedPatient:
     return CodedPatient(np.array(codes, np.float32), tuple(known))
 
 
-def code_places() -> dict[str, slice]:
+@cache
+def code_places() -> Mapping[str, slice]:
     """Field to the places of its codes."""
     places, start = {}, 0
     for each in FIELDS:
         places[each.name] = slice(start, start + len(each.codes) + 1)
         start = places[each.name].stop
-    return places
+    return MappingProxyType(places)
 
 
 def _field_name(name: str) -> str:

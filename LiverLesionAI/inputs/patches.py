@@ -12,8 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from LiverLesionAI.errors import PatchError
-from LiverLesionAI.geometry import LesionGeometry, covers_lesion, lesion_geometry
+from LiverLesionAI.geometry import LesionGeometry, coverage, lesion_geometry
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.patch_grid import PatchGrid, PatchParameters, PatchPose, patch_grid
 from LiverLesionAI.study import SequenceImage, Study
@@ -124,20 +123,15 @@ def extract_patches(
     """
     lesions = study.outlined_lesions
     geometry = lesion_geometry(lesions, lesion_id)
+    covered = coverage(study, lesion_id, geometry, sequences)
     sampling = patch_grid(lesions, geometry, parameters, pose)
     patch = sampling.with_size(parameters.size)
     patches = np.zeros((len(sequences), 2, *[parameters.size] * 3), np.float32)
     shared_annotation = _annotation(lesions, lesion_id, sampling, patch, parameters, None)
-    present, warnings = [], []
-    for index, name in enumerate(sequences):
-        image = study.images.get(name)
-        if image is None:
-            present.append(False)
+    for index, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
+        if not present:
             continue
-        present.append(covers_lesion(image, lesions, geometry))
-        if not present[-1]:
-            warnings.append(f"{name} does not cover {study.lesion_name(lesion_id)} and was left out")
-            continue
+        image = study.images[name]
         patches[index, 0] = _image_patch(image, sampling, patch, parameters)
         outline = study.outlines.get(name)
         patches[index, 1] = (
@@ -145,13 +139,9 @@ def extract_patches(
             if outline is None
             else _annotation(outline, lesion_id, sampling, patch, parameters, image.transform)
         )
-    if not any(present):
-        wanted = ", ".join(sequences)
-        raise PatchError(
-            f"{study.lesion_name(lesion_id)} of study {study.id} lies outside every sequence that the model "
-            f"reads ({wanted}); check that mask and images belong together."
-        )
-    return LesionInput(lesion_id, tuple(sequences), patches, tuple(present), geometry, patch, tuple(warnings))
+    return LesionInput(
+        lesion_id, tuple(sequences), patches, covered.present, geometry, patch, covered.warnings
+    )
 
 
 def _image_patch(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from LiverLesionAI.inputs.augmentation import (
+    Augmentation,
     Draw,
-    Lighting,
     add_noise,
     drop_sequences,
     lighting_tables,
@@ -23,15 +23,9 @@ from LiverLesionAI.inputs.clinical import CODE_LENGTH, code_places
 _IN_PLANE = 2
 
 
-class Augmentation(Lighting, Protocol):
+class SliceAugmentation(Augmentation, Protocol):
     """How far slices are varied; see :class:`LiverLesionAI.systems.zhen2020.Augmentation`."""
 
-    @property
-    def flip(self) -> float: ...
-    @property
-    def noise(self) -> float: ...
-    @property
-    def sequence_dropout(self) -> float: ...
     @property
     def field_dropout(self) -> float: ...
     @property
@@ -63,7 +57,7 @@ def batch(
     cases: Sequence[np.ndarray],
     present: Sequence[tuple[bool, ...]],
     draws: Sequence[Draw],
-    augmentation: Augmentation | None,
+    augmentation: SliceAugmentation | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Unpack and augment slices.
 
@@ -105,7 +99,7 @@ def batch(
 
 
 def _augmented(
-    image: np.ndarray, there: Tensor, augmentation: Augmentation, rng: np.random.Generator
+    image: np.ndarray, there: Tensor, augmentation: SliceAugmentation, rng: np.random.Generator
 ) -> Tensor:
     """Flips, lighting and noise; marks sequences as absent, in place."""
     flipped = image[random_flips(rng, augmentation.flip, _IN_PLANE)]
@@ -117,7 +111,7 @@ def _augmented(
     return varied
 
 
-def _forgotten(codes: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+def _forgotten(codes: np.ndarray, augmentation: SliceAugmentation, rng: np.random.Generator) -> np.ndarray:
     """Clinical codes with some fields, or all of them, unknown."""
     changed = codes.copy()
     everything = rng.random() < augmentation.clinical_dropout

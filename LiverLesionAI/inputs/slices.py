@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.errors import PatchError
-from LiverLesionAI.geometry import LesionGeometry, covers_lesion, lesion_geometry
+from LiverLesionAI.geometry import LesionGeometry, coverage, lesion_geometry
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
 from LiverLesionAI.study import SequenceImage, Study
@@ -290,34 +289,22 @@ def extract_slices(
     """
     lesions = study.outlined_lesions
     geometry = lesion_geometry(lesions, lesion_id)
+    covered = coverage(study, lesion_id, geometry, sequences)
     stack = slice_stack(lesions, geometry, parameters)
     moved = None if pose is None else _pose_transform(stack, pose)
     images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
-    present, warnings = [], []
-    for channel, name in enumerate(sequences):
-        image = study.images.get(name)
-        if image is None:
-            present.append(False)
-            continue
-        present.append(covers_lesion(image, lesions, geometry))
-        if present[-1]:
-            images[:, channel] = _scaled(image, stack, moved, parameters)
-        else:
-            warnings.append(f"{name} does not cover {study.lesion_name(lesion_id)} and was left out")
-    if not any(present):
-        raise PatchError(
-            f"{study.lesion_name(lesion_id)} of study {study.id} lies outside every sequence that the model "
-            f"reads ({', '.join(sequences)}); check that mask and images belong together."
-        )
+    for channel, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
+        if present:
+            images[:, channel] = _scaled(study.images[name], stack, moved, parameters)
     return LesionSlices(
         lesion_id,
         tuple(sequences),
         images,
-        tuple(present),
+        covered.present,
         geometry,
         stack,
         stack.sample(lesions == lesion_id, moved, sitk.sitkNearestNeighbor, 0.0) > 0.5,
-        tuple(warnings),
+        covered.warnings,
     )
 
 

@@ -286,7 +286,7 @@ class System(ABC):
         return False
 
     def prepared(self, study: Study, spec: ModelSpec) -> Study:
-        """Return the study with what is measured once for all of its units."""
+        """Return the study with what is measured once for all of its units, as ``spec.patches`` asks for."""
         return study
 
     def fits(self, given: NetworkInput, spec: ModelSpec) -> bool:
