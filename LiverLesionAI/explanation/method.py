@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from LiverLesionAI.systems.base import BranchNetwork
 
 
+def class_log_odds(logits: Tensor, index: int) -> Tensor:
+    """Log-odds of a class, ``[B]``, of logits ``[B, classes]``."""
+    others = [other for other in range(logits.shape[1]) if other != index]
+    return logits[:, index] - logits[:, others].logsumexp(dim=1)
+
+
 def _untold() -> None:
     """Tell nobody that a step is done."""
 
@@ -74,9 +80,7 @@ class Question:
         They are what the maps explain: unlike the logit alone they say *this class rather than the others*,
         and unlike the probability they do not saturate.
         """
-        logits = self.network.logits(features)[self.task]
-        others = [other for other in range(logits.shape[1]) if other != self.index]
-        return logits[:, self.index] - logits[:, others].logsumexp(dim=1)
+        return class_log_odds(self.network.logits(features)[self.task], self.index)
 
 
 class Method(ABC):

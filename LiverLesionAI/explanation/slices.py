@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
 from LiverLesionAI.explanation.explain import unit_maps
 from LiverLesionAI.explanation.lesion import LesionExplanation
+from LiverLesionAI.explanation.method import class_log_odds
 from LiverLesionAI.explanation.weights import MemberGame, SequenceWeights, log_odds, sequence_weights
 from LiverLesionAI.inputs.clinical import code_places
 from LiverLesionAI.inputs.slice_groups import SliceGroup
@@ -136,7 +137,7 @@ def _input_gradient(
     image = tensors[0].detach().requires_grad_()
     with torch.enable_grad():
         logits = network.logits(network.features(image, *tensors[1:]))[task]
-        (gradient,) = torch.autograd.grad(_odds(logits, index).sum(), image)
+        (gradient,) = torch.autograd.grad(class_log_odds(logits, index).sum(), image)
     sizes = gradient[0].abs().sum(dim=0).cpu().double().numpy()
     return gaussian_filter(sizes, MAP_SMOOTHING * len(sizes))
 
@@ -153,18 +154,12 @@ def _grad_cam(
     with torch.enable_grad():
         beside = clinical[0] if clinical else None
         joined = network.joined(network.image.features_of_cells(cells), beside)
-        (slope,) = torch.autograd.grad(_odds(network.logits(joined)[task], index).sum(), cells)
+        (slope,) = torch.autograd.grad(class_log_odds(network.logits(joined)[task], index).sum(), cells)
     found = (slope.mean(dim=(2, 3), keepdim=True) * cells).sum(dim=1, keepdim=True).clamp(min=0).detach()
     wide = torch.nn.functional.interpolate(
         found.float(), image.shape[-2:], mode="bilinear", align_corners=False
     )
     return wide[0, 0].cpu().double().numpy()
-
-
-def _odds(logits: Tensor, index: int) -> Tensor:
-    """Log-odds of a class, ``[B]``."""
-    others = [other for other in range(logits.shape[1]) if other != index]
-    return logits[:, index] - logits[:, others].logsumexp(dim=1)
 
 
 def explain_slices(
