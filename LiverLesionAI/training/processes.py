@@ -112,8 +112,13 @@ def _leave_with_parent() -> None:
 
 
 def _end_all(pool: ProcessPoolExecutor, before: Sequence[BaseProcess]) -> None:
-    """End the pool's processes; a further Ctrl-C does not keep this from being done."""
+    """End the pool's processes and its thread; a further Ctrl-C does not keep this from being done.
+
+    After a shutdown without waiting the pool itself no longer waits for its thread, which would then give
+    back its semaphores while the program ends.
+    """
     ours = [process for process in multiprocessing.active_children() if process not in before]
+    manager: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
     deadline = time.monotonic() + GRACE_S
     done = False
     while not done:
@@ -124,5 +129,6 @@ def _end_all(pool: ProcessPoolExecutor, before: Sequence[BaseProcess]) -> None:
             for process in ours:
                 process.join(max(0.0, deadline - time.monotonic()))
                 process.kill()
-            pool.shutdown()
+            if manager is not None:
+                manager.join()
             done = True
