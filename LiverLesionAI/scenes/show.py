@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
 from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.explanation import palette
 from LiverLesionAI.geometry import lesion_geometry
+from LiverLesionAI.inputs.intensity import percentiles_of
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
 from LiverLesionAI.scenes.clinical import keep_clinical
@@ -265,7 +265,7 @@ def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
             transform = _mark(mrml.add_transform(scene, sequence.transform, way), study)
             node.SetAndObserveTransformNodeID(transform.GetID())
         voxels = sitk.GetArrayViewFromImage(sequence.image)
-        mrml.set_window(node, *np.percentile(voxels, _WINDOW_PERCENTILES).tolist())
+        mrml.set_window(node, *percentiles_of(voxels, _WINDOW_PERCENTILES))
         volumes[name] = node
     if study.clinical:
         keep_clinical(study.clinical, volumes[study.reference])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from LiverLesionAI.errors import PatchError, StudyError
 from LiverLesionAI.geometry import LesionGeometry
-from LiverLesionAI.inputs.intensity import intensity_limits, with_intensity_limits
+from LiverLesionAI.inputs.intensity import intensity_limits, percentiles_of, with_intensity_limits
 from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose, crop_side_mm
 from LiverLesionAI.inputs.patches import extract_patches
 from LiverLesionAI.study import SequenceImage, Study
@@ -212,3 +212,18 @@ def test_a_margin_only_counts_for_large_lesions(ball_study) -> None:
     plain = extract_patches(ball_study(25.0), 1, ("T2WI",), W)
     wide = extract_patches(ball_study(25.0), 1, ("T2WI",), W, pose)
     assert wide.crop_mm == plain.crop_mm + 16
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32])
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 60))
+@settings(max_examples=40)
+def test_counted_percentiles_are_those_of_sorted_voxels(kind: type, seed: int, count: int, span: int) -> None:
+    voxels = np.random.default_rng(seed).integers(0, span, (count, 3)).astype(kind)
+    voxels -= kind(0) if np.dtype(kind).kind == "u" else kind(span // 2)
+    for percentiles in ((0.5, 99.5), (0, 50, 100)):
+        assert percentiles_of(voxels, percentiles) == tuple(np.percentile(voxels, percentiles).tolist())
+
+
+def test_counted_percentiles_span_the_whole_range_of_sixteen_bits() -> None:
+    voxels = np.array([-32768, 32767, 0, 1], np.int16)
+    assert percentiles_of(voxels, (0, 100)) == (-32768.0, 32767.0)
