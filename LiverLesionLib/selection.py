@@ -68,6 +68,13 @@ class Selection:
         for listener in self._lesion_listeners:
             listener()
 
+    def step(self, by: int) -> None:
+        """Select the lesion so many places further on, or back, in the result; it ends at the last one."""
+        ids = [] if self._result is None else [lesion.id for lesion in self._result.lesions]
+        if self._lesion in ids:
+            place = ids.index(self._lesion) + by
+            self.select(ids[min(max(place, 0), len(ids) - 1)])
+
     def on_result(self, listener: Listener) -> None:
         """Call a function whenever another result is shown."""
         self._result_listeners.append(listener)

@@ -238,6 +238,11 @@ class BasePanel:
         else:
             self.session.cancel()
 
+    def get_ready(self, **arguments: str) -> None:
+        """Let the worker load a model beforehand, unless work is going on."""
+        if not self.is_busy:
+            self.session.prepare(**arguments)
+
     def connect_parameters(self) -> None:
         """Take the scene's parameter node, let the widgets follow it and show what it remembers."""
         self._take_parameters()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
+from LiverLesionLib.controls.shortcuts import add_shortcuts
 from LiverLesionLib.panels.base_panel import BasePanel
 from LiverLesionLib.panels.state_line import show_state, state_of
 from LiverLesionLib.parameters import PanelParameters
@@ -33,13 +34,22 @@ class MainPanel(BasePanel):
         """Make the seven steps; they share which result is shown and which lesion of it is selected."""
         self.selection = Selection()
         self.selection.on_result(self._remember)
-        self.study_step = StudyStep(self)
+        self.study_step = StudyStep(self, lambda: self.classify.get_ready())
         self.align = AlignStep(self)
         self.lesions = LesionsStep(self, self.selection)
         self.classify = ClassifyStep(self, self.selection, self._classified)
         self.explain = ExplainStep(self, self.selection)
         self.decide = DecideStep(self, self.selection)
         self.save_step = SaveStep(self, self.selection)
+        self._shortcuts = add_shortcuts(
+            self.widget.parent,
+            {
+                "Ctrl+Return": self.ui.classifyButton.click,
+                "Alt+Up": lambda: self.selection.step(-1),
+                "Alt+Down": lambda: self.selection.step(1),
+                "Ctrl+Shift+M": self.explain.toggle_map,
+            },
+        )
         return (
             self.study_step, self.align, self.lesions, self.classify,
             self.explain, self.decide, self.save_step,

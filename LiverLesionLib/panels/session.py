@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import qt
 
-from LiverLesionAI.progress import Progress
+from LiverLesionAI.errors import LiverLesionError
+from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.worker.client import PendingRequest, WorkerClient
 from LiverLesionAI.worker.protocol import CANCELLED, Done, Failed
 
@@ -20,13 +22,15 @@ _INTERVAL_MS = 50
 class Session:
     """Runs jobs in the worker without ever stopping the window.
 
-    The worker starts with the first job and stays warm until :meth:`close`.
+    The worker starts with the first job, or beforehand to get ready for it (:meth:`prepare`), and stays warm
+    until :meth:`close`.
     """
 
     def __init__(self) -> None:
         self.client = WorkerClient()
         self._folder: Path | None = None
         self._job: PendingRequest | None = None
+        self._on_progress: Progress = silent
         self._timer = qt.QTimer()
         self._timer.setInterval(_INTERVAL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -65,15 +69,31 @@ class Session:
         """
 
         def ended(outcome: Done | Failed) -> None:
-            self._job = None
-            self._timer.stop()
+            self._job, self._on_progress = None, silent
             if isinstance(outcome, Done):
                 on_done(outcome.result)
             else:
                 on_failed(None if outcome.kind == CANCELLED else outcome.message)
 
         self._job = self.client.submit(command, on_progress=on_progress, on_end=ended, **arguments)
+        self._on_progress = on_progress
         self._timer.start()
+
+    def prepare(self, **arguments: str) -> None:
+        """Let the worker load a model beforehand; a job that comes meanwhile waits and is told how far it is.
+
+        What goes wrong is left to the job, which will meet it again and can tell the reader.
+
+        Parameters
+        ----------
+        arguments
+            Of the command ``load`` of :mod:`LiverLesionAI.worker.commands`.
+        """
+        if self.client.jobs:
+            return
+        with suppress(LiverLesionError):
+            self.client.submit("load", on_progress=self._tell_job, **arguments)
+            self._timer.start()
 
     def cancel(self) -> None:
         """Cancel the running job; its `on_failed` is called within a second."""
@@ -88,5 +108,10 @@ class Session:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
+    def _tell_job(self, step: str, fraction: float) -> None:
+        self._on_progress(step, fraction)
+
     def _poll(self) -> None:
         self.client.poll()
+        if not self.client.jobs:
+            self._timer.stop()

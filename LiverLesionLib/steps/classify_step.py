@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+READY_AFTER_MS = 1500
+"""So long after a study was assigned or a model chosen the worker begins to load the model."""
 
 
 class ClassifyStep(WorkStep):
@@ -52,6 +55,10 @@ class ClassifyStep(WorkStep):
         self._said: object = None
         self._changes: tuple[Change, ...] = ()
         self._study_is_shown = True
+        self._ready_timer = qt.QTimer()
+        self._ready_timer.setSingleShot(True)
+        self._ready_timer.setInterval(READY_AFTER_MS)
+        self._ready_timer.connect("timeout()", self._get_ready)
         self._fill_choices()
         self.ui.modelCombo.connect("currentIndexChanged(int)", self._model_chosen)
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
@@ -103,6 +110,23 @@ class ClassifyStep(WorkStep):
         self.ui.classifyButton.enabled = not self.is_busy or self.is_running
         if not self.is_running:
             self._tell()
+
+    def get_ready(self) -> None:
+        """Let the worker load the model a moment from now, while the reader segments."""
+        self._ready_timer.start()
+
+    def _get_ready(self) -> None:
+        if self.parameters is None or not self.chosen().volumes or missing_packages(self.needs):
+            return
+        self.host.get_ready(
+            model=self.parameters.model,
+            device=self.parameters.device,
+            precision=self.parameters.precision,
+        )
+
+    def forget(self) -> None:
+        """The scene closes."""
+        self._ready_timer.stop()
 
     def _chosen_model(self) -> Model | None:
         return next((each for each in self._models if each.name == self.parameters.model), None)
@@ -253,6 +277,7 @@ class ClassifyStep(WorkStep):
         if 0 <= index < len(self._models):
             self.parameters.model = self._models[index].name
             self._describe()
+            self.get_ready()
 
     def _device_chosen(self, index: int) -> None:
         self.parameters.device = _DEVICES[index]

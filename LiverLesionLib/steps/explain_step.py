@@ -44,6 +44,7 @@ class ExplainStep(WorkStep):
         self._selection = selection
         self.ui.mapCombo.addItems([_("times the weight"), _("where it looked")])
         self.methods: tuple[str, ...] = ()
+        self._is_map_hidden = False
         self._offered: Any = None
         self.ui.overlayButton.connect("clicked(bool)", self.show)
         self.ui.weightsButton.connect("clicked(bool)", self.show_weights)
@@ -178,6 +179,12 @@ class ExplainStep(WorkStep):
         with self.action():
             self._show_one()
 
+    def toggle_map(self) -> None:
+        """Take the maps in the views away, or bring them back."""
+        self._is_map_hidden = not self._is_map_hidden
+        opacity = 0.0 if self._is_map_hidden else self.ui.opacitySlider.value
+        slicer.util.setSliceViewerLayers(foregroundOpacity=opacity)
+
     def _show_one(self) -> None:
         nodes, sequence = self.chosen(), self.ui.overlayCombo.currentText
         saliency = self._maps().get(sequence)
@@ -270,6 +277,7 @@ class ExplainStep(WorkStep):
             display = node.GetDisplayNode()
             display.SetThreshold(self.ui.thresholdSlider.value, _LARGEST_SHARE)
             display.ApplyThresholdOn()
+        self._is_map_hidden = False
         slicer.util.setSliceViewerLayers(foregroundOpacity=self.ui.opacitySlider.value)
 
     def _chart(self) -> Any:

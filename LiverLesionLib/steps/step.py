@@ -67,6 +67,9 @@ class Host(Protocol):
     def cancel(self) -> None:
         """Cancel what is going on."""
 
+    def get_ready(self, **arguments: str) -> None:
+        """Let the worker load a model beforehand, unless work is going on."""
+
     def refresh(self) -> None:
         """Let every step show what the scene says."""
 

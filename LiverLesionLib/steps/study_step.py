@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,11 +15,24 @@ from LiverLesionLib.parameters import SEQUENCES
 from LiverLesionLib.steps.step import Host, PanelStep
 
 
-class StudyStep(PanelStep):
-    """Sequence selectors, the button that fills them, the reference."""
+def _nothing() -> None:
+    """Do nothing more."""
 
-    def __init__(self, host: Host) -> None:
+
+class StudyStep(PanelStep):
+    """Sequence selectors, the button that fills them, the reference.
+
+    Parameters
+    ----------
+    host
+        The panel.
+    assigned
+        Called when volumes have been found for sequences.
+    """
+
+    def __init__(self, host: Host, assigned: Callable[[], None] = _nothing) -> None:
         super().__init__(host, host.ui.studyStep, host.ui.studyStatus)
+        self._assigned = assigned
         self.ui.assignButton.connect("clicked(bool)", self.assign)
         self.ui.referenceCombo.connect("currentIndexChanged(int)", self._reference_chosen)
         for name in SEQUENCES:
@@ -43,6 +56,8 @@ class StudyStep(PanelStep):
             self.host.refresh()
             if not self.chosen().volumes:
                 self.say(TODO, _("No volume of the scene could be recognised; choose the volumes by hand."))
+                return
+            self._assigned()
 
     def refresh(self) -> None:
         """Grey what is missing, say why the others were chosen."""

@@ -43,6 +43,7 @@ QT = [
     "QIcon",
     "QInputDialog",
     "QLayoutItem",
+    "QKeySequence",
     "QLabel",
     "QLayout",
     "QLineEdit",
