@@ -9,14 +9,13 @@ folder.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.spreadsheet import read_table, write_table
+from LiverLesionAI.spreadsheet import UNREADABLE, read_table, write_table
 from LiverLesionAI.taxonomy import Taxonomy
 
 COHORT_FILE = "cohort.csv"
@@ -97,7 +96,7 @@ def read_rows(
     """
     try:
         read = read_table(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
     _check_columns(table, read.columns, required)
     rows = tuple(_row(table, line, values, taxonomy) for line, values in read.rows)

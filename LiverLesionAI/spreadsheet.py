@@ -18,6 +18,8 @@ from LiverLesionAI.limits import check_text_size
 
 Cell = str | int | float | None
 
+UNREADABLE = (OSError, UnicodeDecodeError, csv.Error)
+"""What a file that is no readable table raises."""
 _FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -60,7 +62,7 @@ def read_table(path: Path) -> ReadTable:
     Raises
     ------
     OSError, UnicodeDecodeError, csv.Error
-        If it cannot be read.
+        If it cannot be read: :data:`UNREADABLE`.
     """
     check_text_size(path)
     with path.open(newline="", encoding="utf-8-sig") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.predictions import Predictions, Unit
-from LiverLesionAI.spreadsheet import read_table
+from LiverLesionAI.spreadsheet import UNREADABLE, read_table
 
 FEATURES_FILE = "features.csv"
 FEATURE = "feature_"
@@ -86,7 +85,7 @@ def read_features(file: Path) -> Mapping[Unit, np.ndarray]:
     """
     try:
         table = read_table(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(
             f"{file} cannot be read ({error}); --embed takes the last hidden layer's features from there."
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.spreadsheet import read_table
+from LiverLesionAI.spreadsheet import UNREADABLE, read_table
 from LiverLesionAI.taxonomy import lesion_class
 
 PREDICTED, PROBABILITY, READER, GROUP = "pred", "prob_", "reader_", "group_"
@@ -187,7 +186,7 @@ def label_in(classes: Sequence[str], name: str) -> int | None:
 def _rows(file: Path) -> list[dict[str, str]]:
     try:
         read = read_table(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(
             f"{file} cannot be read as a table of answers ({error}); give a CSV file."
         ) from None

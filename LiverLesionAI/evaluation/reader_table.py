@@ -10,7 +10,7 @@ from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.predictions import Unit
-from LiverLesionAI.spreadsheet import read_table
+from LiverLesionAI.spreadsheet import UNREADABLE, read_table
 
 READER, WAY, ANSWER = "reader", "modality", "answer"
 CONFIDENCE, SCORE, SECONDS = "confidence", "score", "seconds"
@@ -64,7 +64,7 @@ def is_reader_table(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             columns = next(csv.reader(stream), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except UNREADABLE:
         return False
     return {READER, ANSWER} <= set(columns)
 
@@ -87,7 +87,7 @@ def read_reader_table(file: Path) -> ReaderTable:
     """
     try:
         table = read_table(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(
             f"{file} cannot be read as a table of readers ({error}); give a CSV file."
         ) from None

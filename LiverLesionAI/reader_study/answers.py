@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.reader_study.folder import StudyPlan, read_key, read_list
 from LiverLesionAI.reader_study.session import ReadingSession
-from LiverLesionAI.spreadsheet import Cell, read_table, write_table
+from LiverLesionAI.spreadsheet import UNREADABLE, Cell, read_table, write_table
 
 COLUMNS = (
     *("study_id", "patient_id", "lesion", "reader", "modality", "answer", "confidence", "seconds"),
@@ -63,7 +62,7 @@ def take_answers(folder: Path, reader: str, table: Path) -> int:
     """
     try:
         rows = read_table(table).rows
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{table} cannot be read ({error}); give the reader's list.") from None
     session = ReadingSession(folder, reader)
     codes = {each.item.number: each.item.code for each in session.items}

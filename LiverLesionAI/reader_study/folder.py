@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from LiverLesionAI.files import output_folder, write_json
 from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.reader_study.design import DESIGNS, WITH, Case, Design, Item, case_codes, reading_lists
 from LiverLesionAI.reader_study.journal import Journal
-from LiverLesionAI.spreadsheet import Cell, read_table, write_table
+from LiverLesionAI.spreadsheet import UNREADABLE, Cell, read_table, write_table
 
 SCHEMA = "liverlesionai.reader_study.v1"
 PLAN, LISTS, JOURNALS, KEY, MODEL = "study.json", "lists", "answers", "key.csv", "model.csv"
@@ -197,7 +196,7 @@ def read_key(plan: StudyPlan) -> dict[str, dict[str, str]]:
 def _rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         return list(read_table(file).rows)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{file} cannot be read ({error}).") from None
 
 
