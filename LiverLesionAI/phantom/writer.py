@@ -19,8 +19,8 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import output_folder, write_json
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.sequences import W_SEQUENCES
-from LiverLesionAI.writers.study_folder import COMPRESSED, write_study_folder
-from LiverLesionAI.writers.volumes import write_image
+from LiverLesionAI.writers.study_folder import write_study_folder
+from LiverLesionAI.writers.volumes import COMPRESSED, write_image
 
 from .fields import stream
 from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study

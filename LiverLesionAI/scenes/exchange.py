@@ -39,7 +39,8 @@ def send_study(study: Study, folder: str | Path) -> Path:
     OutputError
         If a file cannot be written.
     """
-    from LiverLesionAI.writers.study_folder import UNCOMPRESSED, write_study_folder
+    from LiverLesionAI.writers.study_folder import write_study_folder
+    from LiverLesionAI.writers.volumes import UNCOMPRESSED
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

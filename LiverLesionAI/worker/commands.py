@@ -129,7 +129,7 @@ def explain(
     results
         What ``classify`` answered, with whatever readers have decided since.
     out
-        Folder for the maps, as in the output folder of ``liverlesionai classify``.
+        Folder for the maps, which are to be read once and at once.
     target
         Class to be explained; by default each lesion's predicted one.
     method
@@ -146,10 +146,11 @@ def explain(
     from LiverLesionAI.explanation.settings import Settings
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.writers.saliency import write_saliency
+    from LiverLesionAI.writers.volumes import UNCOMPRESSED
 
     settings = Settings(method=method, target=target)
     analysis = state.explain(StudyResult.from_dict(results), study, progress, settings)
-    maps = write_saliency(analysis.explanations, _folder(out))
+    maps = write_saliency(analysis.explanations, _folder(out), UNCOMPRESSED)
     places = {
         str(each.lesion.lesion_id): list(each.slice_centre_lps_mm(each.largest_slice))
         for each in analysis.explanations

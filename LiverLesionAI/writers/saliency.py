@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.writers.volumes import write_image
+from LiverLesionAI.writers.volumes import COMPRESSED, ImageForm, write_image
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
@@ -49,7 +49,9 @@ class SaliencyFile:
         return cls(record["lesion"], record["sequence"], record["weighted"], Path(record["file"]))
 
 
-def write_saliency(explanations: Iterable[LesionExplanation], folder: Path) -> tuple[SaliencyFile, ...]:
+def write_saliency(
+    explanations: Iterable[LesionExplanation], folder: Path, form: ImageForm = COMPRESSED
+) -> tuple[SaliencyFile, ...]:
     """Write ``<lesion>_<SEQ>.nii.gz`` and ``<lesion>_<SEQ>_weighted.nii.gz`` for each sequence at hand.
 
     The first is the feature map, the second the same times the sequence's weight on one scale for all
@@ -62,6 +64,8 @@ def write_saliency(explanations: Iterable[LesionExplanation], folder: Path) -> t
         Of the study's lesions.
     folder
         Made if it does not exist.
+    form
+        How the maps are kept.
 
     Returns
     -------
@@ -75,15 +79,17 @@ def write_saliency(explanations: Iterable[LesionExplanation], folder: Path) -> t
     """
     folder.mkdir(parents=True, exist_ok=True)
     return tuple(
-        _write_map(explanation, name, weighted, folder)
+        _write_map(explanation, name, weighted, folder, form)
         for explanation in explanations
         for name in explanation.sequences
         for weighted in (False, True)
     )
 
 
-def _write_map(explanation: LesionExplanation, sequence: str, weighted: bool, folder: Path) -> SaliencyFile:
+def _write_map(
+    explanation: LesionExplanation, sequence: str, weighted: bool, folder: Path, form: ImageForm
+) -> SaliencyFile:
     lesion_id = explanation.lesion.lesion_id
-    file = folder / f"{lesion_id}_{sequence}{'_weighted' if weighted else ''}.nii.gz"
-    write_image(explanation.image(sequence, weighted=weighted), file)
+    file = folder / f"{lesion_id}_{sequence}{'_weighted' if weighted else ''}{form.suffix}"
+    write_image(explanation.image(sequence, weighted=weighted), file, form.compression)
     return SaliencyFile(lesion_id, sequence, weighted, file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -17,29 +16,13 @@ from LiverLesionAI.readers.folder import (
     TRANSFORMS_FOLDER,
 )
 from LiverLesionAI.study import Study
-from LiverLesionAI.writers.volumes import smallest_labels, write_image, write_transforms
-
-
-@dataclass(frozen=True)
-class ImageForm:
-    """How a study folder keeps its images.
-
-    Attributes
-    ----------
-    suffix
-        The files' suffix.
-    compression
-        Level of compression; 0 for none.
-    """
-
-    suffix: str
-    compression: int
-
-
-COMPRESSED = ImageForm(".nii.gz", 1)
-"""To keep and pass on; noise does not get smaller by trying harder."""
-UNCOMPRESSED = ImageForm(".nrrd", 0)
-"""To be read once, at once; origin and direction stay as exact as they are."""
+from LiverLesionAI.writers.volumes import (
+    COMPRESSED,
+    ImageForm,
+    smallest_labels,
+    write_image,
+    write_transforms,
+)
 
 
 def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED) -> Iterator[Path]:

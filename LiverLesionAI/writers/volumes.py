@@ -6,6 +6,7 @@ where it was (for positions within 1 m of the scanner's isocentre).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,28 @@ from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.written import check_image_file, check_transform_file, refuse_odd_name, unwritable
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """How images are kept in files.
+
+    Attributes
+    ----------
+    suffix
+        The files' suffix.
+    compression
+        Level of compression; 0 for none.
+    """
+
+    suffix: str
+    compression: int
+
+
+COMPRESSED = ImageForm(".nii.gz", 1)
+"""To keep and pass on; noise does not get smaller by trying harder."""
+UNCOMPRESSED = ImageForm(".nrrd", 0)
+"""To be read once, at once; origin and direction stay as exact as they are."""
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
