@@ -17,6 +17,7 @@ from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import LesionGeometry
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.resizing import resizing
+from LiverLesionAI.registration.outlines import inverse_within
 from LiverLesionAI.study import Study
 
 SMALLEST_SIZE, LARGEST_SIZE = 32, 1024
@@ -208,6 +209,14 @@ def _check_axial(study: Study, sequence: str, image: sitk.Image) -> None:
         )
 
 
+def corners(image: sitk.Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest coordinates of an image's voxels, LPS mm."""
+    ends = np.stack([np.zeros(3), np.subtract(image.GetSize(), 1)])
+    picks = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
+    points = [image.TransformContinuousIndexToPhysicalPoint(ends[pick, [0, 1, 2]].tolist()) for pick in picks]
+    return np.min(points, axis=0), np.max(points, axis=0)
+
+
 def lesion_areas(study: Study, series: Series) -> NDArray[np.float64]:
     """Area of outlined lesions on each slice of a series in mm², ``[slice]``; zeros without outlines.
 
@@ -218,7 +227,11 @@ def lesion_areas(study: Study, series: Series) -> NDArray[np.float64]:
     if own is None:
         return np.zeros(series.count)
     moved = None if series.sequence in study.outlines else study.images[series.sequence].transform
-    way = sitk.Transform(3, sitk.sitkIdentity) if moved is None else moved.GetInverse()
+    way = (
+        sitk.Transform(3, sitk.sitkIdentity)
+        if moved is None
+        else inverse_within(moved, *corners(series.image))
+    )
     mask = sitk.Resample(own != 0, series.image, way, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     sx, sy, _ = series.image.GetSpacing()
     return sitk.GetArrayViewFromImage(mask).sum(axis=(1, 2), dtype=np.int64) * (sx * sy)
