@@ -84,7 +84,8 @@ def find_regions(
     ]
     kept = sorted(
         (each for each in found if each[1].probability >= operating_point),
-        key=lambda each: (-each[1].probability, -each[1].pixels, each[0]),
+        key=lambda each: (each[1].probability, each[1].pixels),
+        reverse=True,
     )[:MOST_CANDIDATES]
     table = np.zeros(count + 1, np.uint8)
     for rank, (number, _) in enumerate(kept, start=1):
