@@ -28,6 +28,8 @@ from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from LiverLesionAI.bundles import Bundle
     from LiverLesionAI.explanation.lesion import LesionExplanation
     from LiverLesionAI.explanation.settings import Settings
@@ -49,11 +51,31 @@ class Classified:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a detector's candidates were made of.
+
+    Attributes
+    ----------
+    sequence
+        The series that was looked at; both images lie in its own frame.
+    evidence
+        Class activation maps of all slices, float32, in log-odds: a slice's are the mean of its map.
+    labels
+        Rank of each candidate, uint8, on the pixels that the network saw.
+    """
+
+    sequence: str
+    evidence: sitk.Image
+    labels: sitk.Image
+
+
+@dataclass(frozen=True)
 class Analysis:
-    """A study's result, and the explanations of its lesions where they were asked for."""
+    """A study's result, the explanations of its lesions where they were asked for, what a detector found."""
 
     result: StudyResult
     explanations: tuple[LesionExplanation, ...] = ()
+    found: Found | None = None
 
 
 def analyse_with(

@@ -32,6 +32,9 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
         "report.html",
         "lesions.nii.gz",
         "lesion_classes.nii.gz",
+        "candidates.csv",
+        "candidates.nii.gz",
+        "activation.nii.gz",
         "registered",
         "transforms",
         "figures",
@@ -39,7 +42,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
         "dicom",
     }
 )
-"""What `classify` writes at the top of its output folder."""
+"""What `classify` and `detect` write at the top of its output folder."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORT_SCHEMAS = {

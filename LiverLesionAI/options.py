@@ -9,6 +9,7 @@ from typing import Literal
 from LiverLesionAI.explanation.settings import Settings
 
 DEFAULT_MODEL = "wang2021-phantom"
+DEFAULT_DETECTOR = "kim2020-phantom"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,42 @@ class Options:
 
 
 DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """How a study is searched for lesions that nobody has outlined.
+
+    Attributes
+    ----------
+    model
+        Name or folder of a bundle that answers for slices.
+    sequence
+        The series to look at; by default the one that the model was trained on.
+    liver_mask
+        Image file that is not 0 in the liver, in the space of that series; candidates outside it are left
+        out.
+    operating_point
+        Probability from which a slice, and a candidate, counts; by default the bundle's.
+    classify
+        Segment every candidate by one click at its centre, and classify the segments.
+    then
+        How they are classified; the sequences are registered as whole volumes first.
+    device, precision
+        As those of :class:`Options`.
+    """
+
+    model: str | Path = DEFAULT_DETECTOR
+    sequence: str | None = None
+    liver_mask: Path | None = None
+    operating_point: float | None = None
+    classify: bool = False
+    then: Options = DEFAULTS
+    device: str = "auto"
+    precision: str = "auto"
+
+
+DETECT_DEFAULTS = DetectOptions()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from LiverLesionAI.analysis import Analysis
+from LiverLesionAI.analysis import Analysis, Found
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import StudyResult, with_seconds
@@ -83,6 +83,8 @@ def write_result(
         if result.registration or any(image.transform for image in study.images.values()):
             write_checkerboards(study, folder / "figures")
         progress("write", 0.3)
+        if analysis.found is not None:
+            _write_found(result, analysis.found, folder)
         if explanations:
             write_saliency(explanations, folder / "saliency")
         if explanations and not missing:
@@ -91,7 +93,8 @@ def write_result(
         if scene is not None:
             mrml.pack_scene(scene, folder / "scene.mrb")
         elif mrml.has_slicer():
-            write_scene(study, result, folder / "scene.mrb", explanations)
+            evidence = None if analysis.found is None else analysis.found.evidence
+            write_scene(study, result, folder / "scene.mrb", explanations, evidence)
         else:
             result = replace(result, warnings=(*result.warnings, NO_SCENE))
         progress("write", 0.9)
@@ -103,6 +106,16 @@ def write_result(
         write_report(result, folder / "report.html", figures)
     progress("write", 1.0)
     return result
+
+
+def _write_found(result: StudyResult, found: Found, folder: Path) -> None:
+    """Write candidates as a table and as labels, and the maps that they were made of."""
+    from LiverLesionAI.writers.tables import candidate_table, write_csv
+    from LiverLesionAI.writers.volumes import write_image
+
+    write_csv(candidate_table(result), folder / "candidates.csv")
+    write_image(found.labels, folder / "candidates.nii.gz")
+    write_image(found.evidence, folder / "activation.nii.gz")
 
 
 def _write_dicom(

@@ -247,11 +247,13 @@ class Candidate:
     sequence
         The series that it was found in.
     slices
-        First and last slice of the series, counted from 0.
+        First and last slice of the series, counted from 0 at the feet.
     centre_lps_mm
         In the reference frame, LPS mm.
     volume_ml
         Of the region that was found; None where only slices are known.
+    lesion
+        Label of the segment that was made of it; None where none was.
     """
 
     rank: int
@@ -260,6 +262,7 @@ class Candidate:
     slices: tuple[int, int]
     centre_lps_mm: tuple[float, float, float]
     volume_ml: float | None = None
+    lesion: int | None = None
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def augmentation_case() -> float:
         file = Path(folder) / "patches.npy"
         np.save(file, np.random.default_rng(0).integers(0, 256, (2, 8, 64, 64, 64), dtype=np.uint8))
         cases = [
-            CachedCase(TrainingCase(str(i), str(i), "HCC", i, labels=(1, 4)), file, (True,) * 7)
+            CachedCase(TrainingCase(str(i), str(i), "HCC", i, labels=(1, 4)), file, (True,) * 7, (1, 4))
             for i in range(BATCH)
         ]
         epoch = Epoch(cases, SYSTEM.recipe, Augmentation(), number=0)

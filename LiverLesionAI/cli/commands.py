@@ -34,7 +34,7 @@ from LiverLesionAI.cli.console import (
 from LiverLesionAI.errors import ConfigError, LiverLesionError, told_by_system
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.limits import NO_MEMORY, is_memory_short
-from LiverLesionAI.options import DEFAULT_MODEL, Options, RegisterOptions
+from LiverLesionAI.options import DEFAULT_DETECTOR, DEFAULT_MODEL, DetectOptions, Options, RegisterOptions
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
@@ -184,6 +184,50 @@ def classify(
     )
     with shown_progress(progress) as show:
         result, files = classify_path(study, out, options, progress=show)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show_result(result, files)
+
+
+@app.command()
+@_reporting_errors
+def detect(
+    study: StudyPath,
+    out: OutDir,
+    sequence: Annotated[
+        str | None, typer.Option(help="Series to look at instead of the one the model was trained on.")
+    ] = None,
+    liver_mask: Annotated[
+        Path | None, typer.Option(help="Image of the liver; candidates outside of it are left out.")
+    ] = None,
+    operating_point: Annotated[
+        float | None, typer.Option(help="Probability from which a slice counts; by default the model's.")
+    ] = None,
+    then_classify: Annotated[
+        bool, typer.Option("--classify", help="Segment every candidate and classify the segments.")
+    ] = False,
+    model: Model = DEFAULT_DETECTOR,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    as_json: Json = False,
+    progress: ShowProgress = ProgressMode.auto,
+) -> None:
+    """Look for HCC on every slice of the hepatobiliary phase; nothing needs to be outlined."""
+    from LiverLesionAI.detection import detect_path
+
+    options = DetectOptions(
+        model=model,
+        sequence=sequence,
+        liver_mask=liver_mask,
+        operating_point=operating_point,
+        classify=then_classify,
+        then=Options(device=device, precision=precision),
+        device=device,
+        precision=precision,
+    )
+    with shown_progress(progress) as show:
+        result, files = detect_path(study, out, options, progress=show)
     if as_json:
         print_json(result.to_dict())
     else:

@@ -103,6 +103,8 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     """
     for task, classes in task_classes(result).items():
         _print_table(_task_table(result, task, classes, truth))
+    if "detection" in result.provenance.parameters:
+        _print_table(_candidate_table(result))
     for line in _models_in_words(result):
         print(line)
     if files:
@@ -114,6 +116,27 @@ def show_result(result: StudyResult, files: Sequence[Path], truth: dict[int, str
     for lesion in result.lesions:
         for message in lesion.warnings if lesion.tasks or result.study_tasks else ():
             warn(f"{lesion.name}: {message}")
+
+
+def _candidate_table(result: StudyResult) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    told = result.provenance.parameters["detection"]
+    table = Table(
+        title=f"Candidates for HCC on {told['sequence']} (from p = {told['operating_point']:g} on)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("rank", "p", "slices", "centre (LPS, mm)", "ml", "segment"):
+        table.add_column(name, justify="right")
+    for each in result.candidates:
+        slices = f"{each.slices[0] + 1}–{each.slices[1] + 1}"
+        centre = ", ".join(f"{value:.0f}" for value in each.centre_lps_mm)
+        volume = "" if each.volume_ml is None else f"{each.volume_ml:.1f}"
+        segment = "" if each.lesion is None else str(each.lesion)
+        table.add_row(str(each.rank), f"{each.probability:.2f}", slices, centre, volume, segment)
+    return table
 
 
 def _models_in_words(result: StudyResult) -> list[str]:

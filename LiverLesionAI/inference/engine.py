@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,13 @@ def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module |
 
 
 def run_batches(
-    network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int
+    network: nn.Module,
+    inputs: Sequence[NetworkInput],
+    execution: Execution,
+    batch_size: int,
+    keep: Callable[[torch.Tensor], None] | None = None,
 ) -> Mapping[str, np.ndarray]:
-    """Run a network on inputs.
+    """Run a network on inputs; `keep` is shown the features of each batch.
 
     Returns
     -------
@@ -64,6 +68,8 @@ def run_batches(
         for tensors in _batches(inputs, batch_size, execution.device):
             with autocast:
                 features = network.features(*tensors)  # type: ignore[operator]
+            if keep is not None:
+                keep(features)
             for task, logits in network.logits(features).items():  # type: ignore[operator]
                 found.setdefault(task, []).append(probabilities(logits.cpu().double()).numpy())
     return {task: np.concatenate(parts) for task, parts in found.items()}

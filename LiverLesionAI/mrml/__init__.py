@@ -12,6 +12,7 @@ from LiverLesionAI.mrml.manual_offsets import (
     set_offset_centre,
     write_manual_offset,
 )
+from LiverLesionAI.mrml.markups import add_points
 from LiverLesionAI.mrml.overlays import add_colour_legend, add_colour_scale, add_overlay
 from LiverLesionAI.mrml.plots import add_bar_chart, put_bars
 from LiverLesionAI.mrml.scene import (
@@ -86,6 +87,7 @@ __all__ = [
     "add_colour_table",
     "add_node",
     "add_overlay",
+    "add_points",
     "add_segmentation",
     "add_table",
     "add_text",

@@ -22,6 +22,8 @@ MANUAL_OFFSET = "nudge"
 COMPARISON = "comparison"
 RESAMPLED = "resampled"
 PATCH = "patch"
+CANDIDATES = "candidates"
+EVIDENCE = "evidence"
 
 SOURCES = (None, REFERENCE)
 """Roles of volumes that may be sequences; all other roles are of volumes that were computed."""

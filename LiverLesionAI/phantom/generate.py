@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.sequences import W_SEQUENCES
-from LiverLesionAI.study import SequenceImage, Study
+from LiverLesionAI.study import ClinicalValue, SequenceImage, Study
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 from .acquisition import Scanner, Scene, draw_shading, percentile_limits
@@ -31,6 +31,8 @@ CLASSES = TAXONOMIES["W7"].names
 KNOWN_CLASSES = tuple(PATTERNS)
 ATYPICAL_SHARE = 0.3
 REFERENCE = "T2WI"
+SURVEILLED = "HCC"
+"""Patients without a lesion have the livers of those with one of this class, whom surveillance is for."""
 BODY_LOW, BODY_HIGH = (-215.0, -215.0, FIELD_OF_VIEW_Z[0]), (215.0, 215.0, FIELD_OF_VIEW_Z[1])
 FULL_FINE_MM = (1.5, 1.5, 2.0)
 COARSE = Grid.covering(BODY_LOW, BODY_HIGH, (8.0, 8.0, 4.0))
@@ -76,6 +78,7 @@ class Patient:
     scanner: Scanner
     texture: Lattice
     displacements: Mapping[str, Displacement]
+    reference: str = REFERENCE
 
     def scene(self, grid: Grid, labels: NDArray[np.uint8] | None = None) -> tuple[Scene, Painted]:
         """Tissues and lesions on a grid of the reference frame; `labels`: the anatomy's, if known."""
@@ -139,6 +142,7 @@ def generate_study(
     omit: Sequence[str] = (),
     field_tesla: float | None = None,
     vendor: str | None = None,
+    reference: str = REFERENCE,
 ) -> PhantomStudy:
     """Phantom of a whole abdomen.
 
@@ -148,12 +152,13 @@ def generate_study(
     ----------
     seed : same seed and arguments, same voxels.
     classes : class of each lesion; None draws one class for the patient and one to six lesions, as in Wang
-        et al.
+        et al. An empty sequence is a patient without lesions, whose liver is as often cirrhotic as with HCC.
     n_lesions : number of lesions when `classes` is None or holds one class.
     atypical : typical or atypical form of every lesion; None draws each.
     misalign_mm : bounds of the rigid and of the smooth displacement, mm.
     sequences, omit : sequences of the protocol, and those among them that are missing from the study.
     field_tesla, vendor : 1.5 or 3; siemens, ge or philips; None draws them.
+    reference : the sequence that the lesions are segmented on and that the others are displaced against.
 
     Raises
     ------
@@ -163,14 +168,16 @@ def generate_study(
     rng = stream(seed, "lesion count")
     if classes is None:
         classes = (CLASSES[int(rng.integers(len(CLASSES)))],)
-    if n_lesions is None:
+    if not classes:
+        n_lesions = 0
+    elif n_lesions is None:
         n_lesions = (
             len(classes) if len(classes) > 1 else int(rng.choice(6, p=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03))) + 1
         )
     wanted = tuple(classes) if len(classes) > 1 else tuple(classes) * n_lesions
-    if not 1 <= n_lesions <= 6 or len(wanted) != n_lesions:
+    if not bool(classes) <= n_lesions <= 6 or len(wanted) != n_lesions:
         raise ConfigError(f"A phantom holds 1 to 6 lesions, one per class given; {n_lesions} were asked for.")
-    patient = draw_patient(seed, wanted, atypical, misalign_mm, sequences, field_tesla, vendor)
+    patient = draw_patient(seed, wanted, atypical, misalign_mm, sequences, field_tesla, vendor, reference)
     scene, painted = patient.scene(Grid.covering(BODY_LOW, BODY_HIGH, FULL_FINE_MM))
     acquisitions = patient.scanner.protocol.acquisitions
     kept = [name for name in acquisitions if name not in omit]
@@ -210,6 +217,7 @@ def draw_patient(
     sequences: Sequence[str],
     field_tesla: float | None,
     vendor: str | None,
+    reference: str = REFERENCE,
 ) -> Patient:
     """Draw everything random about a study.
 
@@ -220,21 +228,22 @@ def draw_patient(
     ConfigError
         If an argument is not known or not possible.
     """
-    _check(classes, misalign_mm, sequences, field_tesla)
-    anatomy = Anatomy.draw(stream(seed, "anatomy"), draw_background(seed, classes[0]))
+    _check(classes, misalign_mm, sequences, field_tesla, reference)
+    background = draw_background(seed, classes[0] if classes else SURVEILLED)
+    anatomy = Anatomy.draw(stream(seed, "anatomy"), background)
     protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
     tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
     table = tuple(tissues[name] for name in LABELS)
     scanner = Scanner(protocol, draw_shading(stream(seed, "shading"), sequences, BODY_LOW, BODY_HIGH), seed)
     displacements = draw_displacements(
-        stream(seed, "motion"), sequences, REFERENCE, misalign_mm, BODY_LOW, BODY_HIGH
+        stream(seed, "motion"), sequences, reference, misalign_mm, BODY_LOW, BODY_HIGH
     )
     texture = Lattice.noise(stream(seed, "texture"), BODY_LOW, BODY_HIGH, 6.0)
     coarse = anatomy.labels_on(COARSE)
     lesions = _draw_lesions(seed, classes, atypical, tissues["liver"], _LiverPlaces.of(anatomy, coarse))
     table += tuple(t for lesion in lesions for t in lesion.tissues)
     mixture = mixing(lesions, LABELS.index("liver"), len(LABELS))
-    return Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements)
+    return Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements, reference)
 
 
 def _check(
@@ -242,14 +251,15 @@ def _check(
     misalign_mm: tuple[float, float],
     sequences: Sequence[str],
     field_tesla: float | None,
+    reference: str,
 ) -> None:
     if unknown := [c for c in classes if c not in KNOWN_CLASSES]:
         known = ", ".join(KNOWN_CLASSES)
         raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {known}.")
     if unknown := [s for s in sequences if s not in MR_SEQUENCES]:
         raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
-    if REFERENCE not in sequences:
-        raise ConfigError(f"The phantom needs {REFERENCE}, the sequence that its lesions are segmented on.")
+    if reference not in sequences:
+        raise ConfigError(f"The phantom needs {reference}, the sequence that its lesions are segmented on.")
     if len(misalign_mm) != 2 or not all(0 <= bound <= 30 for bound in misalign_mm):
         raise ConfigError("The phantom's displacement bounds are two numbers from 0 to 30 mm: rigid, smooth.")
     if field_tesla not in (None, 1.5, 3, 3.0):
@@ -365,14 +375,14 @@ def _examine(
         name: SequenceImage(grids[name].image(array), intensity_limits=limits.get(name))
         for name, array in arrays.items()
     }
-    reference_grid = grids.get(REFERENCE, scanner.protocol.acquisitions[REFERENCE].grid)
+    reference_grid = grids.get(patient.reference, scanner.protocol.acquisitions[patient.reference].grid)
     study = Study(
         id=f"phantom-{patient.seed:06d}",
         source=f"digital phantom, seed {patient.seed}",
         images=MappingProxyType(images),
-        lesions=outline(painted, scene.grid, reference_grid, Displacement()),
-        reference=REFERENCE,
-        clinical=draw_clinical(patient.seed, patient.lesions[0].lesion_class, patient.anatomy.background),
+        lesions=outline(painted, scene.grid, reference_grid, Displacement()) if patient.lesions else None,
+        reference=patient.reference,
+        clinical=_clinical_data(patient),
     )
     lesions = tuple(_lesion_truth(patient, scene, painted, n) for n in range(1, len(patient.lesions) + 1))
     truth = Truth(
@@ -386,6 +396,13 @@ def _examine(
         painted,
     )
     return PhantomStudy(study, truth)
+
+
+def _clinical_data(patient: Patient) -> Mapping[str, ClinicalValue]:
+    """Clinical data, which hang on the class of the first lesion; none without one."""
+    if not patient.lesions:
+        return {}
+    return draw_clinical(patient.seed, patient.lesions[0].lesion_class, patient.anatomy.background)
 
 
 def _lesion_truth(patient: Patient, scene: Scene, painted: Painted, number: int) -> LesionTruth:

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from .acquisition import Scene, sample, sample_positions, voxel_average
+from .anatomy import LABELS
 from .fields import Grid
 from .kinetics import concentrations
 from .lesions import Painted
@@ -68,14 +69,24 @@ class Truth:
     scene: Scene
     painted: Painted
 
+    def tissue_at(self, point_lps_mm: ArrayLike) -> str:
+        """Name of the tissue at a point of the reference frame; ``"lesion"`` in a lesion, else an organ's."""
+        index = (np.asarray(point_lps_mm) - self.scene.grid.origin) / self.scene.grid.spacing
+        x, y, z = np.clip(np.rint(index).astype(int), 0, np.subtract(self.scene.grid.size, 1))
+        label = int(self.scene.labels[z, y, x])
+        return LABELS[label] if label < len(LABELS) else "lesion"
+
     def mask(self, sequence: str) -> sitk.Image:
         """Lesion numbers on a sequence's grid, where the lesions appear in that sequence."""
         return outline(self.painted, self.scene.grid, self.grids[sequence], self.displacements[sequence])
 
     def regions(self) -> sitk.Image:
-        """Sub-regions (index into `region_names`) in the reference frame, cropped to the lesions."""
-        inside = np.nonzero(self.painted.regions)
-        z, y, x = (slice(int(i.min()), int(i.max()) + 1) for i in inside)
+        """Sub-regions (index into `region_names`) in the reference frame, cropped to the lesions.
+
+        Without lesions it is a single empty voxel.
+        """
+        inside = np.nonzero(self.painted.regions) if self.lesions else ([0], [0], [0])
+        z, y, x = (slice(int(np.min(i)), int(np.max(i)) + 1) for i in inside)
         window = z, y, x
         return self.scene.grid.cropped(window).image(self.painted.regions[window])
 

@@ -16,6 +16,7 @@ from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inputs.intensity import percentiles_of
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.scenes.candidates import add_candidates
 from LiverLesionAI.scenes.clinical import keep_clinical
 from LiverLesionAI.scenes.explanations import saliency_of
 from LiverLesionAI.scenes.nodes import ChosenNodes, study_nodes
@@ -56,7 +57,11 @@ class StudyNodes:
 
 
 def write_scene(
-    study: Study, result: StudyResult, path: Path, explanations: Sequence[LesionExplanation] = ()
+    study: Study,
+    result: StudyResult,
+    path: Path,
+    explanations: Sequence[LesionExplanation] = (),
+    evidence: sitk.Image | None = None,
 ) -> Path:
     """Write a study and its result as ``.mrb``, to be opened in Slicer.
 
@@ -69,7 +74,7 @@ def write_scene(
     """
     scene = mrml.new_scene()
     with mrml.vtk_messages_logged():
-        nodes = show_study(scene, study, result, explanations=explanations)
+        nodes = show_study(scene, study, result, explanations=explanations, evidence=evidence)
         arrange_views(scene, study, nodes)
     mrml.save_scene(scene, path)
     return path
@@ -81,6 +86,7 @@ def show_study(
     result: StudyResult | None = None,
     volumes: Mapping[str, Node] | None = None,
     explanations: Sequence[LesionExplanation] = (),
+    evidence: sitk.Image | None = None,
 ) -> StudyNodes:
     """Put a study and its result into a scene, in the place of what was shown of it before.
 
@@ -97,6 +103,8 @@ def show_study(
         are, and the result goes beside them in the subject hierarchy.
     explanations
         Of the study's lesions: saliency maps and sequence weights.
+    evidence
+        Map that a detector's candidates were found on.
 
     Returns
     -------
@@ -111,6 +119,7 @@ def show_study(
     if result is not None:
         classes, colours = _add_classes(scene, study, result, reference)
         table, text = show_answers(scene, result, reference)
+        add_candidates(scene, result, volumes, evidence)
     folder = mrml.folder_item(scene, study.id, beside=reference)
     mrml.file_under(scene, folder, study_nodes(scene, study.id))
     explained = [saliency_of(each, study.lesion_name(each.lesion.lesion_id)) for each in explanations]

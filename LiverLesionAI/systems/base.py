@@ -340,11 +340,14 @@ class Draw:
         Source of the online augmentation; None for none.
     central
         Whether only the centre of the patch is wanted.
+    labels
+        The case's class index in each task, for recipes that vary some classes alone.
     """
 
     variant: int = 0
     rng: np.random.Generator | None = None
     central: bool = False
+    labels: tuple[int, ...] = ()
 
 
 class Recipe(ABC):
@@ -366,7 +369,19 @@ class Recipe(ABC):
 
     @abstractmethod
     def poses(self, rng: np.random.Generator, variants: Any, patches: Any) -> list[Any]:
-        """Draw the geometric variants of a case; see :class:`LiverLesionAI.training.config.Variants`."""
+        """Draw the geometric variants of a case; see :class:`LiverLesionAI.training.config.Variants`.
+
+        None where all variation is online.
+        """
+
+    def truths_of(
+        self, study: Study, groups: Sequence[NetworkInput], truth: str, spec: ModelSpec
+    ) -> list[str | None]:
+        """Diagnosis of each group of a case: the case's own, unless groups are diagnosed by themselves.
+
+        None for a group that is not learned from.
+        """
+        return [truth] * len(groups)
 
     @abstractmethod
     def packed(self, variants: Sequence[NetworkInput]) -> np.ndarray:

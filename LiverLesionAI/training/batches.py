@@ -75,14 +75,15 @@ class Epoch(Dataset[Batch]):
             [self._draw(position, each) for position, each in zip(positions, chosen, strict=True)],
             self.augmentation,
         )
-        return Batch(inputs, torch.tensor([each.case.labels for each in chosen]))
+        return Batch(inputs, torch.tensor([each.labels for each in chosen]))
 
     def _draw(self, position: int, cached: CachedCase) -> Draw:
         if self.number is None:
             return Draw(central=self.central)
         varied = len(cached.packed) - 1
+        variant = 1 + self.number % varied if varied else 0
         rng = np.random.default_rng([self.seed, self.number, position])
-        return Draw(1 + self.number % varied, rng, self.central)
+        return Draw(variant, rng, self.central, cached.labels)
 
 
 def training_batches(epoch: Epoch, batch_size: int) -> DataLoader[Batch]:

@@ -21,11 +21,11 @@ import numpy as np
 from LiverLesionAI.errors import PatchError, StudyError
 from LiverLesionAI.files import whole_file, write_json
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
+from LiverLesionAI.training.cases import TrainingCase, by_study, labels_of, open_study, training_cases
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.processes import working
 
-FORMAT = "2"
+FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,14 @@ class CachedCase:
         Its ``.npy`` file.
     present
         Which sequences the study has.
+    labels
+        Class index for each task, in the order of the network's heads.
     """
 
     case: TrainingCase
     path: Path
     present: tuple[bool, ...]
+    labels: tuple[int, ...]
 
     @cached_property
     def packed(self) -> np.ndarray:
@@ -123,8 +126,8 @@ def _open_cache(folder: Path, cases: Sequence[TrainingCase]) -> CaseCache:
         record = json.loads(_record(folder, case).read_text(encoding="utf-8"))
         if record["error"]:
             warnings.append(record["error"])
-        for group, present in enumerate(record["present"]):
-            cached.append(CachedCase(case, _file(folder, case, group), tuple(present)))
+        for group, (present, labels) in enumerate(zip(record["present"], record["labels"], strict=True)):
+            cached.append(CachedCase(case, _file(folder, case, group), tuple(present), tuple(labels)))
     return CaseCache(tuple(cached), tuple(warnings))
 
 
@@ -141,21 +144,32 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
                 system.inputs(study, case.lesion, config, pose)
                 for pose in (None, *random_poses(case.key, config))
             ]
-            groups = list(zip(*variants, strict=True))
+            truths = config.recipe.truths_of(study, variants[0], case.truth, config)
+            every = zip(truths, zip(*variants, strict=True), strict=True)
+            learned = [(truth, group) for truth, group in every if truth is not None]
+            groups = [group for _, group in learned]
             packed = [config.recipe.packed(group) for group in groups]
         except (PatchError, StudyError) as error:
-            _write_record(folder, case, present=[], error=str(error))
+            _write_record(folder, case, present=[], labels=[], error=str(error))
             continue
         present = []
         for number, group in enumerate(groups):
             with whole_file(_file(folder, case, number)) as file:
                 np.save(file, packed[number])
             present.append(np.all([given.present for given in group], axis=0).tolist())
-        _write_record(folder, case, present=present, error="")
+        labels = [labels_of(truth, config) for truth, _ in learned]
+        _write_record(folder, case, present=present, labels=labels, error="")
 
 
-def _write_record(folder: Path, case: TrainingCase, *, present: list[list[bool]], error: str) -> None:
-    write_json(_record(folder, case), {"present": present, "error": error})
+def _write_record(
+    folder: Path,
+    case: TrainingCase,
+    *,
+    present: list[list[bool]],
+    labels: list[tuple[int, ...]],
+    error: str,
+) -> None:
+    write_json(_record(folder, case), {"present": present, "labels": labels, "error": error})
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[Any]:

@@ -80,7 +80,7 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
     if not asked:
         wanted = ", ".join(TAXONOMIES[task.taxonomy].name for task in config.tasks.values())
         raise ConfigError(f"No case of the run has a class of {wanted}; give cases of the model's classes.")
-    return tuple(replace(case, labels=_labels(case.truth, config)) for case in asked)
+    return tuple(replace(case, labels=labels_of(case.truth, config)) for case in asked)
 
 
 def _is_asked_of(truth: str, config: TrainingConfig) -> bool:
@@ -89,7 +89,7 @@ def _is_asked_of(truth: str, config: TrainingConfig) -> bool:
     return all(can_label(truths, truth, TAXONOMIES[task.taxonomy]) for task in config.tasks.values())
 
 
-def _labels(truth: str, config: TrainingConfig) -> tuple[int, ...]:
+def labels_of(truth: str, config: TrainingConfig) -> tuple[int, ...]:
     """Class index of a diagnosis for each task."""
     truths = TAXONOMIES[config.recipe.truths]
     return tuple(label_of(truths, truth, TAXONOMIES[task.taxonomy]) for task in config.tasks.values())
@@ -147,7 +147,7 @@ def _same_answers(truth: str, other: str, config: TrainingConfig) -> bool:
     if truth == other:
         return True
     asked = all(_is_asked_of(each, config) for each in (truth, other))
-    return asked and _labels(truth, config) == _labels(other, config)
+    return asked and labels_of(truth, config) == labels_of(other, config)
 
 
 def _case(table: Path, key: str, row: CohortRow, lesion: int | None) -> TrainingCase:
@@ -213,10 +213,19 @@ def open_study(case: TrainingCase, config: TrainingConfig) -> Study:
 
         study = read_study_folder(case.source, case.mask)
         return replace(study, clinical={**study.clinical, **dict(case.clinical)})
-    from LiverLesionAI.phantom import generate_lesion
+    from LiverLesionAI.phantom import KNOWN_CLASSES, generate_lesion, generate_study
 
     assert config.phantom is not None
     atypical = bool(np.random.default_rng(case.source).random() < config.phantom.atypical_fraction)
+    if config.answers.unit == "slice":
+        known = (case.truth,) if case.truth in KNOWN_CLASSES else ()
+        return generate_study(
+            case.source,
+            classes=known,
+            atypical=atypical,
+            sequences=config.sequences,
+            reference=config.sequences[0],
+        ).study
     return generate_lesion(
         case.source,
         case.truth,

@@ -81,14 +81,14 @@ class Variants(Part):
 
 
 class Optimisation(Part):
-    """AdamW or stochastic gradient descent with a schedule, the losses of all tasks 1:1.
+    """An optimiser with a schedule, the losses of all tasks 1:1.
 
     Attributes
     ----------
     epochs, batch_size, learning_rate, weight_decay, label_smoothing
         As usual.
     optimiser, momentum
-        ``"adamw"``, or ``"sgd"`` with its momentum.
+        ``"adamw"``, ``"adam"``, ``"adagrad"``, ``"rmsprop"``, or ``"sgd"`` with its momentum.
     schedule, step_epochs, step_factor
         ``"one_cycle"`` or ``"cosine"``, or ``"step"``: the learning rate is multiplied with `step_factor`
         every `step_epochs` epochs.
@@ -111,7 +111,7 @@ class Optimisation(Part):
     batch_size: Annotated[PositiveInt, Field(le=65_536)] = 16
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "adam", "adagrad", "rmsprop", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
     step_epochs: PositiveInt = 20

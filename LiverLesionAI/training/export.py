@@ -181,7 +181,7 @@ def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tup
     tasks = {name: TAXONOMIES[task.taxonomy] for name, task in config.tasks.items()}
     labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
     probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
-    word = "lesion" if config.answers.unit == "lesion" else "study"
+    word = config.answers.unit
     return validation_metrics(
         tasks, labels, probabilities, f"cross-validation, each {word} by the fold that held it out"
     )
@@ -200,9 +200,12 @@ def _choices(config: TrainingConfig) -> dict[str, str]:
     }
 
 
+_OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "adagrad": "AdaGrad", "rmsprop": "RMSprop"}
+
+
 def _optimiser_words(settings: Optimisation) -> str:
     """Optimiser and schedule."""
-    name = "AdamW" if settings.optimiser == "adamw" else f"SGD with momentum {settings.momentum:g}"
+    name = _OPTIMISERS.get(settings.optimiser, f"SGD with momentum {settings.momentum:g}")
     if settings.schedule == "step":
         return f"{name}, learning rate times {settings.step_factor:g} every {settings.step_epochs} epochs"
     return f"{name}, {settings.schedule.replace('_', '-')} schedule"

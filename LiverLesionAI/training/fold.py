@@ -228,7 +228,7 @@ def _finish(
             shown = _Shown(Epoch(held_out, recipe), size, device)
             found = [_probabilities(network, inputs) for inputs in shown]
     tasks = {task: torch.cat([part[task] for part in found]).numpy() for task in config.tasks if found}
-    groups = _groups(held_out)
+    groups = _groups(held_out, apart=config.answers.unit == "slice")
     cases = [held_out[positions[0]].case for positions in groups]
     joined = {
         task: np.concatenate([config.answers.joined(rows[None, positions]) for positions in groups])
@@ -236,7 +236,9 @@ def _finish(
     }
     content = {
         "keys": [case.key for case in cases],
-        "labels": {task: [case.labels[i] for case in cases] for i, task in enumerate(config.tasks)},
+        "labels": {
+            task: [held_out[own[0]].labels[i] for own in groups] for i, task in enumerate(config.tasks)
+        },
         "probabilities": {task: rows.tolist() for task, rows in joined.items()},
     }
     write_json(folder / PREDICTIONS, content)
@@ -255,8 +257,10 @@ class _Shown:
             yield batch.to(self.device).inputs
 
 
-def _groups(cases: Sequence[CachedCase]) -> list[list[int]]:
-    """Positions of the groups of each case."""
+def _groups(cases: Sequence[CachedCase], *, apart: bool) -> list[list[int]]:
+    """Positions of the groups of each case; each by itself where groups get answers of their own."""
+    if apart:
+        return [[position] for position in range(len(cases))]
     found: dict[str, list[int]] = {}
     for position, cached in enumerate(cases):
         found.setdefault(cached.case.key, []).append(position)

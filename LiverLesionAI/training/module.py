@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,13 @@ from LiverLesionAI.training.batches import Batch, Epoch, training_batches, valid
 from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
 from LiverLesionAI.training.start import start_network
+
+_ADAPTIVE: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+}
 
 LOSS_WEIGHT_IN_SCORE = 1e-5
 """So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
@@ -94,7 +101,7 @@ class LesionTraining(pl.LightningModule):
         if settings.optimiser == "sgd":
             optimiser = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
         else:
-            optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+            optimiser = _ADAPTIVE[settings.optimiser](groups, lr=settings.learning_rate)
         factor = partial(learning_rate_factor, steps=self.steps, settings=settings)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -162,7 +169,7 @@ def validation_score(accuracy: float, loss: float, epoch: int, settings: Optimis
 
 def balanced_weights(cases: Sequence[CachedCase], tasks: Mapping[str, Task]) -> list[Tensor]:
     """For each task, class weights inverse to the class's frequency, 1 on average over cases."""
-    labels = np.array([cached.case.labels for cached in cases])
+    labels = np.array([cached.labels for cached in cases])
     weights = []
     for column, task in zip(labels.T, tasks.values(), strict=True):
         counts = np.bincount(column, minlength=len(TAXONOMIES[task.taxonomy].classes))

@@ -132,6 +132,30 @@ def lesion_table(result: StudyResult) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
+CANDIDATE_COLUMNS = (
+    "study_id", "rank", "probability", "sequence", "first_slice", "last_slice", "x_lps_mm", "y_lps_mm",
+    "z_lps_mm", "volume_ml", "lesion",
+)  # fmt: skip
+
+
+def candidate_table(result: StudyResult) -> Table:
+    """Rows of ``candidates.csv``: one per candidate, slices counted from 0 at the feet."""
+    rows = tuple(
+        (
+            result.study.id,
+            each.rank,
+            each.probability,
+            each.sequence,
+            *each.slices,
+            *each.centre_lps_mm,
+            each.volume_ml,
+            each.lesion,
+        )
+        for each in result.candidates
+    )
+    return Table(CANDIDATE_COLUMNS, rows)
+
+
 def _rounded(cells: Sequence[Cell]) -> list[Cell]:
     return [round(cell, 3) if isinstance(cell, float) else cell for cell in cells]
 
