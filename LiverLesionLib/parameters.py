@@ -69,6 +69,19 @@ class PatchesParameters(StudyParameters):
 
 
 @parameterNodeWrapper
+class DetectionParameters(StudyParameters):
+    """Everything that a reader chose in the detection's panel.
+
+    `result` is the content of ``results.json`` of the last search; `rejected` is JSON, the ranks of the
+    candidates that the reader does not believe in.
+    """
+
+    operating_point: Annotated[float, WithinRange(0.01, 0.99)] = 0.5
+    result: str
+    rejected: str
+
+
+@parameterNodeWrapper
 class ReadingParameters:
     """What a reader study keeps in the scene: where the slider stands, and nothing of who reads what."""
 

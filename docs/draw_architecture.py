@@ -25,6 +25,7 @@ WORDS = {
     "cli": "the command line",
     "worker": "a warm process for front ends",
     "training": "from a cohort to a bundle",
+    "detection": "candidates without an outline",
     "pipeline": "from files to files",
     "phantom": "studies whose truth is known",
     "outputs": "every output of a study",

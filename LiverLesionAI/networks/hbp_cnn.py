@@ -41,8 +41,13 @@ class SliceDetector(nn.Module):
         return found.float()
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
-        """Run the last layer on the mean of the images of features: ``[B, classes]``, before softmax."""
-        return {self.task: self.head(features.mean(dim=(2, 3)))}
+        """Run the last layer on the mean of the images of features: ``[B, classes]``, before softmax.
+
+        The mean is multiplied by the square root of the number of cells. What functions the network can be
+        stays the same; but a lesion fills a hundredth of a slice, and without this the last layer's weights
+        would have to be so large that steps of 0.001 never lead there.
+        """
+        return {self.task: self.head(_gain(features) * features.mean(dim=(2, 3)))}
 
     def evidence(self, features: Tensor, index: int) -> Tensor:
         """Class activation map of one of two classes, in log-odds, ``[B, h, w]``.
@@ -51,7 +56,11 @@ class SliceDetector(nn.Module):
         """
         weight = self.head.weight[index] - self.head.weight[1 - index]
         bias = self.head.bias[index] - self.head.bias[1 - index]
-        return torch.einsum("bchw,c->bhw", features, weight) + bias
+        return _gain(features) * torch.einsum("bchw,c->bhw", features, weight) + bias
+
+
+def _gain(features: Tensor) -> float:
+    return float((features.shape[2] * features.shape[3]) ** 0.5)
 
 
 class PlainBackbone(nn.Sequential):

@@ -11,6 +11,7 @@ from LiverLesionAI import mrml
 from LiverLesionAI.explanation import palette
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.results import PHANTOM_NOTICE, Candidate, StudyResult
+from LiverLesionAI.scenes.nodes import study_nodes
 
 _COLOURS = 256
 _HIGHEST_PERCENTILE = 99.9
@@ -42,6 +43,13 @@ def add_candidates(
         series = result.provenance.parameters["detection"]["sequence"]
         overlay = _overlay(scene, result, evidence, volumes[series])
     return points, overlay
+
+
+def clear_candidates(scene: Node, study_id: str) -> None:
+    """Remove a study's candidates and their map."""
+    roles = (attributes.CANDIDATES, attributes.EVIDENCE)
+    nodes = [node for node in study_nodes(scene, study_id) if node.GetAttribute(attributes.ROLE) in roles]
+    mrml.remove_nodes(scene, nodes)
 
 
 def candidate_label(candidate: Candidate) -> str:
@@ -77,7 +85,7 @@ def _overlay(scene: Node, result: StudyResult, evidence: sitk.Image, series: Nod
         scene, evidence, f"{result.study.id} evidence of HCC", scale, palette.CUT * upper, upper
     )
     node.SetAndObserveTransformNodeID(series.GetTransformNodeID())
-    node.SetAttribute(attributes.ROLE, attributes.EVIDENCE)
     for each in (scale, node):
         each.SetAttribute(attributes.STUDY, result.study.id)
+        each.SetAttribute(attributes.ROLE, attributes.EVIDENCE)
     return node

@@ -354,6 +354,31 @@ def lesion_segment(
     return Segment(label, f"{name}: {shown.name}{whose}", shown.colour, shown.code or mrml.LESION, name)
 
 
+def add_candidate_segments(scene: Node, labels: sitk.Image, result: StudyResult, reference: Node) -> Node:
+    """Show the segments that were made of candidates, in the colours of their classes.
+
+    Parameters
+    ----------
+    scene
+        ``vtkMRMLScene``.
+    labels
+        The segments, in the reference frame.
+    result
+        With their classes.
+    reference
+        Volume node of the reference sequence.
+
+    Returns
+    -------
+    vtkMRMLSegmentationNode
+    """
+    segments = [lesion_segment(lesion.id, lesion.name, lesion) for lesion in result.lesions]
+    node = mrml.add_segmentation(scene, labels, f"{result.study.id} candidates", segments, reference)
+    node.SetAttribute(attributes.ROLE, attributes.LESIONS)
+    node.SetAttribute(attributes.STUDY, result.study.id)
+    return node
+
+
 def _centre(study: Study) -> tuple[float, float, float]:
     """Centre of the first lesion, else of the reference image, in the reference frame."""
     if study.lesions is not None and study.lesion_ids:

@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.errors import DicomError, LiverLesionError, OutputError
+from LiverLesionAI.errors import DicomError, LiverLesionError, OutputError, StudyError
 from LiverLesionAI.explanation.settings import Method
-from LiverLesionAI.options import DEFAULT_MODEL
+from LiverLesionAI.options import DEFAULT_DETECTOR, DEFAULT_MODEL
 from LiverLesionAI.progress import Progress
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.worker.state import WorkerState
@@ -241,6 +241,79 @@ def _traced(study: Study, instances: Mapping[str, Sequence[str]]) -> tuple[Study
     return replace(study, images=images), warnings
 
 
+def detect(
+    state: WorkerState,
+    progress: Progress,
+    *,
+    study: str,
+    out: str,
+    model: str = DEFAULT_DETECTOR,
+    operating_point: float | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Look for lesions on every slice; ``evidence`` names the file of the map in the series' frame."""
+    from LiverLesionAI.bundles import load_bundle
+    from LiverLesionAI.detection import detect_study
+    from LiverLesionAI.options import DetectOptions
+    from LiverLesionAI.worker.exchange import receive_study
+    from LiverLesionAI.writers.volumes import write_image
+
+    options = DetectOptions(model=model, operating_point=operating_point, device=device, precision=precision)
+    found = detect_study(receive_study(study), load_bundle(model), options, progress=progress)
+    file = write_image(found.found.evidence, _folder(out) / "activation.nrrd", compression=0)
+    return {"results": found.result.to_dict(), "evidence": str(file)}
+
+
+def classify_candidates(
+    state: WorkerState,
+    progress: Progress,
+    *,
+    study: str,
+    results: Mapping[str, Any],
+    ranks: Sequence[int],
+    out: str,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Segment candidates of ``detect`` by one click each, and classify the segments.
+
+    Returns
+    -------
+    dict
+        ``results`` of the classification with all candidates, which tell their segments; ``mask``, the file
+        of the segments.
+
+    Raises
+    ------
+    StudyError
+        If no candidate stands out from its surroundings.
+    """
+    from LiverLesionAI.detection.detect import outlined
+    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.worker.exchange import receive_study
+    from LiverLesionAI.writers.volumes import smallest_labels, write_image
+
+    found = StudyResult.from_dict(results)
+    asked = [each for each in found.candidates if each.rank in ranks]
+    progress("segment", 0.0)
+    segmented, candidates, warnings = outlined(receive_study(study), asked)
+    progress("segment", 1.0)
+    if segmented.lesions is None:
+        raise StudyError("No accepted candidate stands out from its surroundings; segment them by hand.")
+    result = state.classify(segmented, state.classifier(model, device, precision), progress, Stopwatch())
+    made = {each.rank: each for each in candidates}
+    joined = replace(
+        result,
+        candidates=tuple(made.get(each.rank, each) for each in found.candidates),
+        models=(*result.models, *found.models),
+        warnings=(*result.warnings, *warnings),
+    )
+    file = write_image(smallest_labels(segmented.lesions), _folder(out) / "lesions.nrrd", compression=0)
+    return {"results": joined.to_dict(), "mask": str(file)}
+
+
 def segment(
     state: WorkerState,
     progress: Progress,
@@ -287,4 +360,6 @@ COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "explain": explain,
     "save": save,
     "segment": segment,
+    "detect": detect,
+    "classify_candidates": classify_candidates,
 }

@@ -35,7 +35,12 @@ def load(name):
     return module
 """
 FILE_AS_SLICER_LOADS_IT = f"{LOAD}module = load('LiverLesionAI')\n"
-FURTHER_MODULES = ("LiverSequenceRegistration", "LiverLesionPatches", "LiverReaderStudy")
+FURTHER_MODULES = (
+    "LiverSequenceRegistration",
+    "LiverLesionPatches",
+    "LiverReaderStudy",
+    "LiverHCCDetection",
+)
 
 
 def _tracked(*patterns: str) -> set[str]:

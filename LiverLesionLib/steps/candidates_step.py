@@ -1,0 +1,160 @@
+"""Look at candidates, accept or reject each, have the accepted ones segmented and classified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from LiverLesionLib.controls import bars
+from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.steps.detect_step import shown_result
+from LiverLesionLib.steps.job import Job, check_present
+from LiverLesionLib.steps.step import Host
+from LiverLesionLib.steps.work_step import Words, WorkStep
+
+if TYPE_CHECKING:
+    from LiverLesionAI.results import Candidate, StudyResult
+
+_HCC = (213, 94, 0)
+_ACCEPTED = 0
+"""Column of the check marks."""
+
+
+class CandidatesStep(WorkStep):
+    """The list of candidates; *Outline and classify*.
+
+    Parameters
+    ----------
+    host
+        The panel.
+    """
+
+    def __init__(self, host: Host) -> None:
+        ui = host.ui
+        words = Words(_("Segmenting and classifying…"), _("Cancelled; nothing was changed."))
+        super().__init__(
+            host, ui.candidatesStep, ui.candidatesStatus, ui.outlineButton, ui.outlineProgress, words
+        )
+        titles = [_("Accept"), _("HCC"), _("Slices"), _("Segment")]
+        bars.prepare(ui.candidateTable, titles, 1)
+        ui.candidateTable.connect("cellClicked(int,int)", self._clicked)
+
+    @property
+    def rejected(self) -> set[int]:
+        """Ranks of the candidates that the reader does not believe in."""
+        return set(json.loads(self.parameters.rejected or "[]"))
+
+    def refresh(self) -> None:
+        """Show the candidates of the last search."""
+        result = shown_result(self.parameters)
+        candidates = result.candidates if result else ()
+        accepted = [each for each in candidates if each.rank not in self.rejected]
+        self.ui.outlineButton.enabled = self.is_running or (bool(accepted) and not self.is_busy)
+        if self.is_running:
+            return
+        self._fill(result, candidates)
+        if result is None:
+            self.say(TODO, "")
+        elif not candidates:
+            self.say(DONE, _("No candidate; this does not mean that there is no lesion."))
+        elif any(each.lesion for each in candidates):
+            self.say(
+                DONE,
+                _("Segments were made of {count} candidates.").format(
+                    count=sum(each.lesion is not None for each in candidates)
+                ),
+            )
+        else:
+            words = _("{accepted} of {count} accepted. Click a row to see its place, its mark to reject it.")
+            self.say(TODO, words.format(accepted=len(accepted), count=len(candidates)))
+
+    def toggle_candidate(self, rank: int) -> None:
+        """Reject a candidate, or accept it again."""
+        self.parameters.rejected = json.dumps(sorted(self.rejected ^ {rank}))
+        self.refresh()
+
+    def jump(self, candidate: Candidate) -> None:
+        """Show a candidate's place in all views."""
+        from LiverLesionAI import mrml
+
+        mrml.jump_to(slicer.mrmlScene, candidate.centre_lps_mm, self.chosen().anchor)
+
+    def prepare(self) -> Generator[None, None, Job]:
+        """Write the study; the answer becomes segments in the colours of their classes."""
+        from LiverLesionAI.scenes.read import study_of
+        from LiverLesionAI.worker.exchange import send_study
+
+        nodes = replace(self.chosen(), segmentation=None)
+        study = study_of(slicer.mrmlScene, nodes)
+        result = shown_result(self.parameters)
+        assert result is not None
+        ranks = [each.rank for each in result.candidates if each.rank not in self.rejected]
+        yield
+        arguments = {
+            "study": str(send_study(study, self.host.folder("study"))),
+            "out": str(self.host.folder("segments")),
+            "results": result.to_dict(),
+            "ranks": ranks,
+        }
+
+        def finish(answer: Mapping[str, Any]) -> Generator[None, None, None]:
+            import SimpleITK as sitk
+
+            from LiverLesionAI.results import StudyResult
+            from LiverLesionAI.scenes.show import add_candidate_segments
+
+            check_present(nodes.volumes.values())
+            labels = sitk.ReadImage(answer["mask"])
+            yield
+            classified = StudyResult.from_dict(answer["results"])
+            self.parameters.segmentation = add_candidate_segments(
+                slicer.mrmlScene, labels, classified, nodes.anchor
+            )
+            answered = {each.rank: each for each in classified.candidates}
+            shown = replace(
+                result,
+                candidates=tuple(answered[each.rank] for each in result.candidates),
+                lesions=classified.lesions,
+                models=tuple(dict.fromkeys((*result.models, *classified.models))),
+            )
+            self.parameters.result = json.dumps(shown.to_dict())
+
+        return Job("classify_candidates", arguments, finish)
+
+    def _fill(self, result: StudyResult | None, candidates: tuple[Candidate, ...]) -> None:
+        rejected, names = self.rejected, _classes(result)
+        rows: list[list[bars.Cell]] = [
+            [
+                "☐" if each.rank in rejected else "☑",
+                bars.Bar(each.probability, _HCC, f"{each.rank}: {each.probability:.2f}"),
+                f"{each.slices[0] + 1}–{each.slices[1] + 1}",
+                names.get(each.lesion or 0, ""),
+            ]
+            for each in candidates
+        ]
+        bars.fill(self.ui.candidateTable, rows)
+        self.ui.candidateTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+
+    def _clicked(self, row: int, column: int) -> None:
+        result = shown_result(self.parameters)
+        if result is None or row >= len(result.candidates):
+            return
+        candidate = result.candidates[row]
+        with self.action():
+            if column == _ACCEPTED and not self.is_busy:
+                self.toggle_candidate(candidate.rank)
+            self.jump(candidate)
+
+
+def _classes(result: StudyResult | None) -> dict[int, str]:
+    """Label of each segment to the class that it was given, with its probability."""
+    return {
+        lesion.id: f"{lesion.answer.predicted} {lesion.answer.probability:.2f}" if lesion.answer else "–"
+        for lesion in (result.lesions if result else ())
+    }
