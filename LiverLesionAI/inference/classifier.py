@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -108,7 +109,8 @@ class Classifier:
         self._keep_loaded = keep_loaded and size <= KEPT_WEIGHTS_BYTES
         self._run_batches = run
         self._loaded: dict[int, nn.Module] = {}
-        self._shell: nn.Module | None = None
+        self._blank: nn.Module | None = None
+        self._last: nn.Module | None = None
 
     @property
     def name(self) -> str:
@@ -162,7 +164,7 @@ class Classifier:
         return found.flatten(start_dim=1).float().cpu().numpy()
 
     def network(self, member: int) -> nn.Module:
-        """Return a member's network; unless members are kept, one network takes the weights of each in turn.
+        """Return a member's network; unless members are kept, that of the one before loses its weights.
 
         Raises
         ------
@@ -171,12 +173,15 @@ class Classifier:
         """
         if member in self._loaded:
             return self._loaded[member].to(self.execution.device)
-        shell = self._shell.to_empty(device="meta") if self._shell else None
-        network = load_fold(self.bundle, member, self.execution.device, shell)
+        if self._last is not None:
+            self._last.to_empty(device="meta")
+        if self._blank is None:
+            self._blank = self.system.network(self.bundle.spec, device="meta")
+        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self._blank))
         if self._keep_loaded:
             self._loaded[member] = network
         else:
-            self._shell = network
+            self._last = network
         return network
 
     def load(self, progress: Progress = silent) -> None:

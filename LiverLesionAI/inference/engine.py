@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module | None = None) -> nn.Module:
-    """Load one member's network, in evaluation mode; its file is compared with the bundle's hash.
+def load_fold(bundle: Bundle, fold: int, device: str = "cpu", blank: nn.Module | None = None) -> nn.Module:
+    """Load one member's network, ready to answer; its file is compared with the bundle's hash.
+
+    It is in evaluation mode, and convolutions do the work of the batch normalisation behind them.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module |
         Position of the member, which in a cross-validated model is a fold.
     device
         Where to.
-    shell
+    blank
         A network of this bundle on device ``"meta"`` that takes the weights; a new one by default.
 
     Raises
@@ -36,14 +38,15 @@ def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module |
     BundleError
         If the file is missing, damaged or not of this network.
     """
+    from LiverLesionAI.networks.convolutions import fold_normalisation
     from LiverLesionAI.networks.weights import load_weights
 
     with ThreadPoolExecutor(max_workers=1) as beside:
         check = beside.submit(check_file, bundle, bundle.spec.members[fold])
-        network = shell or bundle.system.network(bundle.spec, device="meta")
+        network = blank or bundle.system.network(bundle.spec, device="meta")
         load_weights(network, bundle.member_paths[fold], device)
         check.result()
-    return network
+    return fold_normalisation(network)
 
 
 def run_batches(

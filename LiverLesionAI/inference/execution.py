@@ -24,9 +24,9 @@ class Execution:
 def resolve_execution(device: str = "auto", precision: str = "auto") -> Execution:
     """Choose device and precision.
 
-    ``auto`` takes a CUDA device where there is one, else the processor; and bfloat16 only where the hardware
-    multiplies it (CUDA from Ampere on, processors with AMX or AVX512-BF16), since emulated it is far slower
-    than float32.
+    ``auto`` takes a CUDA device where there is one, else the processor; and bfloat16 only where it is faster
+    than float32: on CUDA from Ampere on, and on processors with AMX. AVX512-BF16 alone multiplies it too, but
+    takes longer than for float32 (``benchmarks/zhen2020/speed.py``).
 
     Raises
     ------
@@ -42,7 +42,7 @@ def resolve_execution(device: str = "auto", precision: str = "auto") -> Executio
         usable = ", ".join(name for name, there in available.items() if there)
         raise ConfigError(f"This machine has no device {device!r}; choose auto or one of {usable}.")
     if precision == "auto":
-        return Execution(device, "bf16" if has_bf16(device) else "fp32")
+        return Execution(device, "bf16" if gains_by_bf16(device) else "fp32")
     if precision not in ("fp32", "bf16", "fp16"):
         raise ConfigError(f"Precision {precision!r} is not known; choose auto, fp32, bf16 or fp16.")
     if precision == "fp16" and device == "cpu":
@@ -85,3 +85,12 @@ def has_bf16(device: str) -> bool:
         probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         return any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return False
+
+
+def gains_by_bf16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 so that a network is faster in it than in float32."""
+    import torch
+
+    if device == "cpu":
+        return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    return has_bf16(device)

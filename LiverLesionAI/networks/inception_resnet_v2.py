@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from LiverLesionAI.networks.convolutions import Convolution2d
+
 BATCH_NORM_EPSILON = 1e-3
 FEATURES = 1536
 """Features of the full-width network after the average over the image; the paper says 2048."""
@@ -96,12 +98,12 @@ class Convolution(nn.Module):
         self.channels = scaled(layer.channels, width)
         height, across = layer.kernel
         padding = (height // 2, across // 2) if layer.is_padded else (0, 0)
-        self.conv = nn.Conv2d(channels_in, self.channels, layer.kernel, layer.stride, padding, bias=False)
+        self.conv = Convolution2d(channels_in, self.channels, layer.kernel, layer.stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(self.channels, eps=BATCH_NORM_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, H, W]`` in and out."""
-        return torch.relu(self.bn(self.conv(x)))
+        return torch.relu_(self.bn(self.conv(x)))
 
 
 class Parallel(nn.Module):
@@ -155,13 +157,13 @@ class Residual(Parallel):
     ) -> None:
         super().__init__(channels_in, branches, width)
         self.scale, self.is_last = scale, is_last
-        self.conv2d = nn.Conv2d(self.channels, channels_in, kernel_size=1)
+        self.conv2d = Convolution2d(self.channels, channels_in, kernel_size=1)
         self.channels = channels_in
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, H, W]`` in and out."""
-        total = x + self.scale * self.conv2d(super().forward(x))
-        return total if self.is_last else torch.relu(total)
+        total = torch.add(x, self.conv2d(super().forward(x)), alpha=self.scale)
+        return total if self.is_last else torch.relu_(total)
 
 
 def _parts(channels_in: int, branch: Branch, width: float) -> tuple[list[nn.Module], int]:

@@ -15,6 +15,8 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from LiverLesionAI.networks.convolutions import Convolution3d
+
 
 @dataclass(frozen=True)
 class Head:
@@ -39,30 +41,7 @@ W_HEADS: Mapping[str, Head] = {
 """The two heads of the paper: ``fused2`` and ``fused7``."""
 
 
-class Convolution(nn.Conv3d):
-    """A 3D convolution, padded by half its kernel, that is fast on processors for a single lesion too.
-
-    For a batch of one and small kernels PyTorch leaves oneDNN for a convolution of its own, which takes about
-    twice as long (``benchmarks/inference.py``).
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve ``[B, C, D, H, W]``."""
-        plain = x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
-        if (
-            x.device.type == "cpu"
-            and plain
-            and not torch.is_grad_enabled()
-            and torch.backends.mkldnn.is_available()
-        ):
-            padding = [size // 2 for size in self.kernel_size]
-            return torch.mkldnn_convolution(
-                x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
-            )
-        return super().forward(x)
-
-
-class Stem(Convolution):
+class Stem(Convolution3d):
     """The 7×7×7 stride-2 convolution, trained as a 4×4×4 convolution over 2×2×2 blocks of voxels.
 
     The result is the same sum of the same products. With 16 contiguous channels instead of two strided ones,
@@ -127,7 +106,7 @@ def resnet18_branch(width: int = 64, in_channels: int = 2) -> ResNet:
     branch.conv1 = stem
     for module in branch.modules():
         if type(module) is nn.Conv3d:
-            module.__class__ = Convolution
+            module.__class__ = Convolution3d
     return branch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from tiny_bundles import tiny_bundle
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.errors import BundleError, ConfigError, StudyError
@@ -33,6 +35,9 @@ from LiverLesionAI.inference.engine import run_batches
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inputs.patch_grid import PatchGrid
 from LiverLesionAI.inputs.patches import LesionInput
+from LiverLesionAI.networks.weights import load_weights
+from LiverLesionAI.phantom import generate_lesion
+from LiverLesionAI.systems.base import outputs
 
 SEQUENCES = ("T2WI", "DWI", "LAP")
 
@@ -148,12 +153,57 @@ def test_bfloat16_stays_close_to_float32(bundle: Bundle) -> None:
     assert np.abs(all_probabilities(exact) - all_probabilities(coarse)).max() <= 0.02
 
 
-@pytest.mark.parametrize("in_hardware", [True, False])
-def test_auto_takes_bfloat16_only_in_hardware(in_hardware: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: in_hardware)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert resolve_execution("cpu").precision == ("bf16" if in_hardware else "fp32")
-    assert bool(resolve_execution("cpu", "bf16").warnings) is not in_hardware
+@pytest.mark.parametrize(("has_tiles", "has_products"), [(True, True), (False, True), (False, False)])
+def test_auto_takes_bfloat16_only_where_it_is_faster(
+    has_tiles: bool, has_products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_products)
+    assert resolve_execution("cpu").precision == ("bf16" if has_tiles else "fp32")
+    assert bool(resolve_execution("cpu", "bf16").warnings) is not has_products
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A shipped bundle and what its network reads of a phantom."""
+
+    bundle: Bundle
+    tensors: tuple[torch.Tensor, ...]
+
+    def logits(self, network: nn.Module, *changed: torch.Tensor) -> dict[str, torch.Tensor]:
+        return outputs(network, (*changed, *self.tensors[len(changed) :]))
+
+
+@pytest.fixture(scope="module", params=["wang2021-phantom", "zhen2020-a-phantom"])
+def shown(request: pytest.FixtureRequest) -> Shown:
+    bundle = load_bundle(request.param)
+    study = generate_lesion(860_001, "HCC", sequences=bundle.spec.sequences).study
+    lesion_id = 1 if bundle.system.unit == "lesion" else None
+    given = bundle.system.inputs(bundle.system.prepared(study, bundle.spec), lesion_id, bundle.spec)
+    arrays = zip(*(each.arrays() for each in given), strict=True)
+    return Shown(bundle, tuple(torch.from_numpy(np.stack(each)) for each in arrays))
+
+
+def test_folded_normalisation_changes_no_answer_and_no_gradient(shown: Shown) -> None:
+    blank = shown.bundle.system.network(shown.bundle.spec, device="meta")
+    plain, folded = load_weights(blank, shown.bundle.member_paths[0]), load_fold(shown.bundle, 0)
+    assert any(isinstance(module, _BatchNorm) for module in plain.modules())
+    assert not any(isinstance(module, _BatchNorm) for module in folded.modules())
+    slopes = []
+    for network in (plain, folded):
+        images = shown.tensors[0].clone().requires_grad_()
+        score = sum(logits[:, 0].sum() for logits in shown.logits(network, images).values())
+        slopes.append(torch.autograd.grad(score, images)[0])
+    assert (slopes[0] - slopes[1]).norm() <= 0.01 * slopes[0].norm()
+    with torch.inference_mode():
+        answers = [
+            torch.cat([each.double().softmax(1) for each in shown.logits(network).values()], dim=1)
+            for network in (plain, folded)
+        ]
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = torch.cat([e.double().softmax(1) for e in shown.logits(folded).values()], dim=1)
+    assert (answers[0] - answers[1]).abs().max() <= 1e-5
+    assert (answers[0] - coarse).abs().max() <= 0.02
 
 
 @pytest.mark.parametrize(
@@ -183,7 +233,7 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
 
     monkeypatch.setattr(inference, "resolve_execution", pretend_gpu)
     monkeypatch.setattr(
-        inference, "load_fold", lambda b, fold, device, shell: load_fold(b, fold, "cpu", shell)
+        inference, "load_fold", lambda b, fold, device, blank: load_fold(b, fold, "cpu", blank)
     )
     found = Classifier(bundle, run=run_out_of_memory).predict(lesions)
     np.testing.assert_array_equal(all_probabilities(found), expected)

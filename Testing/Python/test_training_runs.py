@@ -43,7 +43,7 @@ def whole_run(config: TrainingConfig, cache: CaseCache, tmp_path_factory: pytest
 
 def test_training_on_the_processor_is_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(execution, "has_bf16", lambda device: True)
+    monkeypatch.setattr(execution, "gains_by_bf16", lambda device: True)
     assert execution.resolve_execution().precision == "bf16"
     assert execution.resolve_training_execution().precision == "fp32"
     with pytest.raises(ConfigError, match="needs a GPU"):

@@ -1,0 +1,74 @@
+"""Convolutions as processors like them: straight to oneDNN, and with their batch normalisation folded in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Convolution2d(nn.Conv2d):
+    """A 2D convolution that is fast on processors for kernels of 1×1 too.
+
+    For those PyTorch leaves oneDNN for a convolution of its own (``benchmarks/zhen2020/speed.py``).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``[B, C, H, W]``."""
+        return _straight(self, x) if _can_go_straight(x) else super().forward(x)
+
+
+class Convolution3d(nn.Conv3d):
+    """A 3D convolution that is fast on processors for a single lesion too.
+
+    For a batch of one and small kernels PyTorch leaves oneDNN for a convolution of its own, which takes about
+    twice as long (``benchmarks/inference.py``).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``[B, C, D, H, W]``."""
+        return _straight(self, x) if _can_go_straight(x) else super().forward(x)
+
+
+def _can_go_straight(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype is torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_grad_enabled()
+        and torch.backends.mkldnn.is_available()
+    )
+
+
+def _straight(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
+    assert not isinstance(layer.padding, str)
+    return torch.mkldnn_convolution(
+        x, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups
+    )
+
+
+def fold_normalisation(network: nn.Module) -> nn.Module:
+    """Let each convolution do the work of the batch normalisation behind it, in place.
+
+    In evaluation the latter only scales and shifts channels by fixed numbers, which kernel and bias can do as
+    well: answers and gradients stay the same, and every image is passed over once less. In all networks here
+    a convolution and a normalisation that are neighbours within a module follow each other.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; it can neither be trained on nor take weights from a file any more.
+
+    Returns
+    -------
+    nn.Module
+        The same network.
+    """
+    for module in list(network.modules()):
+        for (name, layer), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(layer, nn.Conv2d | nn.Conv3d) and isinstance(norm, _BatchNorm):
+                setattr(module, name, nn.utils.fuse_conv_bn_eval(layer, norm))
+                setattr(module, after, nn.Identity())
+    return network
