@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,31 @@ from LiverLesionAI.inputs.base import NetworkInput
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of running a network.
+
+    Attributes
+    ----------
+    probabilities
+        Task to probabilities, float64 ``[inputs, classes]``.
+    features
+        What its last hidden layer saw, float32 ``[inputs, F]``.
+    """
+
+    probabilities: Mapping[str, np.ndarray]
+    features: np.ndarray
+
+    @staticmethod
+    def joined(parts: Sequence[Ran]) -> Ran:
+        """Runs after each other as one."""
+        tasks = parts[0].probabilities
+        return Ran(
+            {task: np.concatenate([part.probabilities[task] for part in parts]) for task in tasks},
+            np.concatenate([part.features for part in parts]),
+        )
 
 
 def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module | None = None) -> nn.Module:
@@ -48,25 +74,20 @@ def load_fold(bundle: Bundle, fold: int, device: str = "cpu", shell: nn.Module |
 
 def run_batches(
     network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int
-) -> Mapping[str, np.ndarray]:
-    """Run a network on inputs.
-
-    Returns
-    -------
-    Mapping
-        Task to probabilities, float64 ``[inputs, classes]``.
-    """
+) -> Ran:
+    """Run a network on inputs, of which there is one at least."""
     import torch
 
     autocast = autocast_of(execution)
-    found: dict[str, list[np.ndarray]] = {}
+    parts: list[Ran] = []
     with torch.inference_mode():
         for tensors in _batches(inputs, batch_size, execution.device):
             with autocast:
                 features = network.features(*tensors)  # type: ignore[operator]
-            for task, logits in network.logits(features).items():  # type: ignore[operator]
-                found.setdefault(task, []).append(probabilities(logits.cpu().double()).numpy())
-    return {task: np.concatenate(parts) for task, parts in found.items()}
+            found = network.logits(features)  # type: ignore[operator]
+            answers = {task: probabilities(logits.cpu().double()).numpy() for task, logits in found.items()}
+            parts.append(Ran(answers, features.flatten(start_dim=1).float().cpu().numpy()))
+    return Ran.joined(parts)
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
 from LiverLesionAI.files import whole_file, write_json
+from LiverLesionAI.inference.familiar import Appearance, appearance_of
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases
+from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases, validation_fold
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.processes import working
 
@@ -40,11 +41,14 @@ class CachedCase:
         Its ``.npy`` file.
     present
         Which sequences the study has.
+    appearance
+        What its unvaried pictures look like; None where they show no lesion.
     """
 
     case: TrainingCase
     path: Path
     present: tuple[bool, ...]
+    appearance: Appearance | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def packed(self) -> np.ndarray:
@@ -61,6 +65,19 @@ class CaseCache:
 
     cases: tuple[CachedCase, ...]
     warnings: tuple[str, ...] = ()
+
+
+def case_folds(config: TrainingConfig, cache: CaseCache) -> np.ndarray:
+    """The fold that holds out each cached case ``[N]``; −1 where no fold is trained.
+
+    Raises
+    ------
+    ConfigError
+        See :func:`~LiverLesionAI.training.cases.validation_fold`.
+    """
+    if not config.selected_folds:
+        return np.full(len(cache.cases), -1)
+    return validation_fold([each.case for each in cache.cases], config.fold_count, config.seed)
 
 
 def cache_name(config: TrainingConfig) -> str:
@@ -123,8 +140,9 @@ def _open_cache(folder: Path, cases: Sequence[TrainingCase]) -> CaseCache:
         record = json.loads(_record(folder, case).read_text(encoding="utf-8"))
         if record["error"]:
             warnings.append(record["error"])
-        for group, present in enumerate(record["present"]):
-            cached.append(CachedCase(case, _file(folder, case, group), tuple(present)))
+        looks = record.get("appearance") or [None] * len(record["present"])
+        for group, (present, look) in enumerate(zip(record["present"], looks, strict=True)):
+            cached.append(CachedCase(case, _file(folder, case, group), tuple(present), _read_look(look)))
     return CaseCache(tuple(cached), tuple(warnings))
 
 
@@ -146,16 +164,37 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
         except (PatchError, StudyError) as error:
             _write_record(folder, case, present=[], error=str(error))
             continue
-        present = []
+        present, looks = [], []
         for number, group in enumerate(groups):
             with whole_file(_file(folder, case, number)) as file:
                 np.save(file, packed[number])
             present.append(np.all([given.present for given in group], axis=0).tolist())
-        _write_record(folder, case, present=present, error="")
+            looks.append(_written_look(appearance_of(system, group[0])))
+        _write_record(folder, case, present=present, error="", looks=looks)
 
 
-def _write_record(folder: Path, case: TrainingCase, *, present: list[list[bool]], error: str) -> None:
-    write_json(_record(folder, case), {"present": present, "error": error})
+def _write_record(
+    folder: Path, case: TrainingCase, *, present: list[list[bool]], error: str, looks: Sequence[Any] = ()
+) -> None:
+    write_json(_record(folder, case), {"present": present, "error": error, "appearance": list(looks)})
+
+
+def _written_look(look: Appearance | None) -> list[Any] | None:
+    """An appearance in JSON, null standing for what is not a number."""
+    return None if look is None else [_with_nulls(part).tolist() for part in look]
+
+
+def _with_nulls(values: np.ndarray) -> np.ndarray:
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return found
+
+
+def _read_look(look: Sequence[Any] | None) -> Appearance | None:
+    if look is None:
+        return None
+    each, together = (np.array(part, np.float64) for part in look)
+    return each, together
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[Any]:
