@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from unlike import KINDS, MISALIGN_MM
 
-from LiverLesionAI.bundles import Bundle, load_bundle
+from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.phantom import generate_lesion
 from LiverLesionAI.resources import BUNDLES
@@ -92,7 +92,7 @@ def _keep(case: Case, folder: Path) -> Case:
     file = _file(case, folder)
     if not file.is_file():
         study = case.study()
-        found = {name: _seen(_classifier(name), study, case.truth) for name in MODELS if _knows(name, case)}
+        found = {name: seen(_classifier(name), study, case.truth) for name in MODELS if _knows(name, case)}
         partial = file.with_suffix(".part")
         partial.write_bytes(pickle.dumps(found))
         partial.replace(file)
@@ -110,12 +110,8 @@ def _knows(name: str, case: Case) -> bool:
     return in_system and all(can_label(truths, case.truth, each) for each in bundle.taxonomies.values())
 
 
-def seen(bundle: Bundle, study: Study, truth: str) -> Seen:
+def seen(classifier: Classifier, study: Study, truth: str) -> Seen:
     """What a model says of a study's first lesion, or of the study."""
-    return _seen(Classifier(bundle, keep_loaded=True), study, truth)
-
-
-def _seen(classifier: Classifier, study: Study, truth: str) -> Seen:
     system, spec = classifier.system, classifier.bundle.spec
     lesion = labels_in(study.outlined_lesions)[0] if system.unit == "lesion" else None
     return see(

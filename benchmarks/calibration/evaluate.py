@@ -29,6 +29,7 @@ from LiverLesionAI.bundles.metadata import Metric
 from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.evaluation.intervals import wilson_interval
 from LiverLesionAI.evaluation.roc import delong_auc
+from LiverLesionAI.inference import Classifier
 from LiverLesionAI.inference.familiar import stacked
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.systems.base import can_label, label_of
@@ -38,7 +39,7 @@ from LiverLesionAI.uncertainty.calibration import reliability, tempered
 from LiverLesionAI.uncertainty.out_of_distribution import TOGETHER
 
 FIRST_SEED, FIRST_UNLIKE = 904_000, 908_000
-REAL_CT, REAL_CT_COUNT = "example_ct_sm.nii.gz", 30
+REAL_CT, REAL_CT_COUNT = "example_ct_sm.nii.gz", 12
 LEAST_COVERAGE, LEAST_IN_CLASS, MOST_ERROR, LEAST_AREA = 0.87, 0.80, 0.03, 0.95
 """What is asked for: see `docs/training.md`."""
 
@@ -77,7 +78,8 @@ def main() -> None:
         others = {kind: [said[model] for said in found if model in said] for kind, found in odd.items()}
         if ct is not None and ct.is_file():
             studies = real_ct(ct, REAL_CT_COUNT, FIRST_UNLIKE)
-            others["real CT"] = [seen(bundle, study, own[0].truth) for study in studies]
+            classifier = Classifier(bundle, keep_loaded=True)
+            others["real CT"] = [seen(classifier, study, own[0].truth) for study in studies]
         metrics = [*_calibration(bundle, own, cohort), *_unlike(bundle, own, others, cohort)]
         figures[model] = metrics
         if arguments.record:
