@@ -140,6 +140,7 @@ def classify_with(
         unit=first.bundle.system.unit,
         study_tasks=tasks,
         warnings=(*_study_warnings(study, missing, first.predictions), *asked.notes(study)),
+        out_of_distribution=asked.out_of_distribution if tasks else None,
     )
     return Classified(with_seconds(result, stopwatch.seconds), asked.answers)
 
@@ -163,7 +164,16 @@ def _of_lesion(task: TaskResult, lesion_id: int) -> TaskResult | None:
         return None
     means = {name: sum(each[name] for each in groups) / len(groups) for name in task.probabilities}
     predicted = max(means, key=lambda name: means[name])
-    return replace(task, probabilities=means, predicted=predicted, std={}, groups=())
+    return replace(
+        task,
+        probabilities=means,
+        predicted=predicted,
+        std={},
+        groups=(),
+        calibrated=None,
+        prediction_set=None,
+        coverage=None,
+    )
 
 
 def explain_with(
@@ -303,7 +313,8 @@ def _classified_lesion(study: Study, unit: UnitInputs, prediction: UnitPredictio
     assert unit.lesion_id is not None
     measured = _measured_lesion(study, unit.lesion_id, tuple(unit_warnings(unit, prediction)))
     tasks = {name: task.result() for name, task in prediction.tasks.items()}
-    return replace(measured, tasks=tasks, crop_mm=unit.groups[0].crop_mm)
+    unlike = prediction.out_of_distribution
+    return replace(measured, tasks=tasks, crop_mm=unit.groups[0].crop_mm, out_of_distribution=unlike)
 
 
 def _measured_lesion(study: Study, lesion_id: int, warnings: tuple[str, ...] = ()) -> LesionResult:

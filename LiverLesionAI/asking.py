@@ -10,7 +10,7 @@ from LiverLesionAI.errors import BundleError
 from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
 from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import TaskResult, task_title
+from LiverLesionAI.results import OutOfDistribution, TaskResult, primary_answer, task_title
 from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class Asked:
     failures: Mapping[int, str]
     unanswered: tuple[str, ...] = ()
 
+    @property
+    def out_of_distribution(self) -> OutOfDistribution | None:
+        """How unlike its model's training the study is of which the primary question was answered."""
+        primary = primary_answer(self.tasks)
+        asked = [each for each in self.answers if primary is not None and each.bundle.name == primary.model]
+        return (asked or self.answers)[0].predictions[0].out_of_distribution
+
     def notes(self, study: Study) -> list[str]:
         """What is to be said about the study as a whole."""
         if not self.tasks:
@@ -60,7 +67,9 @@ class Asked:
             for each in self.answers
             for text in unit_warnings(each.units[0], replace(each.predictions[0], warnings=()))
         ]
-        return list(dict.fromkeys([*seen, *_contradictions(self.tasks), *self.unanswered]))
+        unlike = self.out_of_distribution
+        noticed = unlike.in_words if unlike is not None else ()
+        return list(dict.fromkeys([*noticed, *seen, *_contradictions(self.tasks), *self.unanswered]))
 
 
 def ask(classifier: AnyClassifier, study: Study, progress: Progress = silent) -> Asked:

@@ -102,7 +102,9 @@ class TaskResult:
     calibrated
         Class to calibrated probability; None where the model has not been calibrated.
     prediction_set
-        Classes that hold the true one with the coverage that the model's card states; None without one.
+        Classes that hold the true one in the part of cases that `coverage` says; None without one.
+    coverage
+        In which part of the cases of each class the set holds the truth, 0 to 1; None without a set.
     groups
         What was joined, where the answer comes from several groups of images.
     model
@@ -120,6 +122,7 @@ class TaskResult:
     primary: bool = False
     calibrated: Mapping[str, float] | None = None
     prediction_set: tuple[str, ...] | None = None
+    coverage: float | None = None
     groups: tuple[GroupResult, ...] = ()
     model: str = ""
     reason: str = ""
@@ -141,9 +144,28 @@ class TaskResult:
         return self.class_named(self.predicted)
 
     @property
+    def shown(self) -> Mapping[str, float]:
+        """The probabilities that people are shown: calibrated ones where there are any."""
+        return self.probabilities if self.calibrated is None else self.calibrated
+
+    @property
     def probability(self) -> float:
-        """Probability of the predicted class."""
-        return self.probabilities[self.predicted]
+        """Probability of the predicted class, as people are shown it."""
+        return self.shown[self.predicted]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether more classes than one stay possible at the coverage that is promised."""
+        return self.prediction_set is not None and len(self.prediction_set) > 1
+
+    @property
+    def set_in_words(self) -> str:
+        """The prediction set for people, ``"HCC or metastasis (90%)"``; empty without one."""
+        if not self.prediction_set or self.coverage is None:
+            return ""
+        *others, last = self.prediction_set
+        listed = f"{', '.join(others)} or {last}" if others else last
+        return f"{listed} ({self.coverage:.0%})"
 
     @property
     def is_binary(self) -> bool:
@@ -173,10 +195,37 @@ def primary_answer(tasks: Mapping[str, TaskResult]) -> TaskResult | None:
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """How unlike the training data an input is; `score` above `threshold` means unlike."""
+    """How unlike the training data an input is.
+
+    Attributes
+    ----------
+    score
+        Larger is less alike.
+    threshold
+        Above it the input is unlike.
+    sequences
+        Those that by themselves are unlike the training.
+    """
 
     score: float
     threshold: float
+    sequences: tuple[str, ...] = ()
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the input is unlike the training."""
+        return self.score > self.threshold
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """A sentence for people; none where the input is like the training."""
+        if not self.is_unlike:
+            return ()
+        where = f", most of all in {', '.join(self.sequences)}" if self.sequences else ""
+        return (
+            f"unlike what the model was trained on{where} (score {self.score:.1f}, usually below "
+            f"{self.threshold:.1f}): do not rely on the answer",
+        )
 
 
 @dataclass(frozen=True)

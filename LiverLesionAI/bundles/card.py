@@ -1,4 +1,4 @@
-"""The model card of a bundle, rendered from its metadata alone."""
+"""The model card of a bundle, rendered from its metadata and its calibration alone."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from LiverLesionAI.bundles.metadata import BundleMetadata
 from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.systems import known_system
 from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.uncertainty.calibrated import Calibration
+from LiverLesionAI.uncertainty.out_of_distribution import FALSE_ALARMS
 
 
-def model_card(metadata: BundleMetadata) -> str:
+def model_card(metadata: BundleMetadata, calibration: Calibration | None = None) -> str:
     """Render ``docs/README.md``.
 
     Parameters
     ----------
     metadata
         The bundle's metadata.
+    calibration
+        What its probabilities are worth; None where that was not measured.
 
     Returns
     -------
     str
         Markdown: what the model is, what it reads, how it was trained, what was measured, what it is not for.
     """
-    return "\n\n".join(_sections(metadata)) + "\n"
+    return "\n\n".join(_sections(metadata, calibration)) + "\n"
 
 
-def _sections(metadata: BundleMetadata) -> Iterable[str]:
+def _sections(metadata: BundleMetadata, calibration: Calibration | None) -> Iterable[str]:
     spec, cohort = metadata.liver_lesion, metadata.liver_lesion.training_cohort
     yield f"# {metadata.name} {metadata.version}"
     if spec.intended_use == "phantom":
@@ -76,8 +80,51 @@ def _sections(metadata: BundleMetadata) -> Iterable[str]:
                 if m.cohort == cohort_name
             ],
         )
+    yield "## Calibration"
+    yield from _calibrated(calibration)
     yield "## References"
     yield _list(metadata.references)
+
+
+def _calibrated(calibration: Calibration | None) -> Iterable[str]:
+    """How far probabilities and sets may be relied on, and whether the unfamiliar is noticed."""
+    if calibration is None:
+        yield (
+            "Not calibrated: its probabilities need not mean what they say, it gives no prediction sets, and "
+            "it does not notice lesions unlike those that it was trained on."
+        )
+        return
+    yield f"Measured on {calibration.cohort}, which no network of it was trained on."
+    yield _table(
+        (
+            "task",
+            "cases",
+            "temperature",
+            "calibration error",
+            "with the temperature",
+            "sets hold the truth in",
+        ),
+        [
+            (
+                name,
+                str(task.cases),
+                f"{task.temperature:.2f}",
+                f"{task.ece:.3f}",
+                f"{task.ece_calibrated:.3f}",
+                f"{task.sets.coverage:.0%} of the cases of each class (promised)",
+            )
+            for name, task in calibration.tasks.items()
+        ],
+    )
+    known = calibration.familiarity
+    if known is None:
+        yield "It does not notice lesions unlike those that it was trained on."
+        return
+    yield (
+        "A case is called unlike the training where its pictures, the lesion's contrast or the network's "
+        f"features lie farther from it than those of {1 - FALSE_ALARMS:.0%} of these cases; compared are "
+        f"{', '.join(known.parts)}."
+    )
 
 
 def _list(items: Iterable[str]) -> str:

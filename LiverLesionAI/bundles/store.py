@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from LiverLesionAI.bundles.calibration import read_calibration
 from LiverLesionAI.bundles.metadata import BundleMetadata, LiverLesion
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.limits import MAX_BUNDLE_TEXT_BYTES
@@ -25,6 +26,7 @@ from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
+from LiverLesionAI.uncertainty.calibrated import Calibration
 
 METADATA = PurePosixPath("configs/metadata.json")
 INFERENCE = PurePosixPath("configs/inference.json")
@@ -102,6 +104,17 @@ class Bundle:
     def taxonomies(self) -> dict[str, Taxonomy]:
         """Task to taxonomy."""
         return {name: TAXONOMIES[task.taxonomy] for name, task in self.spec.tasks.items()}
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What its probabilities are worth; None where it has not been calibrated.
+
+        Raises
+        ------
+        BundleError
+            If its files are damaged.
+        """
+        return read_calibration(self.path, self.spec, lambda name: check_file(self, name))
 
     @property
     def member_paths(self) -> tuple[Path, ...]:
@@ -233,6 +246,7 @@ def verify_bundle(path: str | Path) -> Bundle:
         )
     for weights in bundle.member_paths:
         _check_tensors(bundle, weights)
+    _ = bundle.calibration
     return bundle
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from LiverLesionAI import resources
+from LiverLesionAI.bundles.calibration import CALIBRATION, FAMILIAR, calibration_text, write_familiar
 from LiverLesionAI.bundles.card import model_card
 from LiverLesionAI.bundles.metadata import BundleMetadata, Metric
 from LiverLesionAI.bundles.store import (
@@ -25,6 +26,7 @@ from LiverLesionAI.bundles.store import (
 )
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.files import folder_aside, put_in_place
+from LiverLesionAI.uncertainty.calibrated import Calibration
 
 TRAINING_CONFIG = "configs/training.yaml"
 
@@ -34,6 +36,7 @@ def write_bundle(
     weights: Mapping[str, Path],
     target: Path,
     texts: Mapping[str, str] | None = None,
+    calibration: Calibration | None = None,
 ) -> Path:
     """Assemble a bundle's folder and verify it.
 
@@ -47,6 +50,8 @@ def write_bundle(
         The bundle's folder; an existing one is replaced, but for files in it that are not the bundle's.
     texts
         Further files.
+    calibration
+        What its probabilities are worth, where that was measured.
     """
     with folder_aside(target.parent) as staging:
         for name, file in weights.items():
@@ -55,13 +60,16 @@ def write_bundle(
         inference = json.dumps(inference_config(), indent=2) + "\n"
         written = {
             str(INFERENCE): inference,
-            str(CARD): model_card(metadata),
+            str(CARD): model_card(metadata, calibration),
             str(LICENCE): resources.LICENCE.read_text(encoding="utf-8"),
             **(texts or {}),
+            **({CALIBRATION: calibration_text(calibration)} if calibration else {}),
         }
         for name, text in written.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).write_text(text, encoding="utf-8")
+        if calibration is not None and calibration.familiarity is not None:
+            write_familiar(calibration.familiarity, staging / FAMILIAR)
         hashes = {str(name): sha256_of(staging / name) for name in bundle_files(staging)}
         spec = metadata.liver_lesion.model_copy(update={"files": hashes})
         complete = metadata.model_copy(update={"liver_lesion": spec})
@@ -107,7 +115,29 @@ def record_metrics(bundle: Bundle, metrics: Sequence[Metric]) -> Path:
     kept = (metric for metric in bundle.spec.metrics if metric.cohort not in cohorts)
     spec = bundle.spec.model_copy(update={"metrics": (*kept, *metrics)})
     metadata = bundle.metadata.model_copy(update={"liver_lesion": spec})
-    weights = {member: bundle.path / member for member in spec.members}
+    return _rewritten(bundle, metadata, bundle.calibration)
+
+
+def record_calibration(bundle: Bundle, calibration: Calibration) -> Path:
+    """Write what a bundle's probabilities are worth into it and its model card.
+
+    Parameters
+    ----------
+    bundle
+        The bundle; it is replaced as a whole, its weights stay what they are.
+    calibration
+        Replaces an earlier one.
+
+    Returns
+    -------
+    Path
+        The bundle's folder.
+    """
+    return _rewritten(bundle, bundle.metadata, calibration)
+
+
+def _rewritten(bundle: Bundle, metadata: BundleMetadata, calibration: Calibration | None) -> Path:
+    weights = {member: bundle.path / member for member in bundle.spec.members}
     kept_files = [name for name in (TRAINING_CONFIG, str(LICENCE)) if (bundle.path / name).exists()]
     texts = {name: (bundle.path / name).read_text(encoding="utf-8") for name in kept_files}
-    return write_bundle(metadata, weights, bundle.path, texts)
+    return write_bundle(metadata, weights, bundle.path, texts, calibration)

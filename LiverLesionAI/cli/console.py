@@ -259,23 +259,31 @@ def _task_table(
     if truth is not None:
         table.add_column("truth", overflow="fold")
     table.add_column("predicted", style="bold", overflow="fold")
+    answers = [given.get(task) for given in (result.study_tasks, *(each.tasks for each in result.lesions))]
+    coverage = next((each.coverage for each in answers if each and each.coverage is not None), None)
+    with_set = coverage is not None
+    if coverage is not None:
+        table.add_column(f"{coverage:.0%} set", overflow="fold")
     for name in classes:
         table.add_column(name, justify="right", overflow="fold")
     if task in result.study_tasks:
         unknown = [""] if truth is not None else []
-        table.add_row(result.study.id, "", *unknown, *_answer(result.study_tasks[task]))
+        table.add_row(result.study.id, "", *unknown, *_answer(result.study_tasks[task], with_set))
     for lesion in result.lesions:
         if task in result.study_tasks and task not in lesion.tasks:
             continue
         known = [truth.get(lesion.id, "")] if truth is not None else []
-        table.add_row(lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion.tasks.get(task)))
+        table.add_row(
+            lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion.tasks.get(task), with_set)
+        )
     return table
 
 
-def _answer(answer: TaskResult | None) -> list[str]:
+def _answer(answer: TaskResult | None, with_set: bool) -> list[str]:
     if answer is None:
         return ["not classified"]
-    return [answer.predicted, *(f"{p:.2f}" for p in answer.probabilities.values())]
+    held = [", ".join(answer.prediction_set or ())] if with_set else []
+    return [answer.predicted, *held, *(f"{p:.2f}" for p in answer.shown.values())]
 
 
 def _print_table(table: Table) -> None:

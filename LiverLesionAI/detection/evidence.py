@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from LiverLesionAI.inference.engine import run_batches
+from LiverLesionAI.inference.engine import Ran, run_batches
 from LiverLesionAI.inference.execution import Execution
 from LiverLesionAI.inputs.base import NetworkInput
 
@@ -31,7 +31,7 @@ class EvidenceRunner:
 
     def __call__(
         self, network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int, /
-    ) -> Mapping[str, np.ndarray]:
+    ) -> Ran:
         """Run one member on all slices."""
         maps: list[np.ndarray] = []
 
@@ -39,9 +39,9 @@ class EvidenceRunner:
             found = network.evidence(features.float(), self._index)  # type: ignore[operator]
             maps.append(found.cpu().numpy())
 
-        probabilities = run_batches(network, inputs, execution, batch_size, keep)
+        ran = run_batches(network, inputs, execution, batch_size, keep)
         self._members.append(np.concatenate(maps))
-        return probabilities
+        return ran
 
     @property
     def evidence(self) -> NDArray[np.float32]:

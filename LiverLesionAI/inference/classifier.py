@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import BundleError, StudyError
-from LiverLesionAI.inference.engine import autocast_of, load_fold, run_batches
+from LiverLesionAI.inference.engine import Ran, autocast_of, load_fold, run_batches
 from LiverLesionAI.inference.execution import Execution, resolve_execution
+from LiverLesionAI.inference.familiar import compared_unit, judged
 from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import GroupResult, ModelSummary
+from LiverLesionAI.results import GroupResult, ModelSummary, OutOfDistribution
 from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import Taxonomy
 
@@ -37,7 +38,7 @@ class Runner(Protocol):
 
     def __call__(
         self, network: nn.Module, inputs: Sequence[NetworkInput], execution: Execution, batch_size: int, /
-    ) -> Mapping[str, np.ndarray]: ...
+    ) -> Ran: ...
 
 
 def predict(
@@ -137,21 +138,31 @@ class Classifier:
         for given in inputs:
             _check_input(self.bundle, given)
         members = self.bundle.member_count
-        probabilities: list[Mapping[str, np.ndarray]] = []
+        ran: list[Ran] = []
         for member in range(members if inputs else 0):
-            probabilities.append(self._run(self.network(member), [unit.groups for unit in units]))
+            ran.append(self._run(self.network(member), [unit.groups for unit in units]))
             progress("classify", (member + 1) / members)
         found: list[UnitPrediction] = []
         first = 0
         for unit in units:
             own = slice(first, first + len(unit.groups))
             tasks = {
-                task: self._task(task, taxonomy, unit, np.stack([each[task][own] for each in probabilities]))
-                for task, taxonomy in self.bundle.taxonomies.items()
+                task: self._task(task, unit, np.stack([each.probabilities[task][own] for each in ran]))
+                for task in self.bundle.taxonomies
             }
-            found.append(UnitPrediction(unit.lesion_id, tasks, _warnings(unit)))
+            features = ran[0].features[own]
+            unlike = self._unlike(unit, features)
+            warnings = (*_warnings(unit), *(unlike.in_words if unlike is not None else ()))
+            found.append(UnitPrediction(unit.lesion_id, tasks, warnings, unlike, features))
             first = own.stop
         return Predictions(tuple(found), self.execution)
+
+    def _unlike(self, unit: UnitInputs, features: np.ndarray) -> OutOfDistribution | None:
+        """How unlike the training a unit is, where the model was shown what that looked like."""
+        known = self.bundle.calibration
+        if known is None or known.familiarity is None:
+            return None
+        return judged(known.familiarity, compared_unit(self.system, unit, features))
 
     def features(self, unit: UnitInputs) -> np.ndarray:
         """What the first member's last hidden layer sees of a unit, float32 ``[groups, F]``."""
@@ -195,14 +206,15 @@ class Classifier:
         """The precision in which features are computed, as a context."""
         return autocast_of(self.execution)
 
-    def _run(self, network: nn.Module, units: Sequence[Sequence[NetworkInput]]) -> Mapping[str, np.ndarray]:
+    def _run(self, network: nn.Module, units: Sequence[Sequence[NetworkInput]]) -> Ran:
         """Run one member; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
         import torch
 
         if self.execution.device == "cpu":
             network.to("cpu")
-            found = [self._run_batches(network, groups, self.execution, CPU_BATCH) for groups in units]
-            return {task: np.concatenate([each[task] for each in found]) for task in found[0]}
+            return Ran.joined(
+                [self._run_batches(network, groups, self.execution, CPU_BATCH) for groups in units]
+            )
         inputs = [given for groups in units for given in groups]
         batch_size = min(GPU_BATCH, len(inputs))
         while batch_size:
@@ -219,10 +231,9 @@ class Classifier:
         on_cpu = resolve_execution("cpu", "auto")
         self.execution = replace(on_cpu, warnings=(*self.execution.warnings, *on_cpu.warnings, warning))
 
-    def _task(
-        self, name: str, taxonomy: Taxonomy, unit: UnitInputs, probabilities: np.ndarray
-    ) -> TaskPrediction:
+    def _task(self, name: str, unit: UnitInputs, probabilities: np.ndarray) -> TaskPrediction:
         """Join the groups of a unit, ``[members, groups, classes]``, into its answer."""
+        taxonomy = self.bundle.taxonomies[name]
         joined = self.bundle.system.joined(probabilities)
         if not (np.isfinite(probabilities).all() and np.isfinite(joined).all()):
             raise StudyError(
@@ -234,7 +245,9 @@ class Classifier:
         groups = _groups(unit, taxonomy, probabilities.mean(axis=0)) if has_groups else ()
         primary = name == self.bundle.spec.primary_task
         clinical = tuple(dict.fromkeys(name for given in unit.groups for name in given.clinical))
-        return TaskPrediction(taxonomy, joined, primary, groups, clinical)
+        known = self.bundle.calibration
+        calibration = known.tasks.get(name) if known is not None else None
+        return TaskPrediction(taxonomy, joined, primary, groups, clinical, calibration)
 
 
 def _groups(unit: UnitInputs, taxonomy: Taxonomy, means: np.ndarray) -> tuple[GroupResult, ...]:

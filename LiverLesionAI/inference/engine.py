@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,31 @@ from LiverLesionAI.inputs.base import NetworkInput
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of running a network.
+
+    Attributes
+    ----------
+    probabilities
+        Task to probabilities, float64 ``[inputs, classes]``.
+    features
+        What its last hidden layer saw, float32 ``[inputs, F]``.
+    """
+
+    probabilities: Mapping[str, np.ndarray]
+    features: np.ndarray
+
+    @staticmethod
+    def joined(parts: Sequence[Ran]) -> Ran:
+        """Runs after each other as one."""
+        tasks = parts[0].probabilities
+        return Ran(
+            {task: np.concatenate([part.probabilities[task] for part in parts]) for task in tasks},
+            np.concatenate([part.features for part in parts]),
+        )
 
 
 def load_fold(bundle: Bundle, fold: int, device: str = "cpu", blank: nn.Module | None = None) -> nn.Module:
@@ -55,27 +81,26 @@ def run_batches(
     execution: Execution,
     batch_size: int,
     keep: Callable[[torch.Tensor], None] | None = None,
-) -> Mapping[str, np.ndarray]:
-    """Run a network on inputs; `keep` is shown the features of each batch.
+) -> Ran:
+    """Run a network on inputs, of which there is one at least.
 
-    Returns
-    -------
-    Mapping
-        Task to probabilities, float64 ``[inputs, classes]``.
+    Where `keep` is given it is shown the features of each batch, and the answer holds none.
     """
     import torch
 
     autocast = autocast_of(execution)
-    found: dict[str, list[np.ndarray]] = {}
+    parts: list[Ran] = []
     with torch.inference_mode():
         for tensors in _batches(inputs, batch_size, execution.device):
             with autocast:
                 features = network.features(*tensors)  # type: ignore[operator]
+            found = network.logits(features)  # type: ignore[operator]
+            answers = {task: probabilities(logits.cpu().double()).numpy() for task, logits in found.items()}
             if keep is not None:
                 keep(features)
-            for task, logits in network.logits(features).items():  # type: ignore[operator]
-                found.setdefault(task, []).append(probabilities(logits.cpu().double()).numpy())
-    return {task: np.concatenate(parts) for task, parts in found.items()}
+                features = features[:, :0]
+            parts.append(Ran(answers, features.flatten(start_dim=1).float().cpu().numpy()))
+    return Ran.joined(parts)
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from LiverLesionAI.inference.execution import Execution
 from LiverLesionAI.inputs.base import NetworkInput
-from LiverLesionAI.results import GroupResult, TaskResult
+from LiverLesionAI.results import GroupResult, OutOfDistribution, TaskResult
 from LiverLesionAI.taxonomy import Taxonomy
+from LiverLesionAI.uncertainty.calibrated import TaskCalibration
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class TaskPrediction:
         What was joined, where that were several groups.
     clinical
         Names of the clinical fields that were read beside images.
+    calibration
+        What the probabilities are worth; None where the model has not been calibrated.
     """
 
     taxonomy: Taxonomy
@@ -53,6 +56,7 @@ class TaskPrediction:
     primary: bool = False
     groups: tuple[GroupResult, ...] = ()
     clinical: tuple[str, ...] = ()
+    calibration: TaskCalibration | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -71,7 +75,16 @@ class TaskPrediction:
 
     def result(self) -> TaskResult:
         """Return the prediction as it stands in ``results.json``."""
-        names = self.taxonomy.names
+        names, known = self.taxonomy.names, self.calibration
+        sure: dict[str, Any] = {}
+        if known is not None:
+            inside = known.sets.of_members(self.member_probabilities)
+            calibrated = known.probabilities(self.member_probabilities).tolist()
+            sure = {
+                "calibrated": dict(zip(names, calibrated, strict=True)),
+                "prediction_set": tuple(np.array(names)[inside].tolist()),
+                "coverage": known.sets.coverage,
+            }
         return TaskResult(
             taxonomy=self.taxonomy.name,
             probabilities=dict(zip(names, self.mean.tolist(), strict=True)),
@@ -80,16 +93,33 @@ class TaskPrediction:
             primary=self.primary,
             groups=self.groups,
             clinical=self.clinical,
+            **sure,
         )
 
 
 @dataclass(frozen=True)
 class UnitPrediction:
-    """One unit's prediction for each task, and what the reader should know about it."""
+    """One unit's prediction for each task, and what the reader should know about it.
+
+    Attributes
+    ----------
+    lesion_id
+        The lesion's label; None where the unit is the study.
+    tasks
+        Task to prediction.
+    warnings
+        What was noticed.
+    out_of_distribution
+        How unlike the training it is; None where the model cannot tell.
+    features
+        What the first member's last hidden layer saw of its groups, float32 ``[groups, F]``.
+    """
 
     lesion_id: int | None
     tasks: Mapping[str, TaskPrediction]
     warnings: tuple[str, ...] = ()
+    out_of_distribution: OutOfDistribution | None = None
+    features: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

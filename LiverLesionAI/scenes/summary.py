@@ -36,7 +36,12 @@ def result_text(result: StudyResult) -> str:
 
 
 def _answers(tasks: Mapping[str, TaskResult]) -> str:
-    return ", ".join(f"{task.predicted} ({task.probability:.2f})" for task in tasks.values())
+    return ", ".join(_answer(task) for task in tasks.values())
+
+
+def _answer(task: TaskResult) -> str:
+    possible = f", or any of {task.set_in_words}" if task.is_ambiguous else ""
+    return f"{task.predicted} ({task.probability:.2f}{possible})"
 
 
 def _lesion_line(lesion: LesionResult, result: StudyResult) -> str:

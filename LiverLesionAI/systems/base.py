@@ -297,6 +297,13 @@ class System(ABC):
         """Join the groups of a unit: ``[members, groups, classes]`` to ``[members, classes]``; their mean."""
         return probabilities[:, 0] if probabilities.shape[1] == 1 else probabilities.mean(axis=1)
 
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+        """Pictures of an input in [0, 1] with the lesion in their middle, ``[sequence, (z,) y, x]``.
+
+        What is unlike the training is told by them too; None where an input shows no lesion.
+        """
+        return None
+
     def check_start(self, spec: ModelSpec, source: ModelSpec | None) -> None:
         """Refuse to start a network with other weights than those of the same sequences and network.
 

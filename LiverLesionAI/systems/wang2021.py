@@ -202,6 +202,10 @@ class Wang2021(System):
         size = spec.patches.size
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (2, size, size, size)
 
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+        """The images of the patches."""
+        return given.arrays()[0][:, 0]
+
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> MultitaskResNet3D:
         """Build the multitask ResNet-18."""
         import torch

@@ -259,6 +259,10 @@ class Zhen2020(System):
         """Whether slices have the model's sequences and size."""
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (spec.patches.size,) * 2
 
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+        """The cross-section on all sequences."""
+        return given.arrays()[0]
+
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the Inception-ResNet V2."""
         import torch

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,16 @@ import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
 from LiverLesionAI.files import whole_file, write_json
+from LiverLesionAI.inference.familiar import Appearance, appearance_of
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cases import TrainingCase, by_study, labels_of, open_study, training_cases
+from LiverLesionAI.training.cases import (
+    TrainingCase,
+    by_study,
+    labels_of,
+    open_study,
+    training_cases,
+    validation_fold,
+)
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.processes import working
 
@@ -42,12 +50,15 @@ class CachedCase:
         Which sequences the study has.
     labels
         Class index for each task, in the order of the network's heads.
+    appearance
+        What its unvaried pictures look like; None where they show no lesion.
     """
 
     case: TrainingCase
     path: Path
     present: tuple[bool, ...]
     labels: tuple[int, ...]
+    appearance: Appearance | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def packed(self) -> np.ndarray:
@@ -64,6 +75,19 @@ class CaseCache:
 
     cases: tuple[CachedCase, ...]
     warnings: tuple[str, ...] = ()
+
+
+def case_folds(config: TrainingConfig, cache: CaseCache) -> np.ndarray:
+    """The fold that holds out each cached case ``[N]``; −1 where no fold is trained.
+
+    Raises
+    ------
+    ConfigError
+        See :func:`~LiverLesionAI.training.cases.validation_fold`.
+    """
+    if not config.selected_folds:
+        return np.full(len(cache.cases), -1)
+    return validation_fold([each.case for each in cache.cases], config.fold_count, config.seed)
 
 
 def cache_name(config: TrainingConfig) -> str:
@@ -126,8 +150,11 @@ def _open_cache(folder: Path, cases: Sequence[TrainingCase]) -> CaseCache:
         record = json.loads(_record(folder, case).read_text(encoding="utf-8"))
         if record["error"]:
             warnings.append(record["error"])
-        for group, (present, labels) in enumerate(zip(record["present"], record["labels"], strict=True)):
-            cached.append(CachedCase(case, _file(folder, case, group), tuple(present), tuple(labels)))
+        looks = record.get("appearance") or [None] * len(record["present"])
+        groups = zip(record["present"], record["labels"], looks, strict=True)
+        for number, (present, labels, look) in enumerate(groups):
+            file = _file(folder, case, number)
+            cached.append(CachedCase(case, file, tuple(present), tuple(labels), _read_look(look)))
     return CaseCache(tuple(cached), tuple(warnings))
 
 
@@ -152,13 +179,14 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
         except (PatchError, StudyError) as error:
             _write_record(folder, case, present=[], labels=[], error=str(error))
             continue
-        present = []
+        present, looks = [], []
         for number, group in enumerate(groups):
             with whole_file(_file(folder, case, number)) as file:
                 np.save(file, packed[number])
             present.append(np.all([given.present for given in group], axis=0).tolist())
+            looks.append(_written_look(appearance_of(system, group[0])))
         labels = [labels_of(truth, config) for truth, _ in learned]
-        _write_record(folder, case, present=present, labels=labels, error="")
+        _write_record(folder, case, present=present, labels=labels, error="", looks=looks)
 
 
 def _write_record(
@@ -168,8 +196,28 @@ def _write_record(
     present: list[list[bool]],
     labels: list[tuple[int, ...]],
     error: str,
+    looks: Sequence[Any] = (),
 ) -> None:
-    write_json(_record(folder, case), {"present": present, "labels": labels, "error": error})
+    content = {"present": present, "labels": labels, "error": error, "appearance": list(looks)}
+    write_json(_record(folder, case), content)
+
+
+def _written_look(look: Appearance | None) -> list[Any] | None:
+    """An appearance in JSON, null standing for what is not a number."""
+    return None if look is None else [_with_nulls(part).tolist() for part in look]
+
+
+def _with_nulls(values: np.ndarray) -> np.ndarray:
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return found
+
+
+def _read_look(look: Sequence[Any] | None) -> Appearance | None:
+    if look is None:
+        return None
+    each, together = (np.array(part, np.float64) for part in look)
+    return each, together
 
 
 def random_poses(key: str, config: TrainingConfig) -> list[Any]:

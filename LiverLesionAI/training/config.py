@@ -55,14 +55,35 @@ class PhantomSource(Part):
     atypical_fraction: Fraction = 0.25
     misalign_mm: tuple[NonNegativeFloat, NonNegativeFloat] = (2.0, 1.0)
 
+    @property
+    def seeds(self) -> range:
+        """Of its phantoms."""
+        return range(self.first_seed, self.first_seed + self.lesions)
+
     @model_validator(mode="after")
     def _leave_reserved_seeds(self) -> PhantomSource:
-        used = range(self.first_seed, self.first_seed + self.lesions)
-        if used.start < RESERVED_SEEDS.stop and RESERVED_SEEDS.start < used.stop:
+        used = self.seeds
+        if _overlap(used, RESERVED_SEEDS):
             raise ValueError(
                 f"seeds {used.start}–{used.stop - 1} touch {RESERVED_SEEDS.start}–{RESERVED_SEEDS.stop - 1}, "
                 "which are reserved for the final evaluation; choose another first_seed"
             )
+        return self
+
+
+class CalibrationCases(Part):
+    """Cases that no network of the run learns from, which tell what its probabilities are worth.
+
+    Exactly one of ``phantom`` and ``cohort``, as in :class:`TrainingConfig`.
+    """
+
+    phantom: PhantomSource | None = None
+    cohort: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CalibrationCases:
+        if (self.phantom is None) == (self.cohort is None):
+            raise ValueError("give either phantom or cohort as the source of cases to calibrate with")
         return self
 
 
@@ -99,6 +120,9 @@ class Optimisation(Part):
         ``"balanced"`` weighs classes by the inverse of their frequency.
     patience
         Epochs without a better validation score after which a fold stops.
+    average_epochs
+        The weights of so many epochs, those with the best validation scores or the last ones where no case is
+        held out, are averaged; 1 takes the best alone.
     shared_kernels
         Train all branches with the same kernels, each with its own normalisation. What one sequence teaches
         about edges and rims then serves all; a start for a run in which they part (``start_from``).
@@ -119,6 +143,7 @@ class Optimisation(Part):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["balanced"] | None = None
     patience: Annotated[PositiveInt, Field(le=100_000)] = 6
+    average_epochs: Annotated[PositiveInt, Field(le=100)] = 1
     shared_kernels: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -126,6 +151,8 @@ class Optimisation(Part):
     def _end_with_whole_patches(self) -> Optimisation:
         if self.central_epochs >= self.epochs:
             raise ValueError("central_epochs must be fewer than epochs")
+        if self.average_epochs > self.epochs - self.central_epochs:
+            raise ValueError("average_epochs must be no more than there are epochs on whole patches")
         return self
 
 
@@ -141,7 +168,8 @@ class TrainingConfig(Part):
     ``.safetensors`` or ``.pth`` file. ``folds`` selects folds to train (all by default). With ``final`` one
     more network learns from all cases, for all epochs, and it alone becomes the bundle's: the folds, if any,
     then only tell how good the settings are. ``parallel_folds`` trains that many at once, sharing the cores;
-    by default as many as there are cores without a GPU, one with a GPU.
+    by default as many as there are cores without a GPU, one with a GPU. ``calibration`` names cases that none
+    of the networks learns from; without it the folds' own held-out cases calibrate a cross-validated bundle.
     """
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
@@ -154,6 +182,7 @@ class TrainingConfig(Part):
     patches: Any = Field(default_factory=dict, validate_default=True)
     phantom: PhantomSource | None = None
     cohort: Path | None = None
+    calibration: CalibrationCases | None = None
     start_from: str | None = None
     variants: Variants = Variants()
     augmentation: Any = Field(default_factory=dict, validate_default=True)
@@ -171,13 +200,14 @@ class TrainingConfig(Part):
     @field_validator("phantom", mode="before")
     @classmethod
     def _classes_of_its_system(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, dict):
+        return _with_classes(value, info)
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _calibrated_with_its_classes(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict) or "phantom" not in value:
             return value
-        names = TAXONOMIES[_system_of(info).recipe.truths].names
-        asked = value.get("classes", names)
-        if not isinstance(asked, list | tuple) or not set(map(str, asked)) <= set(names):
-            raise ValueError(f"classes must be among {', '.join(names)}")
-        return {**value, "classes": asked}
+        return {**value, "phantom": _with_classes(value["phantom"], info)}
 
     @field_validator("network", "patches", "augmentation", mode="before")
     @classmethod
@@ -194,6 +224,9 @@ class TrainingConfig(Part):
     def _consistent(self) -> TrainingConfig:
         if (self.phantom is None) == (self.cohort is None):
             raise ValueError("give either phantom or cohort as the source of lesions")
+        apart = self.calibration and self.calibration.phantom
+        if self.phantom is not None and apart and _overlap(self.phantom.seeds, apart.seeds):
+            raise ValueError("the phantoms of calibration are among those of the training")
         unknown = [name for name in self.sequences if name not in SEQUENCES]
         if unknown or len(set(self.sequences)) != len(self.sequences) or not self.sequences:
             raise ValueError(f"sequences must be different ones of {', '.join(SEQUENCES)}")
@@ -245,14 +278,14 @@ class TrainingConfig(Part):
     def digest(self) -> str:
         """SHA-256 of all that shapes the weights but the bundle to start from, wherever the files lie.
 
-        How the folds are run does not count; a cohort counts by what its table says.
+        How the folds are run and what calibrates them do not count; a cohort counts by what its table says.
 
         Raises
         ------
         ConfigError
             If the cohort's table cannot be read.
         """
-        left_out = {"folds", "parallel_folds", "cohort", "start_from"}
+        left_out = {"folds", "parallel_folds", "cohort", "start_from", "calibration"}
         content = self.model_dump(mode="json", exclude=left_out)
         return _digest({**content, "table": _table_hash(self.cohort) if self.cohort else ""})
 
@@ -279,6 +312,21 @@ class TrainingConfig(Part):
         code = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
         table = _table_hash(self.cohort) if self.cohort else ""
         return _digest({"content": content, "code": code, "table": table})
+
+
+def _overlap(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _with_classes(source: Any, info: ValidationInfo) -> Any:
+    """A source of phantoms with the classes of the system's cohorts where it names none."""
+    if not isinstance(source, dict):
+        return source
+    names = TAXONOMIES[_system_of(info).recipe.truths].names
+    asked = source.get("classes", names)
+    if not isinstance(asked, list | tuple) or not set(map(str, asked)) <= set(names):
+        raise ValueError(f"classes must be among {', '.join(names)}")
+    return {**source, "classes": asked}
 
 
 def _system_of(info: ValidationInfo) -> System:
@@ -338,9 +386,12 @@ def read_config(path: Path) -> TrainingConfig:
 
 
 def _with_absolute_paths(config: TrainingConfig, folder: Path) -> TrainingConfig:
-    changes: dict[str, Path | str] = {}
+    changes: dict[str, Path | str | CalibrationCases] = {}
     if config.cohort is not None:
         changes["cohort"] = (folder / config.cohort).resolve()
+    if config.calibration is not None and config.calibration.cohort is not None:
+        table = (folder / config.calibration.cohort).resolve()
+        changes["calibration"] = CalibrationCases(cohort=table)
     if config.start_from is not None and (folder / config.start_from).exists():
         changes["start_from"] = str((folder / config.start_from).resolve())
     return config.model_copy(update=changes)

@@ -8,11 +8,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from LiverLesionAI import resources
+from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.bundles.metadata import (
     BundleMetadata,
     Cohort,
@@ -24,12 +26,16 @@ from LiverLesionAI.bundles.store import LICENCE
 from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.evaluation.metrics import validation_metrics
+from LiverLesionAI.inference import Classifier, load_fold
+from LiverLesionAI.inference.execution import resolve_execution
 from LiverLesionAI.networks.weights import save_weights
 from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.training.cache import CaseCache
-from LiverLesionAI.training.config import Optimisation, TrainingConfig
+from LiverLesionAI.training.cache import CachedCase, CaseCache, case_folds
+from LiverLesionAI.training.calibrate import calibration, familiarity, kept_cases, parts_of_cases, see_cases
+from LiverLesionAI.training.config import CalibrationCases, Optimisation, TrainingConfig
 from LiverLesionAI.training.fold import FINAL, PREDICTIONS, WEIGHTS, fold_is_finished
 from LiverLesionAI.training.start import described_start
+from LiverLesionAI.uncertainty.calibrated import Calibration, calibrated_task
 
 _PACKAGES = ("numpy", "torch", "monai", "SimpleITK", "scipy", "safetensors", "pydantic")
 
@@ -68,7 +74,67 @@ def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Pa
     metrics = _out_of_fold_metrics(config, list(finished.values())) if finished else ()
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
     texts = {TRAINING_CONFIG: _without_paths(config).to_yaml(), **_licence(config)}
-    return write_bundle(metadata, weights, out_dir / config.name, texts)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".") as aside:
+        uncalibrated = load_bundle(write_bundle(metadata, weights, Path(aside) / config.name, texts))
+        measured = run_calibration(config, cache, uncalibrated, list(members.values()))
+    return write_bundle(metadata, weights, out_dir / config.name, texts, measured)
+
+
+def run_calibration(
+    config: TrainingConfig, cache: CaseCache, bundle: Bundle, folders: Sequence[Path]
+) -> Calibration | None:
+    """Measure what a trained bundle's probabilities are worth.
+
+    With the cases of the configuration's ``calibration``; without it with those that each fold held out.
+
+    Parameters
+    ----------
+    config
+        The training run.
+    cache
+        Its cases.
+    bundle
+        The bundle as it is going to be.
+    folders
+        Of its members.
+
+    Returns
+    -------
+    Calibration or None
+        None where every case was learnt from.
+    """
+    device = resolve_execution().device
+    network = load_fold(bundle, 0, device)
+    learnt, unseen = _cases_of(config, cache, folders[0].name)
+    training = parts_of_cases(network, learnt, config, device)
+    if config.calibration is not None:
+        source, cases = kept_cases(config)
+        seen = list(see_cases(Classifier(bundle, keep_loaded=True), cases, source))
+        return calibration(bundle, seen, training, f"{len(seen)} cases kept for it")
+    if folders[0].name == FINAL:
+        return None
+    parts = _out_of_fold(folders)
+    numbers = np.repeat(np.arange(len(parts)), [len(part["keys"]) for part in parts])
+    tasks = {}
+    for name in config.tasks:
+        labels = np.concatenate([part["labels"][name] for part in parts])
+        probabilities = np.concatenate([part["probabilities"][name] for part in parts])
+        tasks[name] = calibrated_task(probabilities, labels, numbers)
+    words = f"{len(numbers)} cases, each by the network whose fold held it out"
+    held_out = parts_of_cases(network, unseen, config, device)
+    return Calibration(words, tasks, familiarity(training, held_out))
+
+
+def _cases_of(
+    config: TrainingConfig, cache: CaseCache, member: str
+) -> tuple[list[CachedCase], list[CachedCase]]:
+    """Cases that a member learnt from, and those that it held out."""
+    if member == FINAL:
+        return list(cache.cases), []
+    folds = case_folds(config, cache)
+    own = folds == int(member.removeprefix("fold_"))
+    pairs = list(zip(cache.cases, own, strict=True))
+    return [case for case, is_out in pairs if not is_out], [case for case, is_out in pairs if is_out]
 
 
 def _licence(config: TrainingConfig) -> dict[str, str]:
@@ -105,7 +171,10 @@ def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
 def _without_paths(config: TrainingConfig) -> TrainingConfig:
     cohort = config.cohort and Path(config.cohort.name)
     start = config.start_from and Path(config.start_from).name
-    return config.model_copy(update={"cohort": cohort, "start_from": start})
+    apart = config.calibration
+    if apart is not None and apart.cohort is not None:
+        apart = CalibrationCases(cohort=Path(apart.cohort.name))
+    return config.model_copy(update={"cohort": cohort, "start_from": start, "calibration": apart})
 
 
 def bundle_metadata(
@@ -177,7 +246,7 @@ def trained_on(config: TrainingConfig, cache: CaseCache) -> Cohort:
 
 
 def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tuple[Metric, ...]:
-    parts = [json.loads((folder / PREDICTIONS).read_text(encoding="utf-8")) for folder in folders]
+    parts = _out_of_fold(folders)
     tasks = {name: TAXONOMIES[task.taxonomy] for name, task in config.tasks.items()}
     labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
     probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
@@ -185,6 +254,11 @@ def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tup
     return validation_metrics(
         tasks, labels, probabilities, f"cross-validation, each {word} by the fold that held it out"
     )
+
+
+def _out_of_fold(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """What each fold said of the cases that it held out."""
+    return [json.loads((folder / PREDICTIONS).read_text(encoding="utf-8")) for folder in folders]
 
 
 def _choices(config: TrainingConfig) -> dict[str, str]:

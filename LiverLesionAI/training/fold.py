@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from LiverLesionAI.errors import TrainingError
@@ -25,7 +26,12 @@ from LiverLesionAI.systems.base import outputs
 from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
-from LiverLesionAI.training.module import FoldData, LesionTraining, balanced_weights
+from LiverLesionAI.training.module import (
+    LOWEST_WHOLE_SCORE,
+    FoldData,
+    LesionTraining,
+    balanced_weights,
+)
 
 WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
 
@@ -50,9 +56,9 @@ def train_fold(
     """Train one fold, going on from its last finished epoch if there is one.
 
     The weights of the epoch with the best validation score are kept, or of the last one where no case is held
-    out. Over the training cases as inference
-    sees them, the statistics of batch normalisation are then computed anew and the system's recipe settles
-    the rest, and the held-out cases are predicted with the weights as stored.
+    out; with ``average_epochs`` the mean of the weights of so many of the best, or last, epochs. Over the
+    training cases as inference sees them, the statistics of batch normalisation are then computed anew and
+    the system's recipe settles the rest, and the held-out cases are predicted with the weights as stored.
 
     Parameters
     ----------
@@ -74,6 +80,8 @@ def train_fold(
     weights = balanced_weights(training, config.tasks) if settings.class_weights else None
     module = LesionTraining(config, fold, weights, steps)
     log = _EpochLog(folder / EPOCHS, config, steps, report)
+    kept = _keeping(settings, folder, bool(held_out))
+    stopping = [_Stopping("val_score", mode="max", patience=settings.patience)] if held_out else []
     latest = _Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     execution = resolve_training_execution(settings.precision)
     trainer = pl.Trainer(
@@ -81,7 +89,7 @@ def train_fold(
         devices=1,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
-        callbacks=[*(_choosing(settings, folder) if held_out else ()), log, latest],
+        callbacks=[*stopping, kept, log, latest],
         gradient_clip_val=5.0,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -95,22 +103,39 @@ def train_fold(
     if last.exists():
         _read_checkpoint(last)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-    chosen = folder / "best.ckpt" if held_out else last
-    module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
+    module.load_state_dict(_mean_state(_whole_patches(kept.best_k_models)))
     _finish(module.network, config, training, held_out, folder)
 
 
-def _choosing(settings: Optimisation, folder: Path) -> tuple[Callback, Callback]:
-    """What keeps the best epoch, and stops when none has been better for long."""
-    best = _Checkpoint(
+def _keeping(settings: Optimisation, folder: Path, held_out: bool) -> _Checkpoint:
+    """What keeps the best epochs, or the last ones where no case is held out."""
+    return _Checkpoint(
         folder,
-        filename="best",
-        monitor="val_score",
+        filename="best" if settings.average_epochs == 1 else "best-{epoch}",
+        monitor="val_score" if held_out else "epoch",
         mode="max",
+        save_top_k=settings.average_epochs,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    return _Stopping("val_score", mode="max", patience=settings.patience), best
+
+
+def _whole_patches(scores: Mapping[str, Tensor]) -> list[Path]:
+    """Checkpoints in the order of their epochs, without those of epochs that saw centres of patches only."""
+    best = max(float(score) for score in scores.values())
+    whole = [path for path, score in scores.items() if float(score) >= min(best, LOWEST_WHOLE_SCORE)]
+    return sorted(map(Path, whole), key=lambda path: (len(path.name), path.name))
+
+
+def _mean_state(files: Sequence[Path]) -> dict[str, Tensor]:
+    """Mean of the weights of several checkpoints; counts are those of the last."""
+    states = [_read_checkpoint(file)["state_dict"] for file in files]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in states[-1].items()
+    }
 
 
 class _Stopping(EarlyStopping):

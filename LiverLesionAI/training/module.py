@@ -32,6 +32,10 @@ LOSS_WEIGHT_IN_SCORE = 1e-5
 """So small that, in a cohort of fewer than 10,000 lesions, the loss only breaks ties of accuracy."""
 
 
+LOWEST_WHOLE_SCORE = -10 * LOSS_WEIGHT_IN_SCORE
+"""No epoch on whole patches scores lower, and every one on their centre does."""
+
+
 class LesionTraining(pl.LightningModule):
     """Trains the network of one fold.
 

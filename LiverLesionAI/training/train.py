@@ -20,8 +20,8 @@ from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.files import errors_of_disk, write_json, write_text_whole
 from LiverLesionAI.inference.execution import resolve_training_execution
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name
-from LiverLesionAI.training.cases import validation_fold
+from LiverLesionAI.training.cache import CachedCase, CaseCache, build_cache, cache_name, case_folds
+from LiverLesionAI.training.calibrate import kept_cases
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.start import start_sha256
@@ -73,6 +73,8 @@ def train(
     config_path, out_dir = Path(config_path), Path(out_dir)
     config = read_config(config_path)
     resolve_training_execution(config.optimisation.precision)
+    if config.calibration is not None:
+        kept_cases(config)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     with errors_of_disk(out_dir, out_dir):
         name = _open_run(config, config_path, out_dir, resume)
@@ -186,9 +188,7 @@ def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[F
     from LiverLesionAI.training.fold import FINAL
 
     numbers = [*config.selected_folds, *([config.fold_count] if config.final else [])]
-    own_fold = np.full(len(cache.cases), -1)
-    if config.selected_folds:
-        own_fold = validation_fold([each.case for each in cache.cases], config.fold_count, config.seed)
+    own_fold = case_folds(config, cache)
     jobs = []
     for position, fold in enumerate(numbers):
         training = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own != fold)

@@ -9,7 +9,7 @@ network.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,10 @@ class PredictionSets:
         inside = probabilities >= np.array(self.thresholds)
         return _never_empty(inside, probabilities)
 
+    def of_members(self, members: np.ndarray) -> np.ndarray:
+        """The set of one case ``[classes]``, from its members' probabilities ``[members, classes]``."""
+        return self.contains(members.mean(axis=0))
+
     def to_dict(self) -> dict[str, Any]:
         """Content for JSON."""
         return {"coverage": self.coverage, "thresholds": list(self.thresholds)}
@@ -66,13 +70,10 @@ class FoldPredictionSets:
     coverage: float
     truths: tuple[tuple[tuple[float, ...], ...], ...]
 
-    def contains(self, members: np.ndarray) -> np.ndarray:
-        """Which classes are in the set ``[classes]``; never none.
+    def of_members(self, members: np.ndarray) -> np.ndarray:
+        """The set of one case ``[classes]``, from its members' probabilities ``[members, classes]``.
 
-        Parameters
-        ----------
-        members
-            Probabilities of one case by each fold's network ``[folds, classes]``.
+        The members are the folds' networks, in order; the set is never empty.
         """
         classes = members.shape[1]
         inside = np.zeros(classes, bool)
@@ -166,13 +167,6 @@ def sets_from_dict(content: Mapping[str, Any]) -> PredictionSets | FoldPredictio
         return FoldPredictionSets(coverage, truths)
     except (KeyError, TypeError, ValueError):
         raise ConfigError("These are no prediction sets; make them anew.") from None
-
-
-def in_words(names: Sequence[str], inside: np.ndarray, coverage: float) -> str:
-    """A set for people: ``"HCC or metastasis, 90%"``."""
-    held = [name for name, is_in in zip(names, inside, strict=True) if is_in]
-    listed = " or ".join(filter(None, (", ".join(held[:-1]), held[-1]))) if len(held) > 1 else held[0]
-    return f"{listed}, {coverage:.0%}"
 
 
 def _never_empty(inside: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -136,14 +136,14 @@ def cohort_figure(means: Mapping[str, Mapping[str, float]], sequences: Sequence[
 
 def _head(figure: Figure, explanation: LesionExplanation, answer: LesionResult, phantom: bool) -> None:
     task = answer.tasks[explanation.task]
-    probability = task.probabilities[explanation.target]
+    probability = task.shown[explanation.target]
     about = f"{answer.name[:1].upper()}{answer.name[1:]} · {answer.diameter_mm:.0f} mm"
     said = f"{explanation.target}, p = {probability:.2f}"
     if explanation.target != task.predicted:
         said = f"why {said}? (predicted: {task.predicted})"
     figure.text(0.012, 0.975, f"{about} · {said}", fontsize=9, weight="bold", va="center")
     others = ", ".join(
-        f"{name}: {each.predicted} {each.probabilities[each.predicted]:.2f}"
+        f"{name}: {each.predicted} {each.probability:.2f}"
         for name, each in answer.tasks.items()
         if name != explanation.task
     )
@@ -300,7 +300,7 @@ def _matrix(
 def _probabilities(axes: Axes, explanation: LesionExplanation, answer: LesionResult) -> None:
     task = answer.tasks[explanation.task]
     classes = task.classes
-    values = [task.probabilities[each.name] for each in classes]
+    values = [task.shown[each.name] for each in classes]
     spread = [task.std.get(each.name, 0.0) for each in classes]
     axes.barh([each.name for each in classes], values, color=[_colour(each) for each in classes], height=0.7)
     if any(spread):

@@ -29,7 +29,8 @@ SHOWN_INTERACTIONS = 5
 LIMITS = (
     "The answer is one of the classes that the model knows; a lesion of any other kind gets one of them too.",
     "Probabilities are those of the model, not of the patient: they depend on how frequent each class was in "
-    "training.",
+    "training. What calibration promises holds for cases like those that it was measured with.",
+    "SD is the spread of the networks that were joined, before calibration.",
     "Maps and weights explain the model, not the disease. They show what the model used, which may be an "
     "artefact, and a convincing map does not make the answer right.",
     "A map is as coarse as the network's cells and can miss thin structures; the weights of the sequences "
@@ -79,7 +80,7 @@ def _study_answer(result: StudyResult, members: int) -> dict[str, Any] | None:
     if not tasks:
         return None
     return {
-        "headline": next(iter(tasks.values())).predicted_class.title,
+        "headline": _said(next(iter(tasks.values()))),
         "answers": [_answer(name, task) for name, task in tasks.items()],
         "basis": [
             {"task": task_title(name), "model": task.model, "basis": task.basis}
@@ -134,7 +135,7 @@ def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
     return [
         {
             "title": lesion.tasks[task].class_named(name).title,
-            "probability": lesion.tasks[task].probabilities[name],
+            "probability": lesion.tasks[task].shown[name],
         }
         for task, name in lesion.explained.items()
         if name != lesion.tasks[task].predicted
@@ -144,12 +145,17 @@ def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
 def _headline(lesion: LesionResult) -> str:
     if not lesion.tasks:
         return ""
-    name, task = next(iter(_ordered(lesion.tasks).items()))
-    model, decided = _answer(name, task)["title"], decided_class(lesion)
+    task = next(iter(_ordered(lesion.tasks).values()))
+    model, decided = _said(task), decided_class(lesion)
     if lesion.reading is None:
         return model
     readers = f"{decided.title} (readers)" if decided is not None else "readers differ"
     return f"{model} (model), {readers}"
+
+
+def _said(task: TaskResult) -> str:
+    """The class, or the set where the model cannot tell."""
+    return task.set_in_words if task.is_ambiguous else task.predicted_class.title
 
 
 def _answer(name: str, task: TaskResult) -> dict[str, str]:
@@ -157,6 +163,7 @@ def _answer(name: str, task: TaskResult) -> dict[str, str]:
         "task": task_title(name),
         "title": task.predicted_class.title,
         "percent": f"p = {task.probability:.2f}",
+        "possible": task.set_in_words if task.is_ambiguous else "",
     }
 
 
@@ -196,7 +203,8 @@ def _rows(task: TaskResult, members: int) -> list[dict[str, Any]]:
         {
             "title": each.title,
             "colour": _css(each.colour),
-            "probability": task.probabilities[each.name],
+            "probability": task.shown[each.name],
+            "held": each.name in (task.prediction_set or ()),
             "sd": task.std.get(each.name) if members > 1 else None,
             "predicted": each.name == task.predicted,
         }
@@ -205,7 +213,14 @@ def _rows(task: TaskResult, members: int) -> list[dict[str, Any]]:
 
 
 def _probability_table(name: str, task: TaskResult, members: int) -> dict[str, Any]:
-    return {"task": task_title(name), "rows": _rows(task, members)}
+    return {"task": task_title(name), "rows": _rows(task, members), "set": _set_in_words(task)}
+
+
+def _set_in_words(task: TaskResult) -> str:
+    """What probabilities and set mean; that they may not mean it where the model is not calibrated."""
+    if task.calibrated is None:
+        return "Not calibrated: of answers with p = 0.8, more or fewer than 8 of 10 may be right."
+    return f"Calibrated. Sets as the one marked ● hold the truth in {task.coverage:.0%} of cases."
 
 
 def _weights(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from LiverLesionAI.decisions import in_words
 from LiverLesionAI.files import write_text_whole
-from LiverLesionAI.results import GroupResult, LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import GroupResult, LesionResult, OutOfDistribution, StudyResult, TaskResult
 from LiverLesionAI.spreadsheet import Cell, write_table
 
 
@@ -57,7 +57,9 @@ def prediction_table(
     Table
         ``study_id, patient_id, lesion, truth``, then for each task ``pred_<task>`` and
         ``prob_<task>_<class>``. None where a lesion has no answer or the truth is unknown. Where readers have
-        decided, ``reader_1``, ``reader_2`` (their classes) and ``reader_final`` (what holds) follow.
+        decided, ``reader_1``, ``reader_2`` (their classes) and ``reader_final`` (what holds) follow. Last
+        come ``cal_<task>_<class>`` (calibrated probabilities) and ``set_<task>`` (classes of the prediction
+        set between bars) of each task, ``unlike_score`` and ``unlike_threshold``.
     """
     tasks, truth = task_classes(result) if tasks is None else tasks, truth or {}
     of_slices = result.unit == "slice"
@@ -67,18 +69,24 @@ def prediction_table(
     readers = _reader_count(result)
     if readers:
         columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
+    for task, classes in tasks.items():
+        columns += [*(f"cal_{task}_{name}" for name in classes), f"set_{task}"]
+    columns += ["unlike_score", "unlike_threshold"]
     rows: list[tuple[Cell, ...]] = []
     if result.study_tasks:
         unread: list[Cell] = [None] * (readers and readers + 1)
         head = (result.study.id, patient_id, None, *((None,) if of_slices else ()), _one_truth(truth))
-        rows.append((*head, *_answers(result.study_tasks, tasks), *unread))
+        sure = _reliance(result.study_tasks, tasks, result.out_of_distribution)
+        rows.append((*head, *_answers(result.study_tasks, tasks), *unread, *sure))
         if of_slices:
-            rows += [(*row, *unread) for row in _slice_rows(result, patient_id, tasks)]
+            unsure = [None] * len(sure)
+            rows += [(*row, *unread, *unsure) for row in _slice_rows(result, patient_id, tasks)]
         return Table(tuple(columns), tuple(rows))
     for lesion in result.lesions:
         head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id))
         said = _diagnoses(lesion, readers) if readers else ()
-        rows.append((*head, *_answers(lesion.tasks, tasks), *said))
+        sure = _reliance(lesion.tasks, tasks, lesion.out_of_distribution)
+        rows.append((*head, *_answers(lesion.tasks, tasks), *said, *sure))
     return Table(tuple(columns), tuple(rows))
 
 
@@ -110,25 +118,27 @@ def _group_cells(group: GroupResult | None, classes: Sequence[str]) -> list[Cell
 
 
 def lesion_table(result: StudyResult) -> Table:
-    """One row per lesion, for people: name, size (to 0.1 mm, 0.01 ml), classes, probabilities (to 0.001).
+    """One row per lesion, for people: name, size (to 0.1 mm, 0.01 ml), class, probabilities (to 0.001), set.
 
     Where readers have decided, a column tells in words what. An answer for the study stands in a first row of
     its own.
     """
     tasks = task_classes(result)
+    with_sets = _tasks_with_sets(result)
     columns = ["lesion", "name", "diameter (mm)", "volume (ml)"]
     for task, classes in tasks.items():
         columns += [task, *(f"p({name})" for name in classes)]
+        columns += [f"{task}, set"] if task in with_sets else []
     is_read = bool(_reader_count(result))
     columns += ["readers"] if is_read else []
     rows: list[tuple[Cell, ...]] = []
     if result.study_tasks:
-        answers = _rounded(_answers(result.study_tasks, tasks))
+        answers = _shown_answers(result.study_tasks, tasks, with_sets)
         rows.append((None, "study", None, None, *answers, *([None] if is_read else [])))
     for lesion in result.lesions:
         size = (round(lesion.diameter_mm, 1), round(lesion.volume_ml, 2))
         said = [in_words(lesion.reading) if lesion.reading else None] if is_read else []
-        rows.append((lesion.id, lesion.name, *size, *_rounded(_answers(lesion.tasks, tasks)), *said))
+        rows.append((lesion.id, lesion.name, *size, *_shown_answers(lesion.tasks, tasks, with_sets), *said))
     return Table(tuple(columns), tuple(rows))
 
 
@@ -156,8 +166,39 @@ def candidate_table(result: StudyResult) -> Table:
     return Table(CANDIDATE_COLUMNS, rows)
 
 
-def _rounded(cells: Sequence[Cell]) -> list[Cell]:
-    return [round(cell, 3) if isinstance(cell, float) else cell for cell in cells]
+def _tasks_with_sets(result: StudyResult) -> set[str]:
+    """Tasks of which a prediction set is known."""
+    answers = (result.study_tasks, *(lesion.tasks for lesion in result.lesions))
+    return {name for given in answers for name, task in given.items() if task.prediction_set is not None}
+
+
+def _shown_answers(
+    given: Mapping[str, TaskResult], tasks: Mapping[str, tuple[str, ...]], with_sets: Collection[str]
+) -> list[Cell]:
+    """Class, probabilities as people are shown them, and the prediction set."""
+    cells: list[Cell] = []
+    for name, classes in tasks.items():
+        task = given.get(name)
+        cells.append(task.predicted if task else None)
+        cells += [round(task.shown[each], 3) if task else None for each in classes]
+        cells += [task.set_in_words or None if task else None] if name in with_sets else []
+    return cells
+
+
+def _reliance(
+    given: Mapping[str, TaskResult],
+    tasks: Mapping[str, tuple[str, ...]],
+    unlike: OutOfDistribution | None,
+) -> list[Cell]:
+    """Calibrated probabilities and sets of all tasks, then how unlike the training the unit is."""
+    cells: list[Cell] = []
+    for name, classes in tasks.items():
+        task = given.get(name)
+        known = task.calibrated if task else None
+        cells += [known[each] if known is not None else None for each in classes]
+        held = task.prediction_set if task else None
+        cells.append("|".join(held) if held is not None else None)
+    return [*cells, unlike.score if unlike else None, unlike.threshold if unlike else None]
 
 
 def write_csv(table: Table, path: Path) -> Path:

@@ -12,7 +12,7 @@ from LiverLesionLib.controls import bars
 
 if TYPE_CHECKING:
     from LiverLesionAI.reading import Reading
-    from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+    from LiverLesionAI.results import LesionResult, OutOfDistribution, StudyResult, TaskResult
 
 _LIKELY = 0.5
 
@@ -35,6 +35,8 @@ class Answered:
         Label of the lesion; None for the study as a whole.
     reading
         What readers decided; None where none has.
+    unlike
+        How unlike the training it is; None where the model cannot tell.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Answered:
     members: int
     lesion: int | None = None
     reading: Reading | None = None
+    unlike: OutOfDistribution | None = None
 
     def row(self, outdated: str = "") -> tuple[bars.Cell, ...]:
         """Name, class, probability with its standard deviation, probability of malignancy, decision.
@@ -59,11 +62,12 @@ class Answered:
         if outdated:
             return (self.name, bars.Stale(name, outdated), bars.Stale(f"{100 * p:.0f} %", outdated))
         sd = self._sd(self.answer, name)
+        said, all_said = self._possible(self.answer)
         tip = _("Standard deviation over {members} networks: {sd}").format(members=self.members, sd=sd)
         with_sd = f"{100 * p:.0f}{sd.replace('± ', '±')}" if self.members > 1 else ""
         return (
-            self.name,
-            bars.Chip(name, colour),
+            self._marked_name(),
+            bars.Chip(said, colour, all_said),
             bars.Bar(p, colour, with_sd, tip if with_sd else ""),
             self._malignancy(),
             self._decision(),
@@ -83,16 +87,41 @@ class Answered:
         for title, task in listed.items():
             if len(listed) > 1:
                 rows.append((title.replace("_", " ").capitalize(),))
-            for name, p in sorted(task.probabilities.items(), key=lambda item: -item[1]):
+            for name, p in sorted(task.shown.items(), key=lambda item: -item[1]):
                 colour = task.class_named(name).colour
                 rows.append((bars.Chip(name, colour), bars.Bar(p, colour), self._sd(task, name)))
         return rows
+
+    def _marked_name(self) -> bars.Cell:
+        """The name, with a mark where the answer is about something unlike the training."""
+        if self.unlike is None or not self.unlike.is_unlike:
+            return self.name
+        return bars.Tipped(f"{self.name} ⚠", _sentence(self.unlike.in_words[0]))
+
+    def _possible(self, task: TaskResult) -> tuple[str, str]:
+        """The class, or the set where the model cannot tell; what there is to say under the mouse."""
+        if not task.is_ambiguous or task.prediction_set is None or task.coverage is None:
+            return task.predicted, ""
+        all_said = _held_in_words(task)
+        others = len(task.prediction_set) - 1
+        if others == 1:
+            return task.set_in_words, all_said
+        few = _("{name} or {others} others ({percent:.0f} %)")
+        return few.format(name=task.predicted, others=others, percent=100 * task.coverage), all_said
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of the probabilities: that they are unlike the training, and the set."""
+        said = [_sentence(text) for text in (self.unlike.in_words if self.unlike is not None else ())]
+        if self.answer is not None and self.answer.prediction_set:
+            said.append(_held_in_words(self.answer))
+        return said
 
     def _malignancy(self) -> bars.Cell:
         task = next((each for each in self.tasks.values() if each.is_binary), None)
         if task is None:
             return ""
-        p = task.probabilities["malignant"]
+        p = task.shown["malignant"]
         return bars.Bar(p, task.class_named("malignant" if p >= _LIKELY else "benign").colour)
 
     def _decision(self) -> bars.Cell:
@@ -115,7 +144,8 @@ def answered(result: StudyResult) -> list[Answered]:
     """Return what a result has answers for: the study as a whole, then its lesions in order."""
     if result.unit == "lesion":
         return [_lesion(result, lesion) for lesion in result.lesions]
-    study = Answered(_("the study"), result.answer, result.study_tasks, result.models[0].members)
+    members, unlike = result.models[0].members, result.out_of_distribution
+    study = Answered(_("the study"), result.answer, result.study_tasks, members, unlike=unlike)
     return [study, *(_lesion(result, lesion) for lesion in result.lesions if lesion.tasks)]
 
 
@@ -128,4 +158,16 @@ def answered_with(result: StudyResult, lesion: LesionResult | None) -> Answered 
 
 def _lesion(result: StudyResult, lesion: LesionResult) -> Answered:
     members = result.models[0].members
-    return Answered(lesion.name, lesion.answer, lesion.tasks, members, lesion.id, lesion.reading)
+    unlike = lesion.out_of_distribution
+    return Answered(lesion.name, lesion.answer, lesion.tasks, members, lesion.id, lesion.reading, unlike)
+
+
+def _held_in_words(task: TaskResult) -> str:
+    """The set in a sentence."""
+    held = _(" or ").join(task.prediction_set or ())
+    text = _("{held}: such sets hold the truth in {percent:.0f} % of cases.")
+    return text.format(held=held, percent=100 * (task.coverage or 0))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

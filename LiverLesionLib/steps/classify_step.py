@@ -270,7 +270,8 @@ class ClassifyStep(WorkStep):
         self._show_classes(shown)
 
     def _show_classes(self, shown: Answered) -> None:
-        self.ui.classesLabel.text = _("All probabilities of {name}").format(name=shown.name)
+        title = _("All probabilities of {name}").format(name=shown.name)
+        self.ui.classesLabel.text = "\n".join([title, *shown.remarks])
         bars.fill(self.ui.classesTable, shown.classes())
 
     def _model_chosen(self, index: int) -> None:

@@ -178,9 +178,7 @@ def _model_says(lesion: LesionResult | None) -> str:
         return ""
     ordered = sorted(lesion.tasks.values(), key=lambda task: task is not lesion.answer)
     answers = ", ".join(
-        _("{name} ({percent:.0f} %)").format(
-            name=task.predicted, percent=100 * task.probabilities[task.predicted]
-        )
+        _("{name} ({percent:.0f} %)").format(name=task.predicted, percent=100 * task.probability)
         for task in ordered
     )
     return _("{lesion}: the model says {answers}.").format(lesion=lesion.name, answers=answers)

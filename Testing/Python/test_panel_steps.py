@@ -117,6 +117,37 @@ def test_a_binary_answer_is_left_out_beside_others_unless_it_is_the_primary_one(
     assert len(both) == 2 + 2 + len(kind.probabilities)
 
 
+def test_a_set_stands_in_place_of_a_class_where_the_model_cannot_tell(made_desktop: Any) -> None:
+    from dataclasses import replace
+
+    from made_studies import answer
+
+    from LiverLesionAI.results import OutOfDistribution
+    from LiverLesionLib.controls.bars import Bar, Chip, Tipped
+    from LiverLesionLib.steps.answers import Answered
+
+    plain = answer("W7", "HCC", primary=True)
+    softer = {name: 0.5 * p + 0.5 / 7 for name, p in plain.probabilities.items()}
+
+    def shown(*held: str) -> Answered:
+        kind = replace(plain, calibrated=softer, prediction_set=held, coverage=0.9)
+        unlike = OutOfDistribution(3.0, 1.2) if len(held) > 1 else None
+        return Answered("lesion 1", kind, {"type": kind}, 5, 1, unlike=unlike)
+
+    name, kind, bar, *_ = shown("HCC", "metastasis").row()
+    assert isinstance(name, Tipped) and name.text == "lesion 1 ⚠"
+    assert name.tip.startswith("Unlike what the model was trained on") and name.tip.endswith(".")
+    assert isinstance(kind, Chip) and kind.text == "HCC or metastasis (90%)"
+    assert kind.tip.startswith("HCC or metastasis: such")
+    assert isinstance(bar, Bar) and bar.value == softer["HCC"] != plain.probability
+    several = shown("HCC", "ICC", "metastasis")
+    assert isinstance(several.row()[1], Chip) and several.row()[1].text == "HCC or 2 others (90 %)"
+    assert [line.partition(" ")[0] for line in several.remarks] == ["Unlike", "HCC"]
+    name, kind, *_ = shown("HCC").row()
+    assert name == "lesion 1" and isinstance(kind, Chip) and kind.text == "HCC"
+    assert Answered("lesion 1", plain, {"type": plain}, 5).remarks == []
+
+
 def test_names_of_scanners_are_understood(
     made_desktop: Any, widget: Any, ball_study: Callable[..., Study]
 ) -> None:

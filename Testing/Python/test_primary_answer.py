@@ -58,7 +58,7 @@ def test_the_class_map_holds_it(study: Study, result: StudyResult) -> None:
 
 def test_tables_hold_it(result: StudyResult) -> None:
     table = prediction_table(result)
-    assert table.columns[4:] == ("pred_malignancy", "prob_malignancy_benign", "prob_malignancy_malignant")
+    assert table.columns[4:7] == ("pred_malignancy", "prob_malignancy_benign", "prob_malignancy_malignant")
     assert [row[4] for row in table.rows] == ["malignant", "benign"]
     assert [row[4] for row in lesion_table(result).rows] == ["malignant", "benign"]
 

@@ -29,6 +29,7 @@ from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
 from LiverLesionAI.training.train import export_finished_folds, train
+from LiverLesionAI.uncertainty.conformal import FoldPredictionSets
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,9 @@ def test_run_ends_in_a_bundle_and_is_not_repeated(cohort: Path, tmp_path: Path) 
     opened = verify_bundle(bundle)
     assert opened.spec.intended_use == "research" and opened.spec.training_cohort.lesions == 21
     assert opened.spec.members == ("models/fold_0.safetensors",)
+    known = opened.calibration
+    assert known is not None and set(known.tasks) == {"malignancy", "type"} and known.familiarity is None
+    assert isinstance(known.tasks["type"].sets, FoldPredictionSets) and known.tasks["type"].cases == 7
     figures = {metric.name: metric for metric in opened.spec.metrics}
     assert set(figures) == {
         "malignancy_accuracy",

@@ -16,10 +16,9 @@ from LiverLesionAI.uncertainty.calibration import fit_temperature, reliability, 
 from LiverLesionAI.uncertainty.conformal import (
     fit_fold_prediction_sets,
     fit_prediction_sets,
-    in_words,
     sets_from_dict,
 )
-from LiverLesionAI.uncertainty.out_of_distribution import TOGETHER, fit_familiarity
+from LiverLesionAI.uncertainty.out_of_distribution import CONTRAST, SEQUENCES, TOGETHER, fit_familiarity
 
 CLASSES = 7
 
@@ -105,7 +104,7 @@ def test_folds_calibrate_their_ensemble() -> None:
     sets = fit_fold_prediction_sets(out_of_fold, labels, folds)
     other, truth = _made(1500, 8)
     by_member = said(other)
-    inside = np.stack([sets.contains(by_member[:, case]) for case in range(len(truth))])
+    inside = np.stack([sets.of_members(by_member[:, case]) for case in range(len(truth))])
     held = inside[np.arange(len(truth)), truth]
     assert held.mean() > 0.88 and inside.any(axis=1).all()
     assert min(held[truth == index].mean() for index in range(CLASSES)) > 0.83
@@ -120,11 +119,6 @@ def test_sets_are_stored_and_told() -> None:
         assert sets_from_dict(json.loads(json.dumps(sets.to_dict()))) == sets
     with pytest.raises(ConfigError):
         sets_from_dict({"coverage": 0.9})
-    assert in_words(("HCC", "cyst", "metastasis"), np.array([True, False, True]), 0.9) == (
-        "HCC or metastasis, 90%"
-    )
-    assert in_words(("A", "B", "C"), np.array([True, True, True]), 0.8) == "A, B or C, 80%"
-    assert in_words(("A", "B"), np.array([False, True]), 0.9) == "B, 90%"
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])
@@ -158,7 +152,7 @@ def test_what_is_unlike_is_told_from_what_is_not() -> None:
     assert min(seen.values()) > 0.95, seen
     alarms = familiar.is_unlike(usual)
     assert 0.01 < alarms[TOGETHER].mean() < 0.11 and 0.01 < alarms["T2WI"].mean() < 0.11
-    assert np.mean(familiar.scores(usual)[TOGETHER]) == pytest.approx(1, abs=0.1)
+    assert np.median(familiar.scores(usual)[SEQUENCES]) == pytest.approx(0, abs=0.1)
 
 
 def test_one_strange_sequence_is_named() -> None:
@@ -169,6 +163,21 @@ def test_one_strange_sequence_is_named() -> None:
     assert found["LAP"].mean() > 0.95 and found["T2WI"].mean() < 0.2
 
 
+def test_the_worst_part_decides() -> None:
+    """A lesion that does not stand out is unlike the training however usual its sequences look."""
+    random = np.random.default_rng(9)
+    parts = [{**_features(200, seed), CONTRAST: random.normal(2, 0.2, (200, 6))} for seed in (1, 2, 3)]
+    familiar = fit_familiarity(parts[0], parts[1])
+    assert 0.01 < familiar.is_unlike(parts[2])[TOGETHER].mean() < 0.11
+    faint = {**parts[2], CONTRAST: random.normal(0, 0.2, (200, 6))}
+    assert familiar.is_unlike(faint)[TOGETHER].all()
+    assert np.array_equal(familiar.scores(faint)[SEQUENCES], familiar.scores(parts[2])[SEQUENCES])
+    unknown = {CONTRAST: np.full((1, 6), np.nan)}
+    assert np.isnan(familiar.scores(unknown)[TOGETHER][0])
+    with pytest.raises(ConfigError, match="features of contrast"):
+        familiar.scores({CONTRAST: np.zeros((1, 5))})
+
+
 def test_missing_sequences_are_left_out() -> None:
     training = _features(100, 1)
     training["LAP"][:20] = np.nan
@@ -176,9 +185,10 @@ def test_missing_sequences_are_left_out() -> None:
     case = _features(5, 3)
     case["LAP"][2] = np.nan
     scores = familiar.scores(case)
-    assert np.isnan(scores["LAP"][2]) and scores[TOGETHER][2] == scores["T2WI"][2]
+    assert np.isnan(scores["LAP"][2]) and scores[SEQUENCES][2] == scores["T2WI"][2]
     only = familiar.scores({"T2WI": case["T2WI"]})
-    assert np.array_equal(only[TOGETHER], only["T2WI"])
+    assert np.array_equal(only[SEQUENCES], only["T2WI"])
+    assert np.allclose(only[TOGETHER], only[SEQUENCES] / familiar.thresholds[SEQUENCES])
     with pytest.raises(ConfigError, match="None of the model's sequences"):
         familiar.scores({"DWI": case["T2WI"]})
 

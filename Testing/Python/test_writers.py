@@ -146,8 +146,13 @@ def test_predictions_have_a_row_a_lesion_and_stable_columns():
         "pred_malignancy",
         "prob_malignancy_benign",
     )
-    assert table.columns[7:9] == ("pred_type", "prob_type_cyst") and len(table.columns) == 4 + 3 + 8
-    assert table.rows[0] == ("S1", "P7", 1, None, *[None] * 11)
+    assert (
+        table.columns[7:9] == ("pred_type", "prob_type_cyst") and len(table.columns) == 4 + 3 + 8 + 3 + 8 + 2
+    )
+    assert table.columns[15:19] == ("cal_malignancy_benign", "cal_malignancy_malignant", "set_malignancy",
+                                    "cal_type_cyst")  # fmt: skip
+    assert table.columns[-3:] == ("set_type", "unlike_score", "unlike_threshold")
+    assert table.rows[0] == ("S1", "P7", 1, None, *[None] * 24)
     second = dict(zip(table.columns, table.rows[1], strict=True))
     assert (second["truth"], second["pred_type"], second["pred_malignancy"]) == ("ICC", "HCC", "malignant")
     assert second["prob_type_HCC"] == pytest.approx(0.7)

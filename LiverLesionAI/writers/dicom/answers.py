@@ -51,4 +51,5 @@ def _said(answer: TaskResult, result: StudyResult) -> str:
     asked = (result.model_of(answer),) if answer.model else result.models
     models = ", ".join(f"{model.name} {model.version}" for model in asked)
     basis = f" ({answer.basis})" if answer.basis else ""
-    return f"{answer.predicted_class.title}, p = {answer.probability:.2f}, by {models}{basis}"
+    possible = f"; possible are {answer.set_in_words}" if answer.is_ambiguous else ""
+    return f"{answer.predicted_class.title}, p = {answer.probability:.2f}{possible}, by {models}{basis}"

@@ -225,12 +225,12 @@ def _sizes(lesion: LesionResult) -> Iterator[Measurement]:
 
 
 def _probabilities(tasks: Mapping[str, TaskResult]) -> Iterator[Measurement]:
-    """Probability of each class; of the binary task that of malignancy alone, its complement being benign."""
+    """Probability of each class, calibrated where it can be; of a binary task that of malignancy alone."""
     for task in tasks.values():
         for lesion_class in task.classes:
             if task.is_binary and lesion_class.name != MALIGNANT.name:
                 continue
-            probability = task.probabilities[lesion_class.name]
+            probability = task.shown[lesion_class.name]
             yield _probability_of(class_code(lesion_class, task.taxonomy), probability)
 
 

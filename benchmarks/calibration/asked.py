@@ -1,0 +1,137 @@
+"""What the shipped models say of phantoms, kept on disk: each is made once and shown to all of them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from unlike import KINDS, MISALIGN_MM
+
+from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.inference import Classifier, UnitInputs
+from LiverLesionAI.phantom import generate_lesion
+from LiverLesionAI.resources import BUNDLES
+from LiverLesionAI.sequences import W_SEQUENCES
+from LiverLesionAI.study import Study, labels_in
+from LiverLesionAI.systems.base import can_label
+from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.training.calibrate import Seen, see
+
+MODELS = ("wang2021-phantom", *(f"zhen2020-{letter}-phantom" for letter in "abcdefg"))
+CLASSES = tuple(dict.fromkeys((*TAXONOMIES["W7"].names, *TAXONOMIES["Z7"].names)))
+"""The nine classes that one of the two systems knows."""
+ATYPICAL_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Case:
+    """One phantom.
+
+    Attributes
+    ----------
+    seed, truth
+        What it is made of.
+    kind
+        One of :data:`unlike.KINDS`; empty for a phantom as in training.
+    system
+        Whose models are asked; empty for all.
+    """
+
+    seed: int
+    truth: str
+    kind: str = ""
+    system: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.kind.replace(' ', '_') or 'phantom'}-{self.seed}"
+
+    def study(self) -> Study:
+        """Make it."""
+        if self.kind:
+            return KINDS[self.kind](self.seed, self.truth)
+        atypical = bool(np.random.default_rng(self.seed).random() < ATYPICAL_SHARE)
+        return generate_lesion(
+            self.seed, self.truth, atypical=atypical, misalign_mm=MISALIGN_MM, sequences=W_SEQUENCES
+        ).study
+
+
+def in_turn(first_seed: int, per_class: int, kind: str = "") -> list[Case]:
+    """The nine classes in turn."""
+    return [Case(first_seed + i, CLASSES[i % len(CLASSES)], kind) for i in range(per_class * len(CLASSES))]
+
+
+def asked(
+    cases: Sequence[Case], folder: Path, jobs: int, report: Callable[[str], None] = print
+) -> Iterator[tuple[Case, dict[str, Seen]]]:
+    """Show phantoms to every model that knows their class, unless that lies in the folder already.
+
+    Returns
+    -------
+    Iterator
+        Each case with model to what it said.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin) as pool:
+        for done, case in enumerate(pool.map(_keep, cases, [folder] * len(cases)), start=1):
+            if done % 50 == 0:
+                report(f"{done} of {len(cases)} phantoms")
+            with _file(case, folder).open("rb") as file:
+                yield case, pickle.load(file)
+
+
+def _keep(case: Case, folder: Path) -> Case:
+    file = _file(case, folder)
+    if not file.is_file():
+        study = case.study()
+        found = {name: seen(_classifier(name), study, case.truth) for name in MODELS if _knows(name, case)}
+        partial = file.with_suffix(".part")
+        partial.write_bytes(pickle.dumps(found))
+        partial.replace(file)
+    return case
+
+
+def _file(case: Case, folder: Path) -> Path:
+    return folder / f"{case.name}.pickle"
+
+
+def _knows(name: str, case: Case) -> bool:
+    bundle = _classifier(name).bundle
+    truths = TAXONOMIES[bundle.system.recipe.truths]
+    in_system = case.truth in truths.names and case.system in ("", bundle.spec.system)
+    return in_system and all(can_label(truths, case.truth, each) for each in bundle.taxonomies.values())
+
+
+def seen(classifier: Classifier, study: Study, truth: str) -> Seen:
+    """What a model says of a study's first lesion, or of the study."""
+    system, spec = classifier.system, classifier.bundle.spec
+    lesion = labels_in(study.outlined_lesions)[0] if system.unit == "lesion" else None
+    return see(
+        classifier, UnitInputs(lesion, system.inputs(system.prepared(study, spec), lesion, spec)), truth
+    )
+
+
+@cache
+def _classifier(name: str) -> Classifier:
+    return Classifier(load_bundle(BUNDLES / name), device="cpu", precision="fp32", keep_loaded=True)
+
+
+def _begin() -> None:
+    import SimpleITK as sitk
+    import torch
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    torch.set_num_threads(1)
+
+
+def cores() -> int:
+    """How many processes make phantoms unless told otherwise."""
+    return os.cpu_count() or 1
