@@ -55,7 +55,7 @@ def give_feedback(
     OutputError
         If the run is at work, or cannot be written.
     """
-    from LiverLesionAI.batch.run import locked
+    from LiverLesionAI.batch.folder import locked
 
     run = Path(run).resolve()
     _check_is_run(run)

@@ -17,42 +17,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from LiverLesionAI.batch import schema
 from LiverLesionAI.batch.studies import CohortStudy, KnownRow
 from LiverLesionAI.batch.task import ModelAnswer, StudyAnswer, result_sha256, unpack
-from LiverLesionAI.errors import BatchError, OutputError
+from LiverLesionAI.errors import OutputError
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.tables import task_classes
 
 LEDGER_FILE = "batch.sqlite"
 STUDIES_FOLDER = "studies"
-APPLICATION = 0x4C4C4149
-VERSION = 2
 _BUSY_S = 30.0
-
-_FEEDBACK = """
-CREATE TABLE feedback (
-  number INTEGER PRIMARY KEY, study TEXT NOT NULL, lesion INTEGER NOT NULL, diagnosis TEXT NOT NULL,
-  source TEXT NOT NULL, date TEXT NOT NULL, entered TEXT NOT NULL);
-CREATE INDEX feedback_by_study ON feedback (study)
-"""
-_TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE studies (
-  id TEXT PRIMARY KEY, position INTEGER, path TEXT NOT NULL, mask TEXT NOT NULL, patient TEXT NOT NULL,
-  clinical TEXT NOT NULL, rows TEXT NOT NULL, folder TEXT NOT NULL);
-CREATE INDEX studies_by_position ON studies (position);
-CREATE TABLE attempts (
-  number INTEGER PRIMARY KEY, study TEXT NOT NULL, models TEXT NOT NULL, started TEXT NOT NULL, finished TEXT,
-  outcome TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL);
-CREATE INDEX attempts_by_outcome ON attempts (outcome);
-CREATE TABLE answers (
-  study TEXT NOT NULL, model TEXT NOT NULL, status TEXT NOT NULL, key TEXT NOT NULL, glance TEXT NOT NULL,
-  input_sha256 TEXT NOT NULL, outputs TEXT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,
-  seconds TEXT NOT NULL, tasks TEXT NOT NULL, sha256 TEXT NOT NULL, result BLOB, PRIMARY KEY (study, model));
-"""
-_MIGRATIONS = {1: _FEEDBACK}
-"""Version to the statements that lead from it to the next."""
 
 
 @dataclass(frozen=True)
@@ -160,27 +135,14 @@ class Ledger:
         self._db.close()
 
     def _prepare(self) -> None:
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        is_new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not is_new and application != APPLICATION:
-            raise OutputError(f"{self.file} is no ledger of a batch; name another folder for the run.")
-        if version > VERSION:
-            raise BatchError(
-                f"{self.file} was written by a later version of LiverLesionAI; go on with that version."
-            )
+        statements = schema.wanted(self._db, self.file)
         if self._read_only:
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         with self.transaction():
-            statements = (
-                [_TABLES, _FEEDBACK] if is_new else [_MIGRATIONS[each] for each in range(version, VERSION)]
-            )
-            for statement in ";".join(statements).split(";"):
+            for statement in statements:
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from LiverLesionAI.batch.folder import locked
 from LiverLesionAI.batch.ledger import LEDGER_FILE, Ledger
-from LiverLesionAI.batch.run import locked
 from LiverLesionAI.batch.tables import write_outputs
 from LiverLesionAI.errors import ConfigError
 
-_FACTS = ("models", "asked", "keys", "truths")
+_FACTS = ("models", "keys", "truths")
 
 
 @dataclass(frozen=True)

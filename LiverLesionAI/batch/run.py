@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from LiverLesionAI.batch import task as kinds
 from LiverLesionAI.batch.engines import Engine, engine_for
+from LiverLesionAI.batch.folder import folder_of, locked
 from LiverLesionAI.batch.inputs import glance
-from LiverLesionAI.batch.ledger import LEDGER_FILE, STUDIES_FOLDER, Answer, Ledger
-from LiverLesionAI.batch.settings import LEVELS, BatchOptions, key_of
+from LiverLesionAI.batch.ledger import Ledger
+from LiverLesionAI.batch.plan import OpenedModels, Plan, keys_of, opened_models
+from LiverLesionAI.batch.settings import BatchOptions
 from LiverLesionAI.batch.studies import CohortStudy, list_studies
-from LiverLesionAI.batch.task import AskedModel, StudyAnswer, StudyTask
+from LiverLesionAI.batch.task import StudyAnswer, StudyTask
 from LiverLesionAI.errors import BatchError, ConfigError, OutputError
-from LiverLesionAI.files import errors_of_disk
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import PHANTOM_NOTICE
 
 LINKS_FOLDER = "dicom"
-LOCK_FILE = ".batch.lock"
 TRIES = 3
 """How often a study is begun whose process breaks down; another program may have ended it."""
 LOST_TRIES = 8
 """How often a study is begun whose worker goes away, which is hardly its own fault."""
 
 _WAIT_S = 0.5
-_SHARD = re.compile(r"shard-\d+-of-\d+")
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,8 @@ class _Handed:
     """A study that is with the engine."""
 
     task: StudyTask
-    keys: dict[str, str]
     glance: str
-    attempt: int
+    attempt: int = 0
     crashes: int = 0
     losses: int = 0
 
@@ -90,7 +86,7 @@ class BatchRun(Iterator[StudyAnswer]):
         progress: Progress = silent,
         engine: Callable[[BatchOptions], Engine] = engine_for,
     ) -> None:
-        self.cohort, self.out = Path(cohort), _folder_of(Path(out).resolve(), options)
+        self.cohort, self.out = Path(cohort), folder_of(Path(out).resolve(), options)
         self.options = options
         self.paused = False
         self.files: tuple[Path, ...] = ()
@@ -101,18 +97,21 @@ class BatchRun(Iterator[StudyAnswer]):
         self._again: deque[_Handed] = deque()
         self._ready: deque[StudyAnswer] = deque()
         self._is_over = self._todo_is_over = False
-        self._models, truths, self.notice = _asked_models(options)
-        self._keys = {each.label: key_of(each.hashes, options.parameters) for each in self._models}
+        models = opened_models(options)
+        self.notice = models.notice
         with ExitStack() as stack:
             stack.enter_context(locked(self.out))
             self.ledger = stack.enter_context(Ledger(self.out))
             studies = list_studies(cohort, self.out / LINKS_FOLDER, progress=progress)
-            self._studies, self._count = self._enrolled(studies, truths)
+            self._studies, self._count = self._enrolled(studies, models)
             self.ledger.lose_open_attempts()
-            self._engine = engine(options)
+            self._plan = Plan(self.ledger, self.out, options, models.asked)
+            self.progress = BatchProgress(self._count)
+            first = self._next()
+            self._again.extend([first] if first is not None else [])
+            self._engine = engine(options) if first is not None else _NothingToDo()
             stack.callback(self._engine.close)
             self._stack = stack.pop_all()
-        self.progress = BatchProgress(self._count)
         self._began = time.monotonic()
 
     def __enter__(self) -> BatchRun:
@@ -203,45 +202,12 @@ class BatchRun(Iterator[StudyAnswer]):
         """The next study with something to be done; None where there is none."""
         for study in self._studies:
             seen = glance(study.path, study.mask, study.clinical)
-            models = [asked for each in self._models if (asked := self._asked(study, each, seen)) is not None]
+            models = self._plan.wanted(study, seen)
             if models:
-                return _Handed(self._task(study, models), dict(self._keys), seen, 0)
+                return _Handed(self._plan.task(study, models), seen)
             self.progress = replace(self.progress, passed=self.progress.passed + 1)
         self._todo_is_over = True
         return None
-
-    def _asked(self, study: CohortStudy, model: AskedModel, seen: str) -> AskedModel | None:
-        """What is to be asked of a model about a study; None where its answer stands."""
-        answer = self.ledger.answer(study.id, model.label)
-        if answer is None or answer.key != self._keys[model.label]:
-            return model
-        if answer.status == "failed":
-            stands = answer.glance == seen and not self.options.retry_failed
-            return None if stands else model
-        if not self._has_outputs(study, answer):
-            return model
-        return None if answer.glance == seen else replace(model, known=answer.input_sha256)
-
-    def _has_outputs(self, study: CohortStudy, answer: Answer) -> bool:
-        wanted = self.options.outputs
-        if LEVELS.index(answer.outputs) < LEVELS.index(wanted):
-            return False
-        folder = self.out / STUDIES_FOLDER / study.folder / answer.model
-        return wanted == "table" or (folder / "results.json").is_file()
-
-    def _task(self, study: CohortStudy, models: Sequence[AskedModel]) -> StudyTask:
-        is_written = self.options.outputs != "table"
-        return StudyTask(
-            study_id=study.id,
-            path=str(study.path),
-            mask=str(study.mask or ""),
-            folder=str(self.out / STUDIES_FOLDER / study.folder) if is_written else "",
-            models=tuple(models),
-            outputs=self.options.outputs,
-            parameters=self.options.parameters,
-            patient=study.patient,
-            clinical=dict(study.clinical),
-        )
 
     def _take_down(self, answers: Sequence[StudyAnswer]) -> list[StudyAnswer]:
         """Take down what came, in one commit; studies that are begun again are not among what is returned."""
@@ -258,7 +224,7 @@ class BatchRun(Iterator[StudyAnswer]):
                 elif self._is_to_be_begun_again(handed, answer):
                     self._again.append(handed)
                 else:
-                    self.ledger.record(answer, handed.keys, handed.glance, self.options.outputs)
+                    self.ledger.record(answer, self._plan.keys, handed.glance, self.options.outputs)
                     settled.append(answer)
         if stopped is not None:
             raise stopped
@@ -304,7 +270,7 @@ class BatchRun(Iterator[StudyAnswer]):
         self.close()
 
     def _enrolled(
-        self, studies: Sequence[CohortStudy], truths: dict[str, str]
+        self, studies: Sequence[CohortStudy], models: OpenedModels
     ) -> tuple[Iterator[CohortStudy], int]:
         """Take cohort and settings down; returns the studies of the shard and their number."""
         first, step = self.options.shard or (1, 1)
@@ -317,12 +283,27 @@ class BatchRun(Iterator[StudyAnswer]):
                 )
             self.ledger.enrol(own, positions)
             self.ledger.note("cohort", str(self.cohort.resolve()))
-            self.ledger.note("models", [each.label for each in self._models])
-            self.ledger.note("asked", {each.label: each.model for each in self._models})
-            self.ledger.note("keys", self._keys)
-            self.ledger.note("truths", truths)
+            self.ledger.note("models", [each.label for each in models.asked])
+            self.ledger.note("keys", keys_of(models.asked, self.options))
+            self.ledger.note("truths", models.truths)
             self.ledger.note("shard", self.options.shard)
         return iter(own), len(own)
+
+
+class _NothingToDo:
+    """The engine of a run whose studies are all settled, so that no worker is started."""
+
+    def capacity(self) -> int:
+        return 0
+
+    def submit(self, task: StudyTask) -> None:
+        raise NotImplementedError
+
+    def poll(self, timeout_s: float) -> list[StudyAnswer]:
+        return []
+
+    def close(self) -> None:
+        pass
 
 
 def run_batch(
@@ -368,61 +349,3 @@ def run_batch(
     ...         print(done.study_id, done.status, done.reason)
     """
     return BatchRun(cohort, out, options or BatchOptions(), on_result, progress)
-
-
-def _folder_of(out: Path, options: BatchOptions) -> Path:
-    """Folder of a run; each shard has one of its own."""
-    if options.shard is None:
-        return out
-    first, step = options.shard
-    return out / f"shard-{first}-of-{step}"
-
-
-def _asked_models(options: BatchOptions) -> tuple[tuple[AskedModel, ...], dict[str, str], str]:
-    """The models of a run, the taxonomy of the diagnoses that each is trained with, and a notice."""
-    from LiverLesionAI.bundles.suite import open_model
-    from LiverLesionAI.pipeline import check_explanation
-
-    found: dict[str, AskedModel] = {}
-    truths, notice = {}, ""
-    for name in options.models:
-        opened = open_model(name)
-        check_explanation(opened, options.study)
-        given = str(Path(name).resolve()) if Path(name).exists() else str(name)
-        if opened.name in found:
-            raise ConfigError(f"Model {opened.name} is named twice; name it once.")
-        found[opened.name] = AskedModel(given, opened.name, opened.hashes)
-        truths[opened.name] = opened.system.recipe.truths
-        notice = PHANTOM_NOTICE if opened.intended_use == "phantom" else notice
-    return tuple(found.values()), truths, notice
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Have a run's folder alone; the lock is the operating system's, so that it dies with its process.
-
-    Raises
-    ------
-    OutputError
-        If another run has it, or it holds something else than a run.
-    """
-    from filelock import FileLock, Timeout
-
-    with errors_of_disk(out):
-        out.mkdir(parents=True, exist_ok=True)
-        names = [path.name for path in out.iterdir() if not path.name.startswith(".")]
-        if LEDGER_FILE not in names and any(not _SHARD.fullmatch(name) for name in names):
-            raise OutputError(
-                f"{out} holds files that are no run of a batch; empty it or name another folder."
-            )
-        lock = FileLock(out / LOCK_FILE, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise OutputError(
-                f"{out} is in use by another run; wait for it or name another folder."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()

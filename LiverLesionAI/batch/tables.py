@@ -13,11 +13,15 @@ from typing import Any
 from LiverLesionAI.batch.ledger import Failure, Finished, Ledger
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.files import whole_file
+from LiverLesionAI.pseudonyms import cleaned
 from LiverLesionAI.spreadsheet import Cell, write_table
+from LiverLesionAI.writers.cohort_report import CohortEntry, FailedStudy, report_link, write_cohort_report
+from LiverLesionAI.writers.report import missing_packages
 from LiverLesionAI.writers.tables import prediction_table, rounded_text
 
-RESULTS, FAILURES = "results", "failures.csv"
+RESULTS, FAILURES, PAGE = "results", "failures.csv", "cohort.html"
 NO_PARQUET = "results.parquet was not written, for lack of pyarrow; install liverlesionai[batch] to have it"
+NO_PAGE = "no page was written, for lack of {packages}; install liverlesionai[report] to have it"
 
 _ROWS_AT_A_TIME = 2000
 _WHOLE_NUMBERS = ("lesion", "slice")
@@ -47,9 +51,9 @@ class _Columns:
 
 
 def write_outputs(ledger: Ledger, out: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Write the tables of a run: ``results.csv`` and ``results.parquet`` per model, and ``failures.csv``.
+    """Write ``results.csv``, ``results.parquet`` and ``cohort.html`` of each model, and ``failures.csv``.
 
-    Where there are several models, the files of results carry their names. The same answers give the same
+    Where there are several models, the files carry their names. The same answers give the same
     files, byte for byte, whenever and in whatever order they were computed.
 
     Returns
@@ -75,15 +79,29 @@ def write_outputs(ledger: Ledger, out: Path) -> tuple[tuple[Path, ...], tuple[st
             files.append(stem.with_name(f"{stem.name}.parquet"))
         else:
             warnings.append(NO_PARQUET)
+    for model in models if not missing_packages() else ():
+        name = PAGE if len(models) == 1 else f"{Path(PAGE).stem}-{model}.html"
+        files.append(_write_page(ledger, model, out / name))
+    if missing_packages():
+        warnings.append(NO_PAGE.format(packages=" and ".join(missing_packages())))
     failures = ((each.study.id, each.model, each.kind, each.reason) for each in ledger.failures())
     write_table(out / FAILURES, ("study_id", "model", "kind", "reason"), failures)
     return (*files, out / FAILURES), tuple(dict.fromkeys(warnings))
 
 
-def results_file(out: Path) -> Path | None:
-    """The table of results in the folder of a run with one model; None where there is none."""
-    file = out / f"{RESULTS}.csv"
-    return file if file.is_file() else None
+def _write_page(ledger: Ledger, model: str, path: Path) -> Path:
+    entries = (
+        CohortEntry(
+            done.result,
+            report_link(path.parent / done.folder, path) if done.folder else "",
+            ledger.truth(done.study, model),
+        )
+        for done in ledger.finished(model)
+    )
+    failures = [FailedStudy(each.study.id, each.kind, each.reason) for each in ledger.failures(model)]
+    title = Path(ledger.fact("cohort", "cohort"))
+    name = cleaned(title.parent.name if title.suffix else title.name)
+    return write_cohort_report(entries, path, name, failures)
 
 
 def _columns(ledger: Ledger, model: str) -> _Columns:

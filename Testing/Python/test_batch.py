@@ -22,8 +22,9 @@ from typer.testing import CliRunner
 from LiverLesionAI.batch import BatchOptions, engines
 from LiverLesionAI.batch import ledger as ledgers
 from LiverLesionAI.batch.feedback import export_cohort, give_feedback
-from LiverLesionAI.batch.ledger import LEDGER_FILE, VERSION, Ledger
+from LiverLesionAI.batch.ledger import LEDGER_FILE, Ledger
 from LiverLesionAI.batch.merge import merge_runs
+from LiverLesionAI.batch.schema import VERSION
 from LiverLesionAI.batch.supervise import Limits
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.cohort import read_rows
