@@ -10,12 +10,14 @@ folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.spreadsheet import UNREADABLE, read_table, write_table
+from LiverLesionAI.study import ClinicalValue, is_finite
 from LiverLesionAI.taxonomy import Taxonomy
 
 COHORT_FILE = "cohort.csv"
@@ -25,6 +27,7 @@ COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth")
 CLINICAL_PREFIX = "clinical_"
 """Begins the names of columns that give a field of clinical data."""
 
+_TRUTH_VALUES = {"true": True, "false": False}
 _LABEL_DIGITS = 9
 _SHOWN = 20
 _REQUIRED = ("study_id", "path")
@@ -143,6 +146,45 @@ def row_error(table: Path, line: int, words: str) -> ConfigError:
 def path_in(table: Path, path: str) -> Path:
     """The absolute path of a study or mask that a table names."""
     return (table.parent / path).resolve()
+
+
+def clinical_data(table: Path, rows: Iterable[CohortRow]) -> dict[Path, Mapping[str, ClinicalValue]]:
+    """Clinical data of each study by its path, from those of its rows that fill ``clinical_<field>``.
+
+    Raises
+    ------
+    ConfigError
+        If a value is no finite number, or rows of one study differ.
+    """
+    studies: dict[Path, dict[str, ClinicalValue]] = defaultdict(dict)
+    for row in rows:
+        known = studies[path_in(table, row.path)]
+        for name, value in _filled(table, row):
+            if known.setdefault(name, value) != value:
+                column = f"{CLINICAL_PREFIX}{name}"
+                raise row_error(
+                    table, row.line, f"{column} differs from that of the same study above; give it one value."
+                )
+    return dict(studies)
+
+
+def _filled(table: Path, row: CohortRow) -> Iterator[tuple[str, ClinicalValue]]:
+    for column, text in row.free.items():
+        if column.startswith(CLINICAL_PREFIX) and text:
+            value = _clinical_value(text)
+            if isinstance(value, float) and not is_finite(value):
+                raise row_error(table, row.line, f"{column} is no finite number; give one or leave it empty.")
+            yield column.removeprefix(CLINICAL_PREFIX), value
+
+
+def _clinical_value(text: str) -> ClinicalValue:
+    """A truth value or a number where the text is one, as in ``clinical.json``, else the text."""
+    if text in _TRUTH_VALUES:
+        return _TRUTH_VALUES[text]
+    try:
+        return text if "_" in text else float(text)
+    except ValueError:
+        return text
 
 
 def _check_columns(table: Path, columns: Collection[str], required: Collection[str]) -> None:

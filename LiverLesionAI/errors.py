@@ -70,8 +70,16 @@ class OutputError(LiverLesionError):
     """The output folder is in use or cannot be written."""
 
 
+class InUseError(OutputError):
+    """Another process has the output folder."""
+
+
 class TrainingError(LiverLesionError):
     """A training run cannot go on; what it has finished stands."""
+
+
+class BatchError(LiverLesionError):
+    """A batch cannot go on; what it has finished stands."""
 
 
 class PatchError(LiverLesionError):

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import InUseError, OutputError
 from LiverLesionAI.manifest import CLUTTER, entries, write_manifest, written_by_us
 from LiverLesionAI.results import EVALUATION_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
@@ -45,6 +45,7 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
 """What `classify` and `detect` write at the top of its output folder."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_WRITING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE)
 _REPORT_SCHEMAS = {
     RESULTS_FILE: (SCHEMA, FIRST_SCHEMA),
     "registration.json": (REGISTRATION_SCHEMA,),
@@ -85,6 +86,7 @@ def whole_file(target: str | Path) -> Iterator[Path]:
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             partial.replace(file_itself)
+            _flush_names(file_itself.parent)
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -168,6 +170,7 @@ def put_in_place(
                 _give_up(old, target, ours or _ours)
                 target.rename(old)
             folder.rename(target)
+            _flush_names(target.parent)
         except BaseException:
             if old.exists() and not target.exists():
                 old.rename(target)
@@ -299,6 +302,22 @@ def _flush(folder: Path) -> None:
         if file.is_file() and not file.is_symlink():
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
+        elif file.is_dir() and not file.is_symlink():
+            _flush_names(file)
+    _flush_names(folder)
+
+
+def _flush_names(folder: Path) -> None:
+    """See that names and renames in a folder are on the disk, where the system can be asked for that."""
+    if os.name != "posix":
+        return
+    with suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _schema_of(report: Path) -> object:
@@ -324,7 +343,7 @@ def _locked(target: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise OutputError(
+            raise InUseError(
                 f"Output folder {target} is in use by another run; wait for it or name another."
             ) from None
     try:
@@ -351,6 +370,13 @@ def errors_of_disk(target: Path, below: Path | None = None) -> Iterator[None]:
         if elsewhere and error.errno not in _NO_SPACE:
             raise
         raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def is_disk_refusal(error: BaseException) -> bool:
+    """Whether an error began with a disk that is full, read-only, gone or not ours to write to."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, OSError) and error.errno in (*_NO_SPACE, *_NO_WRITING)
 
 
 def _old(target: Path) -> Path:

@@ -118,6 +118,27 @@ def _write_found(result: StudyResult, found: Found, folder: Path) -> None:
     write_image(found.evidence, folder / "activation.nii.gz")
 
 
+def write_volumes_alone(study: Study, analysis: Analysis, folder: Path, stopwatch: Stopwatch) -> StudyResult:
+    """Write volumes, transforms, maps and the results' own files; no figures, report, scene or DICOM.
+
+    Parameters
+    ----------
+    study, analysis, folder, stopwatch
+        See :func:`write_result`, which also says what is raised.
+    """
+    from LiverLesionAI.writers.saliency import write_saliency
+    from LiverLesionAI.writers.tables import write_results
+    from LiverLesionAI.writers.volumes import write_volumes
+
+    with stopwatch.time("write"):
+        write_volumes(study, analysis.result, folder)
+        if analysis.explanations:
+            write_saliency(analysis.explanations, folder / "saliency")
+    result = with_seconds(analysis.result, stopwatch.seconds)
+    write_results(result, folder)
+    return result
+
+
 def _write_dicom(
     study: Study, result: StudyResult, folder: Path, maps_of: Sequence[LesionExplanation]
 ) -> list[str]:

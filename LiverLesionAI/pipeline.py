@@ -11,7 +11,7 @@ from LiverLesionAI.analysis import Analysis, analyse_with
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.options import DEFAULTS, REGISTER_DEFAULTS, Options, RegisterOptions
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import SequenceRegistration, StudyResult, with_registration
+from LiverLesionAI.results import SequenceRegistration, StudyResult, Unit, with_registration
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
@@ -213,16 +213,12 @@ def classify_into(
     A `target` is where the folder goes at the end; it is refused, once the study is read, where it holds the
     results of another one.
     """
-    from LiverLesionAI.bundles import Bundle
-    from LiverLesionAI.explanation.settings import resolved
     from LiverLesionAI.files import refuse_other_study
     from LiverLesionAI.fingerprint import input_fingerprints
     from LiverLesionAI.outputs import write_result
 
     stopwatch = Stopwatch()
-    for bundle in (model,) if isinstance(model, Bundle) else ():
-        if options.explain and (bundle.system.explanations or options.explanation != DEFAULTS.explanation):
-            resolved(options.explanation, bundle)
+    check_explanation(model, options)
     with stopwatch.time("read"):
         progress("read", 0.0)
         study = read_study(path, options.mask, progress, options.clinical)
@@ -231,22 +227,46 @@ def classify_into(
         refuse_other_study(target, input_fingerprints(study))
     registration: Mapping[str, SequenceRegistration] = {}
     if options.register:
-        around_lesions = model.system.unit == "lesion" or study.lesion_ids
-        scope: Scope = "lesion" if around_lesions else "volume"
-        study, registration = registered(study, scope, stopwatch, progress)
+        study, registration = registered(study, scope_of(study, model.system.unit), stopwatch, progress)
     analysis = analyse_study(study, model, options, progress=progress, stopwatch=stopwatch)
     analysis = replace(analysis, result=with_registration(analysis.result, registration))
     return write_result(study, analysis, folder, stopwatch, progress, parametric_maps=options.parametric_maps)
 
 
+def check_explanation(model: Model, options: Options) -> None:
+    """Refuse settings of the explanation that do not fit a model, before any study is read.
+
+    Raises
+    ------
+    ConfigError
+        If they do not.
+    """
+    from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.explanation.settings import resolved
+
+    if not isinstance(model, Bundle) or not options.explain:
+        return
+    if model.system.explanations or options.explanation != DEFAULTS.explanation:
+        resolved(options.explanation, model)
+
+
+def scope_of(study: Study, unit: Unit) -> Scope:
+    """What registration looks at: the lesions' neighbourhoods, or all where none is needed and segmented."""
+    return "lesion" if unit == "lesion" or study.lesion_ids else "volume"
+
+
 def registered(
-    study: Study, scope: Scope, stopwatch: Stopwatch, progress: Progress = silent
+    study: Study,
+    scope: Scope,
+    stopwatch: Stopwatch,
+    progress: Progress = silent,
+    threads: int | None = None,
 ) -> tuple[Study, Mapping[str, SequenceRegistration]]:
-    """Register a study; returns it with transforms, and what was done."""
+    """Register a study, by default in as many threads as there are processors; returns what was done too."""
     from LiverLesionAI.registration import register_study
 
     with stopwatch.time("register"):
-        done = register_study(study, scope=scope, progress=progress)
+        done = register_study(study, scope=scope, workers=threads, progress=progress)
     return done.study, done.sequences
 
 
@@ -310,7 +330,7 @@ def evaluate_path(
     Parameters
     ----------
     predictions, others, operating_point, embedded
-        See :func:`LiverLesionAI.evaluation.evaluate.evaluate_file`.
+        See :func:`LiverLesionAI.evaluation.evaluate.evaluate_file`; of a folder, its ``results.csv``.
     out
         Output folder; it appears complete or not at all.
 
@@ -331,13 +351,16 @@ def evaluate_path(
     from LiverLesionAI.files import files_below, output_folder
     from LiverLesionAI.writers.evaluation import EVALUATION_NAMES, write_evaluation
 
-    evaluation = evaluate_file(
-        Path(predictions), [Path(other) for other in others], operating_point, embedded
-    )
+    table, *rest = (_table_of(Path(each)) for each in (predictions, *others))
+    evaluation = evaluate_file(table, rest, operating_point, embedded)
     with output_folder(out, EVALUATION_NAMES) as folder:
         warnings = write_evaluation(evaluation, folder)
         names = files_below(folder)
     return evaluation, tuple(Path(out) / name for name in names), warnings
+
+
+def _table_of(path: Path) -> Path:
+    return path / "results.csv" if path.is_dir() else path
 
 
 def judge_readers(

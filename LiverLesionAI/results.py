@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from LiverLesionAI import results_v1
 from LiverLesionAI.errors import ConfigError, StudyError
 from LiverLesionAI.reading import Reading
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA = "liverlesionai.results.v2"
 REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
@@ -445,7 +449,7 @@ class StudyResult:
         StudyError
             If the content is of another schema, does not fit it, or holds a number that is not finite.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         from LiverLesionAI.json_values import all_finite
 
@@ -461,7 +465,7 @@ class StudyResult:
         rest = {key: value for key, value in content.items() if key != "schema"}
         try:
             rest = results_v1.from_first(rest) if found == results_v1.SCHEMA else rest
-            read = TypeAdapter(cls).validate_python(rest)
+            read = _reader(cls).validate_python(rest)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -471,6 +475,14 @@ class StudyResult:
         if not read.models:
             raise StudyError(f"The results do not fit {found} (no model); classify the study again.")
         return read
+
+
+@cache
+def _reader(kind: type[StudyResult]) -> TypeAdapter[StudyResult]:
+    """What reads a result; it takes far longer to make than to use."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:

@@ -24,6 +24,7 @@ LIBRARY, PANEL = "The floors of the library", "The floors of the panel"
 WORDS = {
     "cli": "the command line",
     "worker": "a warm process for front ends",
+    "batch": "cohorts, exactly once",
     "training": "from a cohort to a bundle",
     "detection": "candidates without an outline",
     "pipeline": "from files to files",
@@ -78,7 +79,7 @@ WORDS = {
     "controls": "tables, layouts, sliders",
 }
 ROAD = {"readers", "registration", "inputs", "systems", "inference", "explanation", "scenes", "writers"}
-FRONTS = {"cli", "worker", "training", "panels", "steps", "controls", "pipeline"}
+FRONTS = {"cli", "batch", "worker", "training", "panels", "steps", "controls", "pipeline"}
 COLOURS = {"front": "#dbe7f5", "road": "#fde3c8", "other": "#eef0ee"}
 HEIGHT, GAP, WIDTH = 0.78, 0.22, 16.0
 

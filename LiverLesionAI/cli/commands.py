@@ -2,7 +2,8 @@
 
 More than six parameters: those of a function are the options of its command.
 
-Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 130 interrupted.
+Exit codes: 0 done; 1 our own fault; 2 wrong usage; 3 input cannot be used; 4 a batch has failed studies;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.cli import reader_commands, train_command
+from LiverLesionAI.cli import batch_commands, reader_commands, train_command
 from LiverLesionAI.cli.arguments import Device, Json, Model, OutDir, Precision, ShowProgress, StudyPath
 from LiverLesionAI.cli.console import (
     ProgressMode,
@@ -55,6 +56,10 @@ models = typer.Typer(no_args_is_help=True, help="List, show, check and add model
 app.add_typer(models, name="models")
 readers = typer.Typer(no_args_is_help=True, help="Make, watch and judge reader studies.")
 app.add_typer(readers, name="readers")
+batch = typer.Typer(
+    cls=batch_commands.BatchGroup, no_args_is_help=True, help="Classify cohorts: batch COHORT --out DIR."
+)
+app.add_typer(batch, name="batch")
 
 
 def main() -> None:
@@ -90,7 +95,7 @@ def _reporting_errors(function: Function) -> Function:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except typer.BadParameter:
+        except (typer.BadParameter, typer.Exit):
             raise
         except LiverLesionError as error:
             _fail(str(error), UNUSABLE_INPUT)
@@ -341,6 +346,10 @@ def _misalignment(text: str) -> tuple[float, float]:
 
 
 app.command()(_reporting_errors(train_command.train))
+batch.command()(_reporting_errors(batch_commands.run))
+batch.command()(_reporting_errors(batch_commands.merge))
+batch.command()(_reporting_errors(batch_commands.export))
+app.command()(_reporting_errors(batch_commands.feedback))
 
 
 @app.command()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from LiverLesionAI.cohort import CLINICAL_PREFIX, CohortRow, path_in, read_rows, row_error
+from LiverLesionAI.cohort import CohortRow, clinical_data, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
-from LiverLesionAI.study import ClinicalValue, Study, is_finite
+from LiverLesionAI.study import ClinicalValue, Study
 from LiverLesionAI.systems.base import can_label, label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.config import PhantomSource, TrainingConfig
@@ -20,7 +20,6 @@ FOLD = "fold"
 """Column that says which fold validates a row."""
 
 _FOLD_DIGITS = 4
-_TRUTH_VALUES = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,9 @@ def _phantom_cases(source: PhantomSource, config: TrainingConfig) -> Iterator[Tr
 def _cohort_cases(table: Path, config: TrainingConfig) -> Iterator[TrainingCase]:
     required = ("study_id", "path", "lesion", "truth")
     rows = read_rows(table, TAXONOMIES[config.recipe.truths], required)
-    clinical = _clinical_data(table, rows)
+    clinical = clinical_data(table, rows)
     for case in _rows_cases(table, rows, config):
+        assert isinstance(case.source, Path)
         yield replace(case, clinical=tuple(clinical[case.source].items()))
 
 
@@ -167,39 +167,6 @@ def _fold(table: Path, row: CohortRow) -> int | None:
     if not text.isdecimal() or len(text) > _FOLD_DIGITS:
         raise row_error(table, row.line, f"{FOLD} {text[:20]!r} is no number of a fold (0, 1, …).")
     return int(text)
-
-
-def _clinical_data(table: Path, rows: Sequence[CohortRow]) -> dict[int | Path, Mapping[str, ClinicalValue]]:
-    """Clinical data of each study, from those of its rows that fill the columns ``clinical_<field>``."""
-    studies: dict[int | Path, dict[str, ClinicalValue]] = defaultdict(dict)
-    for row in rows:
-        known = studies[path_in(table, row.path)]
-        for name, value in _filled(table, row):
-            if known.setdefault(name, value) != value:
-                column = f"{CLINICAL_PREFIX}{name}"
-                raise row_error(
-                    table, row.line, f"{column} differs from that of the same study above; give it one value."
-                )
-    return dict(studies)
-
-
-def _filled(table: Path, row: CohortRow) -> Iterator[tuple[str, ClinicalValue]]:
-    for column, text in row.free.items():
-        if column.startswith(CLINICAL_PREFIX) and text:
-            value = _clinical_value(text)
-            if isinstance(value, float) and not is_finite(value):
-                raise row_error(table, row.line, f"{column} is no finite number; give one or leave it empty.")
-            yield column.removeprefix(CLINICAL_PREFIX), value
-
-
-def _clinical_value(text: str) -> ClinicalValue:
-    """A truth value or a number where the text is one, as in ``clinical.json``, else the text."""
-    if text in _TRUTH_VALUES:
-        return _TRUTH_VALUES[text]
-    try:
-        return text if "_" in text else float(text)
-    except ValueError:
-        return text
 
 
 def open_study(case: TrainingCase, config: TrainingConfig) -> Study:

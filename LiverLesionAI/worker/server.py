@@ -35,16 +35,25 @@ class _JobCancelled(BaseException):
     """Raised from a job's progress; no handler of errors on the way may take it for one."""
 
 
-def run_worker() -> None:
+def run_worker(
+    commands: Mapping[str, Callable[..., dict[str, Any]]] = COMMANDS, state: object | None = None
+) -> None:
     """Serve requests until told to shut down or until standard input ends.
 
     Standard output carries the protocol alone: what any library prints goes to standard error.
+
+    Parameters
+    ----------
+    commands
+        What can be asked for; each function is given the state, progress and the request's arguments.
+    state
+        What is kept between requests; by default that of the panel's worker.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="replace", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.stdout = sys.stderr
     requests = os.fdopen(os.dup(sys.stdin.fileno()), "r", encoding="utf-8", errors="replace")
-    _Server(answers).run(requests)
+    _Server(answers, commands, state or WorkerState()).run(requests)
     _end_process_tree()
 
 
@@ -56,12 +65,15 @@ def _end_process_tree() -> None:
 
 
 class _Server:
-    def __init__(self, answers: IO[str]) -> None:
+    def __init__(
+        self, answers: IO[str], commands: Mapping[str, Callable[..., dict[str, Any]]], state: object
+    ) -> None:
         self._answers = answers
+        self._commands = commands
         self._writing = threading.Lock()
         self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._pending: dict[int, threading.Event] = {}
-        self._state = WorkerState()
+        self._state = state
 
     def run(self, requests: Iterable[str]) -> None:
         self._say(Ready(f"LiverLesionAI {LiverLesionAI.__version__}", os.getpid()))
@@ -111,7 +123,7 @@ class _Server:
         progress = _JobProgress(self, request.id, self._pending[request.id])
         try:
             progress.check()
-            answer = Done(request.id, _call(request, self._state, progress))
+            answer = Done(request.id, _call(request, self._commands, self._state, progress))
             protocol.event_line(answer)
             return answer
         except _JobCancelled:
@@ -145,10 +157,15 @@ class _UsageError(Exception):
     """A request names no command, or not the arguments of its command."""
 
 
-def _call(request: Request, state: WorkerState, progress: _JobProgress) -> dict[str, Any]:
-    function = COMMANDS.get(request.command)
+def _call(
+    request: Request,
+    commands: Mapping[str, Callable[..., dict[str, Any]]],
+    state: object,
+    progress: _JobProgress,
+) -> dict[str, Any]:
+    function = commands.get(request.command)
     if function is None:
-        known = ", ".join((*COMMANDS, "ping", "cancel", "shutdown"))
+        known = ", ".join((*commands, "ping", "cancel", "shutdown"))
         raise _UsageError(f"There is no command {request.command!r}; there are {known}.")
     try:
         inspect.signature(function).bind(state, progress, **request.arguments)

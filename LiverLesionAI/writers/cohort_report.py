@@ -1,28 +1,55 @@
-"""The page of a cohort: a single HTML file that needs no network."""
+"""The page of a cohort: a single HTML file that needs no network, with filters that run in the browser."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
-from LiverLesionAI.writers.report import html_notice, html_style, template, write_html
-from LiverLesionAI.writers.tables import task_classes
+from LiverLesionAI.evaluation.predictions import label_in
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, primary_answer
+from LiverLesionAI.writers.cohort_summary import CohortSummary, mean_sequence_weights
+from LiverLesionAI.writers.report import html_style, template, write_html
+
+__all__ = ["CohortEntry", "FailedStudy", "cohort_entry", "mean_sequence_weights", "write_cohort_report"]
+
+LONGEST_NOTE = 200
+"""Letters of a row's notes that are shown; the study's report has them in full."""
 
 
 @dataclass(frozen=True)
 class CohortEntry:
-    """A study of a cohort: its result, and the address of its report as seen from the cohort page."""
+    """A study of a cohort.
+
+    Attributes
+    ----------
+    result
+        What came out.
+    link
+        Address of its report as seen from the cohort page.
+    truth
+        Lesion to its known class; that of the study as a whole under 0.
+    """
 
     result: StudyResult
     link: str = ""
+    truth: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FailedStudy:
+    """A study that failed: its id, the kind of failure in a word, the reason in a sentence."""
+
+    study: str
+    kind: str
+    reason: str
 
 
 def cohort_entry(folder: Path, page: Path) -> CohortEntry:
@@ -45,114 +72,109 @@ def cohort_entry(folder: Path, page: Path) -> CohortEntry:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StudyError(f"{file} cannot be read ({error}); name output folders of classify.") from None
+    return CohortEntry(StudyResult.from_dict(content), report_link(folder, page))
+
+
+def report_link(folder: Path, page: Path) -> str:
+    """Address of the report in an output folder as seen from a page; empty where there is none."""
     report = folder / "report.html"
-    link = quote(Path(os.path.relpath(report, page.parent)).as_posix()) if report.is_file() else ""
-    return CohortEntry(StudyResult.from_dict(content), link)
+    return quote(Path(os.path.relpath(report, page.parent)).as_posix()) if report.is_file() else ""
 
 
-def write_cohort_report(entries: Sequence[CohortEntry], path: Path, title: str = "cohort") -> Path:
-    """Write the page of a cohort: mean weights of the sequences per class, and a row per lesion.
+def write_cohort_report(
+    entries: Iterable[CohortEntry],
+    path: Path,
+    title: str = "cohort",
+    failures: Sequence[FailedStudy] = (),
+) -> Path:
+    """Write the page of a cohort: counts, classes, sureness, times, weights of sequences, a row per lesion.
 
     Parameters
     ----------
     entries
-        The studies, in the order of the page.
+        The studies, in the order of the page; each is looked at once and not kept.
     path
         The HTML file.
     title
         Name of the cohort.
+    failures
+        Studies that failed.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    results = [entry.result for entry in entries]
-    known = dict.fromkeys(task for result in results for task in task_classes(result))
-    answers: list[StudyResult | LesionResult] = [*results, *(each for one in results for each in one.lesions)]
-    primary = {_primary_task(_tasks(each)) for each in answers}
-    tasks = sorted(known, key=lambda task: task not in primary)
+    summary = CohortSummary()
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        summary.add(entry.result)
+        rows += _rows(entry)
+    tasks = summary.tasks
+    notice = f"{PHANTOM_NOTICE[:1].upper()}{PHANTOM_NOTICE[1:]}" if summary.is_phantom else ""
     text = template("cohort.html").render(
         title=title,
         style=html_style(),
-        notice=html_notice(results),
-        studies=results,
-        lesion_count=sum(len(result.lesions) for result in results),
+        notice=notice,
+        summary=summary,
         tasks=tasks,
-        rows=[row for entry in entries for row in _cohort_rows(entry, tasks)],
-        picture=_cohort_picture(results),
-        software=sorted({result.provenance.software for result in results}),
-    )  # fmt: skip
+        rows=[{**row, "answers": [row["answers"].get(task) for task in tasks]} for row in rows],
+        has_truth=any(row["truth"] for row in rows),
+        choices=sorted({answer["predicted"] for row in rows for answer in row["answers"].values()}),
+        failures=failures,
+        kinds=Counter(each.kind for each in failures).most_common(),
+        picture=_picture(summary.weights.means),
+        software=sorted(summary.software),
+    )
     return write_html(text, path)
 
 
-def mean_sequence_weights(
-    results: Iterable[StudyResult], task: str | None = None
-) -> dict[str, dict[str, float]]:
-    """Mean Shapley value of each sequence per explained class, as in Figure 6 of Wang et al. 2021.
-
-    Parameters
-    ----------
-    results
-        The cohort.
-    task
-        The task; by default each model's primary one.
-
-    Returns
-    -------
-    dict
-        Class, in the taxonomy's order, to sequence to the mean over the lesions explained as that class that
-        have the sequence.
-    """
-    collected: dict[str, dict[str, list[float]]] = {}
-    order: tuple[str, ...] = ()
-    for lesion in (lesion for result in results for lesion in result.lesions):
-        asked = task or _primary_task(lesion.tasks)
-        if asked is None or asked not in lesion.explained:
-            continue
-        order = tuple(lesion.tasks[asked].probabilities)
-        columns = collected.setdefault(lesion.explained[asked], {})
-        for name, weight in lesion.sequence_weights[asked].items():
-            columns.setdefault(name, []).append(weight["shapley"])
-    return {
-        name: {sequence: sum(values) / len(values) for sequence, values in collected[name].items()}
-        for name in order
-        if name in collected
-    }
-
-
-def _tasks(answered: StudyResult | LesionResult) -> Mapping[str, TaskResult]:
-    return answered.study_tasks if isinstance(answered, StudyResult) else answered.tasks
-
-
-def _primary_task(tasks: Mapping[str, TaskResult]) -> str | None:
-    return next((name for name, answer in tasks.items() if answer.primary), None)
-
-
-def _cohort_rows(entry: CohortEntry, tasks: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(entry: CohortEntry) -> list[dict[str, Any]]:
     """A row for the study where it is answered for as a whole, then one per lesion."""
     rows = []
     for answered in ([entry.result] if entry.result.study_tasks else []) + list(entry.result.lesions):
         lesion = answered if isinstance(answered, LesionResult) else None
-        given = (_tasks(answered).get(name) for name in tasks)
+        tasks = answered.study_tasks if isinstance(answered, StudyResult) else answered.tasks
+        notes = "; ".join(answered.warnings)
         rows.append(
             {
                 "study": entry.result.study.id,
                 "link": f"{entry.link}#lesion-{lesion.id}" if entry.link and lesion else entry.link,
                 "lesion": lesion.name if lesion else "the study",
                 "diameter_mm": lesion.diameter_mm if lesion else None,
-                "answers": [
-                    {"predicted": task.predicted, "probability": task.probability} if task else None
-                    for task in given
-                ],
-                "notes": "; ".join(answered.warnings),
+                "answers": {name: _answer(task) for name, task in tasks.items()},
+                "truth": entry.truth.get(0 if lesion is None else lesion.id, ""),
+                "wrong": _differs(tasks, entry.truth.get(0 if lesion is None else lesion.id, "")),
+                "doubt": _is_doubtful(tasks, answered.warnings if lesion else ()),
+                "notes": notes if len(notes) <= LONGEST_NOTE else f"{notes[:LONGEST_NOTE]}…",
             }
         )
     return rows
 
 
-def _cohort_picture(results: Sequence[StudyResult]) -> str | None:
-    means = mean_sequence_weights(results)
+def _answer(task: TaskResult) -> dict[str, Any]:
+    spread = task.std.get(task.predicted)
+    return {"predicted": task.predicted, "probability": task.probability, "spread": spread}
+
+
+def _differs(tasks: Mapping[str, TaskResult], truth: str) -> bool:
+    """Whether the primary answer is known to be another class than the truth."""
+    primary = primary_answer(tasks)
+    if primary is None or not truth:
+        return False
+    classes = tuple(primary.probabilities)
+    known = label_in(classes, truth)
+    return known is not None and classes[known] != primary.predicted
+
+
+def _is_doubtful(tasks: Mapping[str, TaskResult], warnings: Sequence[str]) -> bool:
+    """Whether a reader should look twice: not classified, below one in two, or answers that disagree."""
+    primary = primary_answer(tasks)
+    disagree = any("disagree" in text for text in warnings)
+    return primary is None or primary.probability < 0.5 or disagree
+
+
+def _picture(means: Mapping[str, Mapping[str, float]]) -> str | None:
     if not means:
         return None
     from io import BytesIO

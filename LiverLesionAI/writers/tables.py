@@ -203,7 +203,7 @@ def _reliance(
 
 def write_csv(table: Table, path: Path) -> Path:
     """Write a table as CSV; probabilities to six decimals."""
-    write_table(path, table.columns, ([_rounded_text(cell) for cell in row] for row in table.rows))
+    write_table(path, table.columns, ([rounded_text(cell) for cell in row] for row in table.rows))
     return path
 
 
@@ -239,5 +239,5 @@ def _diagnoses(lesion: LesionResult, readers: int) -> list[Cell]:
     return [*said, *[None] * (readers - len(said)), final.diagnosis if final else None]
 
 
-def _rounded_text(cell: Cell) -> Cell:
+def rounded_text(cell: Cell) -> Cell:
     return f"{cell:.6f}" if isinstance(cell, float) else cell

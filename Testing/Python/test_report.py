@@ -27,7 +27,7 @@ pytest.importorskip("jinja2", reason="jinja2 is not installed")
 
 PLAYERS = ("T2WI", "T1WI", "LAP")
 PICTURE = b"\x89PNG picture of a lesion"
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Page(HTMLParser):

@@ -1,0 +1,32 @@
+"""``python -m LiverLesionAI.batch.child THREADS``: a process that does one study after the other."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Serve studies as the panel's worker serves requests, with a fixed number of threads for all maths.
+
+    Libraries are loaded before it says that it is ready, so that no study is charged for that.
+    """
+    threads = int(sys.argv[1])
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    import monai.networks.nets  # noqa: F401
+    import SimpleITK as sitk
+    import torch
+
+    import LiverLesionAI.analysis
+    import LiverLesionAI.pipeline  # noqa: F401
+    from LiverLesionAI.batch.work import Workshop, do_study
+    from LiverLesionAI.worker.server import run_worker
+
+    torch.set_num_threads(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    run_worker({"study": do_study}, Workshop(threads))
+
+
+if __name__ == "__main__":
+    main()
