@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from .acquisition import Scene, sample, sample_positions, voxel_average
+from .ct import CTProtocol
 from .fields import Grid
 from .kinetics import concentrations
 from .lesions import Painted
@@ -62,11 +63,17 @@ class Truth:
     seed: int
     background: str
     lesions: tuple[LesionTruth, ...]
-    protocol: Protocol
+    protocol: Protocol | CTProtocol
     grids: Mapping[str, Grid]
     displacements: Mapping[str, Displacement]
     scene: Scene
     painted: Painted
+
+    @property
+    def mr_protocol(self) -> Protocol:
+        """The protocol of an MRI study."""
+        assert isinstance(self.protocol, Protocol)
+        return self.protocol
 
     def mask(self, sequence: str) -> sitk.Image:
         """Lesion numbers on a sequence's grid, where the lesions appear in that sequence."""

@@ -137,10 +137,8 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
     study = system.prepared(open_study(cases[0], config), config)
     for case in cases:
         try:
-            variants = [
-                system.inputs(study, case.lesion, config, pose)
-                for pose in (None, *random_poses(case.key, config))
-            ]
+            poses = (None, *random_poses(case.key, config))
+            variants = system.variants(study, case.lesion, config, poses)
             groups = list(zip(*variants, strict=True))
             packed = [config.recipe.packed(group) for group in groups]
         except (PatchError, StudyError) as error:
