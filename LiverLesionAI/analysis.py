@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
@@ -202,7 +202,10 @@ def explain_with(
     """
     stopwatch = stopwatch or Stopwatch(dict(classified.result.provenance.seconds))
     with stopwatch.time("explain"):
-        if isinstance(classified.answers[0].units[0].groups[0], SliceGroup):
+        sees_slices = isinstance(classified.answers[0].units[0].groups[0], SliceGroup)
+        if sees_slices and classified.result.unit == "lesion":
+            result, explanations = _explained_lesion_slices(classifier, classified, settings, progress)
+        elif sees_slices:
             result, explanations = _explained_slices(classifier, classified, settings, progress)
         else:
             result, explanations = _explained_patches(classifier, classified, settings, progress)
@@ -247,6 +250,27 @@ def _explained_slices(
         explanations = lesions or explanations
         result = _with_study_weights(result, study)
     return with_explanations(result, explanations, settings), explanations
+
+
+def _explained_lesion_slices(
+    classifier: AnyClassifier, classified: Classified, settings: Settings | None, progress: Progress
+) -> tuple[StudyResult, tuple[LesionExplanation, ...]]:
+    """Explain every lesion's answer by the slices that were read of it."""
+    from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
+    from LiverLesionAI.explanation.slices import SliceMethod, explain_slices
+
+    answers = classified.answers[0]
+    settings = resolved(settings or Settings(), answers.bundle)
+    task = explained_task(settings, answers.bundle.taxonomies, answers.bundle.spec.primary_task)
+    explanations: list[LesionExplanation] = []
+    for unit, prediction in zip(answers.units, answers.predictions, strict=True):
+        target = settings.target or prediction.tasks[task].predicted
+        groups = [group for group in unit.groups if isinstance(group, SliceGroup)]
+        method = cast("SliceMethod", settings.method)
+        own = classifier.of(answers.bundle)
+        explanations += explain_slices(own, groups, task, target, method)[1]
+        progress("explain", len(explanations) / len(answers.units))
+    return with_explanations(classified.result, explanations, settings), tuple(explanations)
 
 
 def _with_study_weights(result: StudyResult, explained: StudyExplanation) -> StudyResult:
@@ -298,15 +322,29 @@ def settings_of(result: StudyResult) -> Settings:
 
 
 def _classified_lesions(study: Study, asked: Asked) -> tuple[LesionResult, ...]:
-    answers = asked.answers[0]
-    found = {
-        unit.lesion_id: _classified_lesion(study, unit, prediction)
-        for unit, prediction in zip(answers.units, answers.predictions, strict=True)
-    }
+    found: dict[int, LesionResult] = {}
+    for answers in asked.answers:
+        for unit, prediction in zip(answers.units, answers.predictions, strict=True):
+            lesion = _classified_lesion(study, unit, prediction)
+            if asked.reasons:
+                lesion = replace(lesion, tasks=_by_model(lesion.tasks, answers.bundle, asked.reasons))
+            earlier = found.get(lesion.id)
+            if earlier is not None:
+                lesion = replace(lesion, tasks={**earlier.tasks, **lesion.tasks})
+            found[lesion.id] = lesion
     return tuple(
         found.get(lesion_id) or _measured_lesion(study, lesion_id, (asked.failures[lesion_id],))
         for lesion_id in study.lesion_ids
     )
+
+
+def _by_model(
+    tasks: Mapping[str, TaskResult], bundle: Bundle, reasons: Mapping[str, str]
+) -> dict[str, TaskResult]:
+    """Answers that say which model gave them, and why it was asked."""
+    return {
+        name: replace(task, model=bundle.name, reason=reasons.get(name, "")) for name, task in tasks.items()
+    }
 
 
 def _classified_lesion(study: Study, unit: UnitInputs, prediction: UnitPrediction) -> LesionResult:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.errors import BundleError
@@ -15,6 +15,7 @@ from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:
     from LiverLesionAI.bundles import Bundle
+    from LiverLesionAI.bundles.suite import Suite
     from LiverLesionAI.inference.suite import AnyClassifier, SuiteClassifier
 
 
@@ -37,6 +38,8 @@ class Asked:
         Of each model, in the order of the questions.
     tasks
         Task to the answer for the study as a whole; empty where lesions are answered for.
+    reasons
+        Where models of a system were asked together and answer for lesions: task to what spoke for its model.
     failures
         Label to reason for lesions that could not be cut.
     unanswered
@@ -47,6 +50,7 @@ class Asked:
     tasks: Mapping[str, TaskResult]
     failures: Mapping[int, str]
     unanswered: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def out_of_distribution(self) -> OutOfDistribution | None:
@@ -58,10 +62,11 @@ class Asked:
     def notes(self, study: Study) -> list[str]:
         """What is to be said about the study as a whole."""
         if not self.tasks:
-            return [
+            failed = [
                 f"{study.lesion_name(label)} was not classified: {why}"
                 for label, why in self.failures.items()
             ]
+            return [*failed, *self.unanswered]
         seen = [
             text
             for each in self.answers
@@ -87,6 +92,8 @@ def ask(classifier: AnyClassifier, study: Study, progress: Progress = silent) ->
     from LiverLesionAI.inference.suite import SuiteClassifier
 
     if isinstance(classifier, SuiteClassifier):
+        if classifier.system.unit == "lesion":
+            return _ask_of_lesions(classifier, study, progress)
         return _ask_together(classifier, study, progress)
     units, failures = cut_units(study, classifier.bundle, progress)
     answers = ModelAnswers(classifier.bundle, tuple(units), classifier.predict(units, progress=progress))
@@ -94,6 +101,32 @@ def ask(classifier: AnyClassifier, study: Study, progress: Progress = silent) ->
         return Asked((answers,), {}, failures)
     tasks = {name: task.result() for name, task in answers.predictions[0].tasks.items()}
     return Asked((answers,), tasks, failures)
+
+
+def _ask_of_lesions(classifier: SuiteClassifier, study: Study, progress: Progress) -> Asked:
+    """Ask each question of all lesions, the model that fits the study best."""
+    suite = classifier.suite
+    answers: list[ModelAnswers] = []
+    reasons: dict[str, str] = {}
+    failures: dict[int, str] = {}
+    unanswered: list[str] = []
+    for question in suite.system.questions:
+        bundle, reason = suite.chosen(question, study)
+        if bundle is None:
+            unanswered.append(f"{task_title(question.task)} was not answered ({reason})")
+            continue
+        units, failed = cut_units(study, bundle, progress)
+        predictions = classifier.of(bundle).predict(units, progress=progress)
+        answers.append(ModelAnswers(bundle, tuple(units), predictions))
+        reasons[question.task] = reason
+        failures.update(failed)
+    if not answers:
+        raise _none_fits(suite, study, unanswered)
+    return Asked(tuple(answers), {}, failures, tuple(unanswered), reasons)
+
+
+def _none_fits(suite: Suite, study: Study, unanswered: Sequence[str]) -> BundleError:
+    return BundleError(f"No model of system {suite.name} can read study {study.id}: {'; '.join(unanswered)}.")
 
 
 def _ask_together(classifier: SuiteClassifier, study: Study, progress: Progress) -> Asked:
@@ -121,9 +154,7 @@ def _ask_together(classifier: SuiteClassifier, study: Study, progress: Progress)
         primary = question.task == suite.system.primary_task
         tasks[question.task] = replace(found, primary=primary, model=bundle.name, reason=reason)
     if not answers:
-        raise BundleError(
-            f"No model of system {suite.name} can read study {study.id}: {'; '.join(unanswered)}."
-        )
+        raise _none_fits(suite, study, unanswered)
     if not any(task.primary for task in tasks.values()):
         last = next(reversed(tasks))
         tasks[last] = replace(tasks[last], primary=True)

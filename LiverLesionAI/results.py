@@ -423,6 +423,16 @@ class StudyResult:
         """The primary answer for the study as a whole; None where the models answer for lesions."""
         return primary_answer(self.study_tasks)
 
+    @property
+    def chosen_models(self) -> dict[str, TaskResult]:
+        """Task to an answer that names its model, where a system's models were asked together.
+
+        The study's answers, else those of the first lesion that has one: all lesions go to the same model.
+        """
+        answered = [self.study_tasks, *(lesion.tasks for lesion in self.lesions)]
+        tasks = next((each for each in answered if each), {})
+        return {name: task for name, task in tasks.items() if task.model}
+
     def model_of(self, task: TaskResult) -> ModelSummary:
         """The model that gave an answer."""
         return next((model for model in self.models if model.name == task.model), self.models[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -55,6 +56,7 @@ _ALL = (
     MRSequence("OUTPHASE", "T1-weighted opposed phase", aliases=("OutPhase", "out-of-phase")),
     CTPhase("CT_PLAIN", "CT, unenhanced", aliases=("CT-unenhanced",)),
     CTPhase("CT_ART", "CT, arterial phase", True, ("CT-arterial",)),
+    CTPhase("CT_PORTAL", "CT, portal venous phase", True, ("CT-portal", "CT-portal-venous")),
     CTPhase("CT_DELAY", "CT, delayed phase", True, ("CT-delayed",)),
 )
 
@@ -63,12 +65,29 @@ SEQUENCES: dict[str, Acquisition] = {sequence.name: sequence for sequence in _AL
 W_SEQUENCES: tuple[str, ...] = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP")
 """The seven sequences of Wang et al. 2021 in the paper's order."""
 
+CT_PHASES: tuple[str, ...] = tuple(name for name, each in SEQUENCES.items() if each.modality == "CT")
+
+REFERENCE_ORDER = ("T2WI", "CT_ART", "CT_PORTAL", "CT_DELAY")
+"""Which sequence is the reference where none is named: the first of these, else the first at hand."""
+
 
 def _key(name: str) -> str:
     return re.sub(r"[\s_\-.]", "", name).casefold()
 
 
 _BY_KEY = {_key(name): s.name for s in _ALL for name in (s.name, *s.aliases)}
+
+
+def usual_reference(names: Iterable[str]) -> str:
+    """Choose the reference among sequences.
+
+    Examples
+    --------
+    >>> usual_reference(["DWI", "T2WI"]), usual_reference(["CT_PLAIN", "CT_ART"])
+    ('T2WI', 'CT_ART')
+    """
+    at_hand = list(names)
+    return next(name for name in (*REFERENCE_ORDER, *at_hand) if name in at_hand)
 
 
 def sequence_named(name: str) -> str | None:

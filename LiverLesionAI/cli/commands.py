@@ -304,6 +304,9 @@ def phantom(
         Literal["siemens", "ge", "philips"] | None,
         typer.Option(help="Scanner; drawn for each study by default."),
     ] = None,
+    modality: Annotated[
+        Literal["mr", "ct"], typer.Option(help="ct: four phases, the categories of Yasaka et al. 2018.")
+    ] = "mr",
     lesion_centred: Annotated[
         bool, typer.Option("--lesion-centred", help="Only the surroundings of one lesion, much faster.")
     ] = False,
@@ -316,6 +319,7 @@ def phantom(
     """Write phantom studies whose truth is known."""
     from LiverLesionAI.phantom import write_cohort
     from LiverLesionAI.phantom.dicom.cohort import write_dicom_cohort
+    from LiverLesionAI.phantom.modality import MODALITIES
 
     write = write_dicom_cohort if file_format == "dicom" else write_cohort
     with shown_progress(progress) as show:
@@ -328,6 +332,7 @@ def phantom(
             omit=_list(omit),
             vendor=vendor,
             lesion_centred=lesion_centred,
+            modality=MODALITIES[modality],
             progress=show,
         )
     print(f"Written: {cohort}")

@@ -142,7 +142,7 @@ def _candidate_table(result: StudyResult) -> Table:
 def _models_in_words(result: StudyResult) -> list[str]:
     """Which model answered, and where several did, which of them what, and why."""
     notice = f"; {PHANTOM_NOTICE}" if result.is_phantom_trained else ""
-    chosen = {name: task for name, task in result.study_tasks.items() if task.model}
+    chosen = result.chosen_models
     if not chosen:
         return [f"Model {_model_in_words(result.models[0])}{notice}."]
     lines = []

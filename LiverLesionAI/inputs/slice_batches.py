@@ -1,4 +1,8 @@
-"""Slices for training: packed as bytes, unpacked into batches, augmented online (Zhen et al. 2020)."""
+"""Slices for training: packed as bytes, unpacked into batches, augmented online.
+
+:func:`packed` and :func:`batch` are those of Zhen et al. 2020, with clinical codes; :func:`packed_images` and
+:func:`batch_of_images` those of Yasaka et al. 2018.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +100,51 @@ def batch(
             row[-CODE_LENGTH:] = _forgotten(row[-CODE_LENGTH:], augmentation, draw.rng)
         codes[i] = torch.from_numpy(row[-CODE_LENGTH:])
     return images, there, codes
+
+
+class NoiseAugmentation(Protocol):
+    """How far images are varied; see :class:`LiverLesionAI.systems.yasaka2018.Augmentation`."""
+
+    @property
+    def noise(self) -> float: ...
+    @property
+    def phase_dropout(self) -> float: ...
+
+
+def packed_images(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pack the variants of a slice, float32 ``[phase, y, x]`` each, to uint8 ``[variant, phase, y, x]``."""
+    return np.stack([np.rint(255 * image).astype(np.uint8) for image in images])
+
+
+def batch_of_images(
+    cases: Sequence[np.ndarray],
+    present: Sequence[tuple[bool, ...]],
+    draws: Sequence[Draw],
+    augmentation: NoiseAugmentation | None,
+) -> tuple[Tensor, Tensor]:
+    """Unpack slices, add noise, leave out phases.
+
+    Parameters
+    ----------
+    cases
+        Of :func:`packed_images`.
+    present, draws, augmentation
+        See :func:`batch`.
+
+    Returns
+    -------
+    images : Tensor
+        float32 ``[B, phase, y, x]`` in [0, 1].
+    present : Tensor
+        bool ``[B, phase]``.
+    """
+    chosen = np.stack([case[draw.variant] for case, draw in zip(cases, draws, strict=True)])
+    images, there = torch.from_numpy(chosen) / 255, torch.tensor(list(present))
+    for image, shown, draw in zip(images, there, draws, strict=True):
+        if draw.rng is not None and augmentation is not None:
+            add_noise(image, augmentation.noise, draw.rng)
+            drop_sequences(shown, augmentation.phase_dropout, draw.rng)
+    return images, there
 
 
 def _augmented(

@@ -5,7 +5,7 @@ Training and inference both come through :func:`extract_slices`, so they cannot 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.geometry import LesionGeometry, coverage, lesion_geometry
+from LiverLesionAI.geometry import Coverage, LesionGeometry, coverage, lesion_geometry
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
 from LiverLesionAI.study import SequenceImage, Study
@@ -289,21 +289,92 @@ def extract_slices(
     """
     lesions = study.outlined_lesions
     geometry = lesion_geometry(lesions, lesion_id)
-    covered = coverage(study, lesion_id, geometry, sequences)
     stack = slice_stack(lesions, geometry, parameters)
+
+    def limits(name: str) -> tuple[float, float]:
+        return intensity_limits(study.images[name], parameters)
+
+    lesion = MeasuredLesion.of(study, lesion_id, sequences, geometry, stack)
+    return cut_slices(study, lesion, sequences, limits, parameters.finest_mm, pose)
+
+
+@dataclass(frozen=True)
+class MeasuredLesion:
+    """What is the same in every pose of a lesion.
+
+    Attributes
+    ----------
+    lesion_id, geometry
+        Its label, size and place.
+    mask
+        Its outline in the reference frame.
+    covered
+        Which sequences show it.
+    stack
+        Where its slices lie.
+    """
+
+    lesion_id: int
+    geometry: LesionGeometry
+    mask: sitk.Image
+    covered: Coverage
+    stack: SliceStack
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        lesion_id: int,
+        sequences: Sequence[str],
+        geometry: LesionGeometry,
+        stack: SliceStack,
+    ) -> MeasuredLesion:
+        """Find out what shows a lesion whose slices are placed.
+
+        Raises
+        ------
+        PatchError
+            If no wanted sequence does.
+        """
+        covered = coverage(study, lesion_id, geometry, sequences)
+        return cls(lesion_id, geometry, study.outlined_lesions == lesion_id, covered, stack)
+
+
+def cut_slices(
+    study: Study,
+    lesion: MeasuredLesion,
+    sequences: Sequence[str],
+    limits: Callable[[str], tuple[float, float]],
+    finest_mm: float,
+    pose: SlicePose | None,
+) -> LesionSlices:
+    """Sample every sequence on a lesion's slices.
+
+    Parameters
+    ----------
+    study, sequences, pose
+        See :func:`extract_slices`.
+    lesion
+        Where the slices lie.
+    limits
+        Gives the intensities of a sequence that become 0 and 1.
+    finest_mm
+        See :class:`SliceParameters`.
+    """
+    stack, covered = lesion.stack, lesion.covered
     moved = None if pose is None else _pose_transform(stack, pose)
     images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
     for channel, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
         if present:
-            images[:, channel] = _scaled(study.images[name], stack, moved, parameters)
+            images[:, channel] = _scaled(study.images[name], stack, moved, limits(name), finest_mm)
     return LesionSlices(
-        lesion_id,
+        lesion.lesion_id,
         tuple(sequences),
         images,
         covered.present,
-        geometry,
+        lesion.geometry,
         stack,
-        stack.sample(lesions == lesion_id, moved, sitk.sitkNearestNeighbor, 0.0) > 0.5,
+        stack.sample(lesion.mask, moved, sitk.sitkNearestNeighbor, 0.0) > 0.5,
         covered.warnings,
     )
 
@@ -354,11 +425,15 @@ def _pose_transform(stack: SliceStack, pose: SlicePose) -> sitk.AffineTransform:
 
 
 def _scaled(
-    image: SequenceImage, stack: SliceStack, moved: sitk.Transform | None, parameters: SliceParameters
+    image: SequenceImage,
+    stack: SliceStack,
+    moved: sitk.Transform | None,
+    limits: tuple[float, float],
+    finest_mm: float,
 ) -> np.ndarray:
     """A sequence on the stack, in [0, 1]."""
-    lower, upper = intensity_limits(image, parameters)
-    times = max(1, int(np.ceil(stack.pixel_mm / parameters.finest_mm - 1e-9)))
+    lower, upper = limits
+    times = max(1, int(np.ceil(stack.pixel_mm / finest_mm - 1e-9)))
     ways = [way for way in (image.transform, moved) if way is not None]
     way = sitk.CompositeTransform(ways) if ways else None
     fine = stack.with_size(stack.size * times).sample(image.image, way, sitk.sitkLinear, lower)

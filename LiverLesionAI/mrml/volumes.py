@@ -133,6 +133,12 @@ def slice_grid(node: Node) -> SliceGrid | None:
     return SliceGrid(right, down, (float(spacing[1]), float(spacing[0])), rows, columns, tuple(positions))
 
 
+def lowest_value(node: Node) -> float | None:
+    """Return the smallest voxel of a volume node; None where it has no voxels."""
+    image = node.GetImageData()
+    return None if image is None else float(image.GetScalarRange()[0])
+
+
 def middle_and_corners(node: Node) -> list[tuple[float, float, float]]:
     """Return the middle and the eight corner voxels' centres of a volume node, in its own frame, LPS mm."""
     import vtk

@@ -1,15 +1,36 @@
-"""The network of Zhen et al. 2020: an image with a channel per sequence, joined by clinical data."""
+"""Networks of slices: an image with a channel per sequence, joined by clinical data where they are read."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from LiverLesionAI.networks.inception_resnet_v2 import InceptionResNetV2
+
+class ImageNetwork(Protocol):
+    """What sees an image, and reads clinical numbers before its last layer.
+
+    Attributes
+    ----------
+    clinical
+        How many numbers; 0 for none.
+    feature_count
+        Features of an image before the last layer.
+    """
+
+    @property
+    def clinical(self) -> int: ...
+    @property
+    def feature_count(self) -> int: ...
+    def features(self, images: Tensor, /) -> Tensor: ...
+    def cells(self, images: Tensor, /) -> Tensor: ...
+    def features_of_cells(self, cells: Tensor, /) -> Tensor: ...
+    def logits(self, features: Tensor, clinical: Tensor | None = None) -> Tensor: ...
 
 
 class SliceNetwork(nn.Module):
-    """Inception-ResNet V2 in the two halves that every system's network has.
+    """A network of images in the two halves that every system's network has.
 
     Parameters
     ----------
@@ -21,7 +42,7 @@ class SliceNetwork(nn.Module):
         What is subtracted from intensities in [0, 1], and what they are then divided by.
     """
 
-    def __init__(self, image: InceptionResNetV2, task: str, scale: tuple[float, float]) -> None:
+    def __init__(self, image: ImageNetwork, task: str, scale: tuple[float, float]) -> None:
         super().__init__()
         self.image, self.task, self.scale = image, task, scale
 

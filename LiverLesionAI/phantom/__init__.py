@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from .generate import CLASSES, KNOWN_CLASSES, PhantomStudy, generate_lesion, generate_study
+from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
 from .truth import LesionTruth, Truth
 from .writer import write_cohort, write_phantom
 
 __all__ = [
     "CLASSES",
-    "KNOWN_CLASSES",
     "LesionTruth",
     "PhantomStudy",
     "Truth",

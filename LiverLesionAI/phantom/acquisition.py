@@ -114,6 +114,28 @@ class Scanner:
         acquisition = self.protocol.acquisitions.get("ADC") or self.protocol.acquisitions["DWI"]
         return apparent_diffusion(low_b, high_b, B_VALUE, floor=3.5 * noise_sigma(acquisition))
 
+    def whole_volume_limits(self, coarse: Scene) -> Mapping[str, tuple[float, float]]:
+        """0.5 and 99.5 percentile of each sequence's whole volume, from a coarse scene of the whole body."""
+        limits: dict[str, tuple[float, float]] = {}
+        for name, acquisition in self.protocol.acquisitions.items():
+            if name in limits:
+                continue
+            slices = max(round(acquisition.grid.spacing[2] / coarse.grid.spacing[2]), 1)
+            modulation = np.exp(self.shading[name].on(coarse.grid)) * coarse.texture
+            volumes = []
+            for part, signal in enumerate(self.signals(coarse, name)):
+                volume = _slab_means(np.take(signal.astype(np.float32), coarse.labels) * modulation, slices)
+                volumes.append(self.with_noise(volume, acquisition, name, part, "limits"))
+            limits[name] = percentile_limits(volumes[-1])
+            if name in ("DWI", "ADC"):
+                limits |= {"DWI": limits[name], "ADC": percentile_limits(self.diffusion_map(*volumes))}
+        return limits
+
+
+def _slab_means(volume: NDArray[np.float32], slices: int) -> NDArray[np.float32]:
+    whole = volume.shape[0] // slices * slices
+    return volume[:whole].reshape(-1, slices, *volume.shape[1:]).mean(axis=1)
+
 
 def draw_shading(
     rng: np.random.Generator, sequences: Sequence[str], low: ArrayLike, high: ArrayLike

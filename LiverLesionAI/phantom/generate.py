@@ -12,32 +12,31 @@ from numpy.typing import NDArray
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study
-from LiverLesionAI.taxonomy import TAXONOMIES
 
-from .acquisition import Scanner, Scene, draw_shading, percentile_limits
+from .acquisition import Scanner, Scene, draw_shading
 from .anatomy import LABELS, LIVER_LABELS, Anatomy, Background
+from .attenuation import FIELD_TESLA
 from .clinical import draw_clinical
+from .ct import CTScanner, draw_ct_scanner
 from .fields import Grid, Lattice, stream, triple
 from .lesions import Lesion, Mottle, Painted, Shape, draw_diameter, mixing, paint_lesions
+from .modality import CT, MR, Modality, modality_of
 from .motion import Displacement, draw_displacements
-from .patterns import PATTERNS
-from .protocol import FIELD_OF_VIEW_Z, MR_SEQUENCES, draw_protocol
+from .protocol import FIELD_OF_VIEW_Z, draw_protocol
 from .regions import Setting
 from .tissues import Tissue
 from .truth import LesionTruth, Truth, outline
 
-CLASSES = TAXONOMIES["W7"].names
-"""Classes that are drawn from where none is asked for; :data:`KNOWN_CLASSES` has those of Zhen et al. too."""
-KNOWN_CLASSES = tuple(PATTERNS)
+CLASSES = MR.classes
+"""Classes of MRI that are drawn from where none is asked for; there are those of Zhen et al. too."""
 ATYPICAL_SHARE = 0.3
-REFERENCE = "T2WI"
 SURVEILLED = "HCC"
 """Patients without a lesion have the livers of those with one of this class, whom surveillance is for."""
 BODY_LOW, BODY_HIGH = (-215.0, -215.0, FIELD_OF_VIEW_Z[0]), (215.0, 215.0, FIELD_OF_VIEW_Z[1])
 FULL_FINE_MM = (1.5, 1.5, 2.0)
 COARSE = Grid.covering(BODY_LOW, BODY_HIGH, (8.0, 8.0, 4.0))
 """Whole-body grid that statistics of the whole volume and places for lesions are taken from."""
-_CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2, "other_benign": 0.85, "other_primary": 0.2}
+_CIRRHOSIS = {"HCC": 0.5, "ICC": 0.2, "other_benign": 0.85, "other_primary": 0.2, "indeterminate": 0.45}
 _ROOM = (
     "liver",
     "liver nodule",
@@ -75,10 +74,10 @@ class Patient:
     tissues: tuple[Tissue, ...]
     mixture: NDArray[np.float64]
     lesions: tuple[Lesion, ...]
-    scanner: Scanner
+    scanner: Scanner | CTScanner
     texture: Lattice
     displacements: Mapping[str, Displacement]
-    reference: str = REFERENCE
+    reference: str
 
     def scene(self, grid: Grid, labels: NDArray[np.uint8] | None = None) -> tuple[Scene, Painted]:
         """Tissues and lesions on a grid of the reference frame; `labels`: the anatomy's, if known."""
@@ -101,17 +100,18 @@ def generate_lesion(
 ) -> PhantomStudy:
     """Phantom of one lesion: every sequence on its native grid, but only a box around the lesion.
 
-    The box holds any crop of the training (rotation by 20°, scaling by 10 %); each sequence carries the 0.5
-    and 99.5 percentile that the whole volume would have, estimated on a coarse whole-body rendering.
+    The box holds any crop of the training (rotation by 20°, scaling by 10 %); each MRI sequence carries the
+    0.5 and 99.5 percentile that the whole volume would have, estimated on a coarse whole-body rendering.
 
     Parameters
     ----------
     seed : same seed and arguments, same voxels.
-    lesion_class : one of `KNOWN_CLASSES`.
+    lesion_class : one that the modality has (:mod:`modality`).
     atypical : typical or atypical form; None draws it (`ATYPICAL_SHARE`).
     misalign_mm : bounds of the rigid and of the smooth displacement, mm.
-    sequences : names out of T2WI, DWI, ADC, T1WI, LAP, PVP, DP, HBP; T2WI must be among them.
-    field_tesla : 1.5 or 3; None draws it.
+    sequences : names out of T2WI, DWI, ADC, T1WI, LAP, PVP, DP, HBP, with T2WI among them; or phases of CT,
+        with CT_ART among them.
+    field_tesla : 1.5 or 3; None draws it. Of MRI alone.
 
     Raises
     ------
@@ -124,11 +124,9 @@ def generate_lesion(
     margin = sum(misalign_mm) + 4.0
     step = float(np.clip((high - low)[:2].max() / 105, 1.1, 2.2))
     scene, painted = patient.scene(Grid.covering(low - margin, high + margin, (step, step, 1.4 * step)))
-    coarse, _ = patient.scene(COARSE, patient.coarse_labels)
     acquisitions = patient.scanner.protocol.acquisitions
     grids = {name: a.grid.cropped(a.grid.window(low, high)) for name, a in acquisitions.items()}
-    limits = whole_volume_limits(patient.scanner, coarse)
-    return _examine(patient, scene, painted, grids, limits)
+    return _examine(patient, scene, painted, grids, _whole_volume_limits(patient))
 
 
 def generate_study(
@@ -142,7 +140,7 @@ def generate_study(
     omit: Sequence[str] = (),
     field_tesla: float | None = None,
     vendor: str | None = None,
-    reference: str = REFERENCE,
+    reference: str | None = None,
 ) -> PhantomStudy:
     """Phantom of a whole abdomen.
 
@@ -151,14 +149,16 @@ def generate_study(
     Parameters
     ----------
     seed : same seed and arguments, same voxels.
-    classes : class of each lesion; None draws one class for the patient and one to six lesions, as in Wang
-        et al. An empty sequence is a patient without lesions, whose liver is as often cirrhotic as with HCC.
+    classes : class of each lesion; None draws one class of the modality's for the patient and one to six
+        lesions, as in Wang et al. An empty sequence is a patient without lesions, whose liver is as often
+        cirrhotic as with HCC.
     n_lesions : number of lesions when `classes` is None or holds one class.
     atypical : typical or atypical form of every lesion; None draws each.
     misalign_mm : bounds of the rigid and of the smooth displacement, mm.
     sequences, omit : sequences of the protocol, and those among them that are missing from the study.
     field_tesla, vendor : 1.5 or 3; siemens, ge or philips; None draws them.
-    reference : the sequence that the lesions are segmented on and that the others are displaced against.
+    reference : the sequence that the lesions are segmented on and that the others are displaced against;
+        T2WI or CT_ART where none is named.
 
     Raises
     ------
@@ -167,7 +167,8 @@ def generate_study(
     """
     rng = stream(seed, "lesion count")
     if classes is None:
-        classes = (CLASSES[int(rng.integers(len(CLASSES)))],)
+        of_modality = modality_of(sequences, reference).classes
+        classes = (of_modality[int(rng.integers(len(of_modality)))],)
     if not classes:
         n_lesions = 0
     elif n_lesions is None:
@@ -186,29 +187,6 @@ def generate_study(
     return _examine(patient, scene, painted, {name: acquisitions[name].grid for name in kept}, {})
 
 
-def whole_volume_limits(scanner: Scanner, coarse: Scene) -> Mapping[str, tuple[float, float]]:
-    """0.5 and 99.5 percentile of each sequence's whole volume, from a coarse scene of the whole body."""
-    limits: dict[str, tuple[float, float]] = {}
-    for name, acquisition in scanner.protocol.acquisitions.items():
-        if name in limits:
-            continue
-        slices = max(round(acquisition.grid.spacing[2] / coarse.grid.spacing[2]), 1)
-        modulation = np.exp(scanner.shading[name].on(coarse.grid)) * coarse.texture
-        volumes = []
-        for part, signal in enumerate(scanner.signals(coarse, name)):
-            volume = _slab_means(np.take(signal.astype(np.float32), coarse.labels) * modulation, slices)
-            volumes.append(scanner.with_noise(volume, acquisition, name, part, "limits"))
-        limits[name] = percentile_limits(volumes[-1])
-        if name in ("DWI", "ADC"):
-            limits |= {"DWI": limits[name], "ADC": percentile_limits(scanner.diffusion_map(*volumes))}
-    return limits
-
-
-def _slab_means(volume: NDArray[np.float32], slices: int) -> NDArray[np.float32]:
-    whole = volume.shape[0] // slices * slices
-    return volume[:whole].reshape(-1, slices, *volume.shape[1:]).mean(axis=1)
-
-
 def draw_patient(
     seed: int,
     classes: Sequence[str],
@@ -217,7 +195,7 @@ def draw_patient(
     sequences: Sequence[str],
     field_tesla: float | None,
     vendor: str | None,
-    reference: str = REFERENCE,
+    reference: str | None = None,
 ) -> Patient:
     """Draw everything random about a study.
 
@@ -228,38 +206,50 @@ def draw_patient(
     ConfigError
         If an argument is not known or not possible.
     """
-    _check(classes, misalign_mm, sequences, field_tesla, reference)
+    modality = modality_of(sequences, reference)
+    reference = reference or modality.reference
+    _check(modality, classes, misalign_mm, field_tesla)
     background = draw_background(seed, classes[0] if classes else SURVEILLED)
     anatomy = Anatomy.draw(stream(seed, "anatomy"), background)
-    protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
-    tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
+    scanner: Scanner | CTScanner
+    if modality is CT:
+        scanner = draw_ct_scanner(stream(seed, "protocol"), sequences, vendor, seed)
+        tissues = anatomy.tissues(FIELD_TESLA, stream(seed, "tissues"))
+    else:
+        protocol = draw_protocol(stream(seed, "protocol"), sequences, field_tesla, vendor)
+        shading = draw_shading(stream(seed, "shading"), sequences, BODY_LOW, BODY_HIGH)
+        scanner = Scanner(protocol, shading, seed)
+        tissues = anatomy.tissues(protocol.field_tesla, stream(seed, "tissues"))
     table = tuple(tissues[name] for name in LABELS)
-    scanner = Scanner(protocol, draw_shading(stream(seed, "shading"), sequences, BODY_LOW, BODY_HIGH), seed)
     displacements = draw_displacements(
         stream(seed, "motion"), sequences, reference, misalign_mm, BODY_LOW, BODY_HIGH
     )
     texture = Lattice.noise(stream(seed, "texture"), BODY_LOW, BODY_HIGH, 6.0)
     coarse = anatomy.labels_on(COARSE)
-    lesions = _draw_lesions(seed, classes, atypical, tissues["liver"], _LiverPlaces.of(anatomy, coarse))
+    places = _LiverPlaces.of(anatomy, coarse)
+    lesions = _draw_lesions(seed, modality, classes, atypical, tissues["liver"], places)
     table += tuple(t for lesion in lesions for t in lesion.tissues)
     mixture = mixing(lesions, LABELS.index("liver"), len(LABELS))
     return Patient(seed, anatomy, coarse, table, mixture, lesions, scanner, texture, displacements, reference)
 
 
+def _whole_volume_limits(patient: Patient) -> Mapping[str, tuple[float, float]]:
+    """Percentiles of each MRI sequence's whole volume; CT has a scale of its own."""
+    if isinstance(patient.scanner, CTScanner):
+        return {}
+    coarse, _ = patient.scene(COARSE, patient.coarse_labels)
+    return patient.scanner.whole_volume_limits(coarse)
+
+
 def _check(
+    modality: Modality,
     classes: Sequence[str],
     misalign_mm: tuple[float, float],
-    sequences: Sequence[str],
     field_tesla: float | None,
-    reference: str,
 ) -> None:
-    if unknown := [c for c in classes if c not in KNOWN_CLASSES]:
-        known = ", ".join(KNOWN_CLASSES)
+    if unknown := [c for c in classes if c not in modality.patterns]:
+        known = ", ".join(modality.patterns)
         raise ConfigError(f"The phantom has no lesion class {unknown[0]!r}; it has {known}.")
-    if unknown := [s for s in sequences if s not in MR_SEQUENCES]:
-        raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {', '.join(MR_SEQUENCES)}.")
-    if reference not in sequences:
-        raise ConfigError(f"The phantom needs {reference}, the sequence that its lesions are segmented on.")
     if len(misalign_mm) != 2 or not all(0 <= bound <= 30 for bound in misalign_mm):
         raise ConfigError("The phantom's displacement bounds are two numbers from 0 to 30 mm: rigid, smooth.")
     if field_tesla not in (None, 1.5, 3, 3.0):
@@ -276,7 +266,12 @@ def draw_background(seed: int, lesion_class: str) -> Background:
 
 
 def _draw_lesions(
-    seed: int, classes: Sequence[str], atypical: bool | None, liver: Tissue, places: _LiverPlaces
+    seed: int,
+    modality: Modality,
+    classes: Sequence[str],
+    atypical: bool | None,
+    liver: Tissue,
+    places: _LiverPlaces,
 ) -> tuple[Lesion, ...]:
     lesions: list[Lesion] = []
     for number, name in enumerate(classes):
@@ -285,7 +280,7 @@ def _draw_lesions(
         diameter = draw_diameter(rng, name)
         if number:
             diameter = min(diameter, 45.0)
-        pattern = PATTERNS[name](Setting.draw(rng, liver, diameter), odd)
+        pattern = modality.patterns[name](Setting.draw(rng, liver, diameter), odd)
         shape = _draw_shape(rng, diameter, pattern.irregularity, pattern.coarseness, int(rng.integers(2**31)))
         shape = replace(shape, centre=places.draw(rng, shape.radius, lesions))
         lesions.append(

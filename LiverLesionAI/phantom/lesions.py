@@ -21,7 +21,7 @@ HALO_MM = 22.0
 """Reach of perilesional layers beyond the lesion's surface."""
 
 # Table 2 of Wang et al. 2021: quartiles, or mean and standard deviation (printed there as SE). Classes of
-# Zhen et al. 2020 that are not among them are estimates.
+# Zhen et al. 2020 that are not among them are estimates; those of Yasaka et al. 2018 follow its means.
 _QUARTILES = {
     "cyst": (8.65, 12.8, 22.5),
     "haemangioma": (15.3, 19.7, 32.6),
@@ -30,6 +30,8 @@ _QUARTILES = {
     "metastasis": (20.18, 28.55, 38.32),
     "other_benign": (11.0, 15.0, 21.0),
     "other_primary": (22.0, 33.0, 50.0),
+    "other_malignant": (22.0, 31.0, 43.0),
+    "indeterminate": (11.0, 15.0, 21.0),
 }
 _MEAN_SD = {"FNH": (34.13, 12.89), "abscess": (62.98, 31.26)}
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from LiverLesionAI.sequences import CT_PHASES
+
 from .fields import Grid, Lattice, triple
 
 LATTICE_MM = 70.0
 SHARED = 0.7
 """Part of the displacement that all phases of the dynamic series have in common."""
 _DYNAMIC = ("T1WI", "LAP", "PVP", "DP", "HBP")
+"""Breath-holds of MRI; of CT every phase is one."""
 _BREATHING = np.array([0.4, 0.6, 1.0])
 """Relative size of right–left, antero-posterior and cranio-caudal motion."""
 
@@ -82,12 +85,13 @@ def draw_displacements(
     DWI and ADC move together; the phases of the dynamic series share most of their displacement; the
     reference stays.
     """
-    draws = {name: _draw(rng, bounds_mm, low, high) for name in ("dynamic", "DWI", *_DYNAMIC)}
+    phases = CT_PHASES if reference in CT_PHASES else _DYNAMIC
+    draws = {name: _draw(rng, bounds_mm, low, high) for name in ("dynamic", "DWI", *phases)}
     result = {}
     for name in sequences:
         if name == reference:
             result[name] = Displacement()
-        elif name in _DYNAMIC:
+        elif name in phases:
             result[name] = _blend(draws["dynamic"], draws[name], SHARED)
         else:
             result[name] = draws["DWI"]

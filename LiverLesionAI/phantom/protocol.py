@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .fields import Grid, triple
-from .kinetics import GADOBENATE, GADOXETATE, ContrastAgent
+from .kinetics import GADOBENATE, GADOXETATE, GadoliniumChelate
 from .signal import DiffusionEcho, PulseSequence, SpinEcho, SpoiledGradientEcho
 
 B_VALUE = 800.0
@@ -60,8 +60,17 @@ class Protocol:
 
     field_tesla: float
     vendor: str
-    agent: ContrastAgent
+    agent: GadoliniumChelate
     acquisitions: Mapping[str, Acquisition]
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the truth says of it."""
+        return {
+            "field_tesla": self.field_tesla,
+            "vendor": self.vendor,
+            "contrast_agent": self.agent.name,
+        }
 
 
 def draw_protocol(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .acquisition import Scene, sample, sample_positions, voxel_average
 from .anatomy import LABELS
+from .ct import CTProtocol
 from .fields import Grid
 from .kinetics import concentrations
 from .lesions import Painted
@@ -63,11 +64,17 @@ class Truth:
     seed: int
     background: str
     lesions: tuple[LesionTruth, ...]
-    protocol: Protocol
+    protocol: Protocol | CTProtocol
     grids: Mapping[str, Grid]
     displacements: Mapping[str, Displacement]
     scene: Scene
     painted: Painted
+
+    @property
+    def mr_protocol(self) -> Protocol:
+        """The protocol of an MRI study."""
+        assert isinstance(self.protocol, Protocol)
+        return self.protocol
 
     def tissue_at(self, point_lps_mm: ArrayLike) -> str:
         """Name of the tissue at a point of the reference frame; ``"lesion"`` in a lesion, else an organ's."""

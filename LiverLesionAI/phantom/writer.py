@@ -18,12 +18,12 @@ from LiverLesionAI.cohort import COHORT_FILE, CohortRow, write_rows
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import output_folder, write_json
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.writers.study_folder import write_study_folder
 from LiverLesionAI.writers.volumes import COMPRESSED, write_image
 
 from .fields import stream
-from .generate import CLASSES, PhantomStudy, generate_lesion, generate_study
+from .generate import PhantomStudy, generate_lesion, generate_study
+from .modality import MR, Modality
 from .truth import Truth
 
 TRUTH_FOLDER = "truth"
@@ -70,6 +70,7 @@ def write_cohort(
     omit: Sequence[str] = (),
     vendor: str | None = None,
     lesion_centred: bool = False,
+    modality: Modality = MR,
     write: Callable[[PhantomStudy, Path], Path] = write_phantom,
     progress: Progress = silent,
 ) -> Path:
@@ -87,6 +88,7 @@ def write_cohort(
     omit : sequences to leave out.
     vendor : siemens, ge or philips; drawn for each study when omitted.
     lesion_centred : only the surroundings of one lesion, much faster.
+    modality : MRI, or CT of the categories of Yasaka et al. 2018.
     write : what writes one phantom into the folder.
     progress : told how far the work is.
 
@@ -108,7 +110,7 @@ def write_cohort(
         for index in range(n):
             progress("make phantoms", index / n)
             phantom = _make_phantom(
-                seed + index, classes or CLASSES, misalign_mm, omit, vendor, lesion_centred
+                seed + index, modality, classes or modality.classes, misalign_mm, omit, vendor, lesion_centred
             )
             write(phantom, folder)
             rows += _cohort_rows(phantom)
@@ -119,6 +121,7 @@ def write_cohort(
 
 def _make_phantom(
     seed: int,
+    modality: Modality,
     classes: Sequence[str],
     misalign_mm: tuple[float, float],
     omit: Sequence[str],
@@ -134,10 +137,17 @@ def _make_phantom(
     """
     name = classes[int(stream(seed, "class").integers(len(classes)))]
     if not lesion_centred:
-        return generate_study(seed, classes=(name,), misalign_mm=misalign_mm, omit=omit, vendor=vendor)
-    if unknown := sorted(set(omit) - set(W_SEQUENCES)):
+        return generate_study(
+            seed,
+            classes=(name,),
+            misalign_mm=misalign_mm,
+            sequences=modality.usual,
+            omit=omit,
+            vendor=vendor,
+        )
+    if unknown := sorted(set(omit) - set(modality.usual)):
         raise ConfigError(f"The phantom has no sequence {', '.join(unknown)} to omit.")
-    sequences = tuple(s for s in W_SEQUENCES if s not in omit)
+    sequences = tuple(s for s in modality.usual if s not in omit)
     return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
 
 
@@ -181,8 +191,6 @@ def _truth_summary(truth: Truth) -> dict[str, object]:
         "lesions": lesions,
         "seed": truth.seed,
         "background": truth.background,
-        "field_tesla": truth.protocol.field_tesla,
-        "vendor": truth.protocol.vendor,
-        "contrast_agent": truth.protocol.agent.name,
+        **truth.protocol.facts,
         "regions": {index: name for index, name in enumerate(truth.region_names) if index},
     }

@@ -17,7 +17,7 @@ from LiverLesionAI.readers.mask_files import read_mask
 from LiverLesionAI.readers.masks import Outlined, judged, with_lesions
 from LiverLesionAI.readers.placement import placed, without_place
 from LiverLesionAI.readers.transforms import read_transform
-from LiverLesionAI.sequences import SEQUENCES, sequence_named
+from LiverLesionAI.sequences import SEQUENCES, sequence_named, usual_reference
 from LiverLesionAI.study import ClinicalValue, SequenceImage, Study, is_finite, labels_in
 
 MASK_STEM = "lesions"
@@ -74,7 +74,7 @@ def read_study_folder(
     if not image_files:
         known = ", ".join(SEQUENCES)
         raise StudyError(f"{folder} holds no sequence; name the image files by their sequence ({known}).")
-    reference = reference or ("T2WI" if "T2WI" in image_files else next(iter(image_files)))
+    reference = reference or usual_reference(image_files)
     if reference not in image_files:
         raise StudyError(f"{folder} has no {reference}, which was to be the reference sequence.")
     limits = _read_intensity_limits(folder / ACQUISITION_FILE)

@@ -15,6 +15,7 @@ from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.mrml import Node, attributes
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.words import Translate, in_english
+from LiverLesionAI.sequences import usual_reference
 
 if TYPE_CHECKING:
     from LiverLesionAI.results import Unit
@@ -89,12 +90,12 @@ def studies(scene: Node, translate: Translate = in_english) -> dict[str, list[No
 
 
 def default_reference(volumes: Mapping[str, Node], segmentation: Node | None = None) -> str:
-    """Return the sequence that lesions are segmented on: the segmentation's, else T2WI, else the first."""
+    """Return the sequence that lesions are segmented on: the segmentation's, else the usual one."""
     segmented_on = mrml.reference_volume(segmentation) if segmentation is not None else None
     for name, node in volumes.items():
         if node is segmented_on:
             return name
-    return "T2WI" if "T2WI" in volumes else next(iter(volumes))
+    return usual_reference(volumes)
 
 
 def only_segmentation(scene: Node, *, is_needed: bool = True) -> Node | None:

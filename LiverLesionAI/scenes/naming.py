@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FirstFile = Callable[[Node], Path | None]
 """Finds the DICOM file of a volume's first slice; None where the volume is not from DICOM."""
 
-_LIKE_MR = "1.2.840.10008.5.1.4.1.1.4"
+_STORAGE = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2"}
+_AIR_BELOW_HU = -500.0
+"""A volume with values as low as this is CT: nothing else in a liver study measures air so."""
 _NAMED, _DESCRIBED = 0.99, 0.98
 """How sure a sequence's own name is, and how sure anything else can be."""
 
@@ -138,6 +140,8 @@ def _frame(node: Node, index: int, file: Path | None) -> Frame:
     frame = _header(file) if file is not None else None
     if frame is not None:
         return replace(frame, series_uid=f"{frame.series_uid}.{index}")
+    lowest = mrml.lowest_value(node)
+    modality = "CT" if lowest is not None and lowest < _AIR_BELOW_HU else "MR"
     return Frame(
         file=Path(node.GetName()),
         number=1,
@@ -145,8 +149,8 @@ def _frame(node: Node, index: int, file: Path | None) -> Frame:
         study_uid="scene",
         series_uid=node.GetID(),
         sop_uid=node.GetID(),
-        sop_class=_LIKE_MR,
-        modality="MR",
+        sop_class=_STORAGE[modality],
+        modality=modality,
         description=node.GetName(),
         series_number=index,
         rows=1,

@@ -21,7 +21,7 @@ from LiverLesionAI.registration import outline_on_sequence
 from LiverLesionAI.scenes.clinical import clinical_of
 from LiverLesionAI.scenes.nodes import ChosenNodes
 from LiverLesionAI.scenes.outlines import outline_nodes
-from LiverLesionAI.sequences import SEQUENCES, sequence_named
+from LiverLesionAI.sequences import SEQUENCES, sequence_named, usual_reference
 from LiverLesionAI.study import SequenceImage, Study, labels_in
 
 _VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
@@ -215,7 +215,7 @@ def _reference(volumes: Mapping[str, Node], lesions: Node | None) -> str:
     for name, node in volumes.items():
         if outlined_on is not None and node.GetID() == outlined_on.GetID():
             return name
-    return "T2WI" if "T2WI" in volumes else next(iter(volumes))
+    return usual_reference(volumes)
 
 
 def _sequence_image(node: Node, reference: Node) -> SequenceImage:

@@ -23,6 +23,7 @@ from LiverLesionAI.scenes.nodes import ChosenNodes, study_nodes
 from LiverLesionAI.scenes.outlines import outline_nodes
 from LiverLesionAI.scenes.saliency import SaliencyNodes, add_saliency
 from LiverLesionAI.scenes.summary import result_text, summary_title
+from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import taxonomy_named
 from LiverLesionAI.writers.tables import lesion_table
@@ -31,6 +32,8 @@ from LiverLesionAI.writers.volumes import lesion_classes
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
 
+_ABDOMEN_HU = (-100.0, 190.0)
+"""Level 45, width 290."""
 _FIRST_LOOK = ("LAP", "CT_ART")
 _UNCLASSIFIED_COLOUR = (153, 153, 153)
 _FIELD_OF_VIEW_MM = 250.0
@@ -274,7 +277,9 @@ def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
             transform = _mark(mrml.add_transform(scene, sequence.transform, way), study)
             node.SetAndObserveTransformNodeID(transform.GetID())
         voxels = sitk.GetArrayViewFromImage(sequence.image)
-        mrml.set_window(node, *percentiles_of(voxels, _WINDOW_PERCENTILES))
+        is_ct = SEQUENCES[name].modality == "CT"
+        window = _ABDOMEN_HU if is_ct else percentiles_of(voxels, _WINDOW_PERCENTILES)
+        mrml.set_window(node, *window)
         volumes[name] = node
     if study.clinical:
         keep_clinical(study.clinical, volumes[study.reference])

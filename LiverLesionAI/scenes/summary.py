@@ -22,8 +22,7 @@ def result_text(result: StudyResult) -> str:
     lines += [f"Model {model.name} {model.version}, {model.members} networks" for model in result.models]
     lines += [
         f"{task_title(name).capitalize()} by {task.model}: {task.basis}"
-        for name, task in result.study_tasks.items()
-        if task.model
+        for name, task in result.chosen_models.items()
     ]
     if result.is_phantom_trained:
         lines.append(f"{PHANTOM_NOTICE.capitalize()}.")

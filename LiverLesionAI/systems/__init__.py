@@ -19,7 +19,7 @@ from pydantic import AfterValidator
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.systems.base import System
 
-OWN = ("wang2021", "zhen2020", "kim2020")
+OWN = ("wang2021", "zhen2020", "yasaka2018", "kim2020")
 """Systems of this package; each is a module of it."""
 ENTRY_POINTS = "liverlesionai.systems"
 DEFAULT = "wang2021"

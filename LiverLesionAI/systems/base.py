@@ -263,6 +263,12 @@ class System(ABC):
             If the study cannot be used at all.
         """
 
+    def variants(
+        self, study: Study, lesion_id: int | None, spec: ModelSpec, poses: Sequence[Any]
+    ) -> list[tuple[NetworkInput, ...]]:
+        """Cut what the network reads in several poses; see :meth:`inputs`."""
+        return [self.inputs(study, lesion_id, spec, pose) for pose in poses]
+
     @abstractmethod
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
         """Build a :class:`SystemNetwork`; on device ``"meta"`` without memory or random numbers."""
@@ -368,11 +374,14 @@ class Recipe(ABC):
         Type of the settings of online augmentation.
     options
         Those of ``central_epochs`` and ``shared_kernels`` that it can do.
+    most_lesions
+        Lesions of one patient that are learned from; None for all of them.
     """
 
     truths: str
     augmentation_settings: type[Any]
     options: frozenset[str] = frozenset()
+    most_lesions: int | None = None
 
     @abstractmethod
     def poses(self, rng: np.random.Generator, variants: Any, patches: Any) -> list[Any]:

@@ -167,10 +167,8 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
     study = system.prepared(open_study(cases[0], config), config)
     for case in cases:
         try:
-            variants = [
-                system.inputs(study, case.lesion, config, pose)
-                for pose in (None, *random_poses(case.key, config))
-            ]
+            poses = (None, *random_poses(case.key, config))
+            variants = system.variants(study, case.lesion, config, poses)
             truths = config.recipe.truths_of(study, variants[0], case.truth, config)
             every = zip(truths, zip(*variants, strict=True), strict=True)
             learned = [(truth, group) for truth, group in every if truth is not None]

@@ -75,11 +75,25 @@ def training_cases(config: TrainingConfig) -> tuple[TrainingCase, ...]:
     found = tuple(cases)
     if not found:
         raise ConfigError(f"{config.cohort} has no row; give a lesion with its truth in each.")
-    asked = [case for case in found if _is_asked_of(case.truth, config)]
+    asked = _first_of_patients([case for case in found if _is_asked_of(case.truth, config)], config)
     if not asked:
         wanted = ", ".join(TAXONOMIES[task.taxonomy].name for task in config.tasks.values())
         raise ConfigError(f"No case of the run has a class of {wanted}; give cases of the model's classes.")
     return tuple(replace(case, labels=labels_of(case.truth, config)) for case in asked)
+
+
+def _first_of_patients(cases: list[TrainingCase], config: TrainingConfig) -> list[TrainingCase]:
+    """As many cases of each patient as the recipe takes, in the cohort's order."""
+    most = config.recipe.most_lesions
+    if most is None:
+        return cases
+    counts: Counter[str] = Counter()
+    kept = []
+    for case in cases:
+        counts[case.patient] += 1
+        if counts[case.patient] <= most:
+            kept.append(case)
+    return kept
 
 
 def _is_asked_of(truth: str, config: TrainingConfig) -> bool:
@@ -180,12 +194,14 @@ def open_study(case: TrainingCase, config: TrainingConfig) -> Study:
 
         study = read_study_folder(case.source, case.mask)
         return replace(study, clinical={**study.clinical, **dict(case.clinical)})
-    from LiverLesionAI.phantom import KNOWN_CLASSES, generate_lesion, generate_study
+    from LiverLesionAI.phantom import generate_lesion, generate_study
+    from LiverLesionAI.phantom.modality import modality_of, with_reference
 
     assert config.phantom is not None
     atypical = bool(np.random.default_rng(case.source).random() < config.phantom.atypical_fraction)
     if config.answers.unit == "slice":
-        known = (case.truth,) if case.truth in KNOWN_CLASSES else ()
+        patterns = modality_of(config.sequences, config.sequences[0]).patterns
+        known = (case.truth,) if case.truth in patterns else ()
         return generate_study(
             case.source,
             classes=known,
@@ -198,13 +214,8 @@ def open_study(case: TrainingCase, config: TrainingConfig) -> Study:
         case.truth,
         atypical=atypical,
         misalign_mm=config.phantom.misalign_mm,
-        sequences=phantom_sequences(config.sequences),
+        sequences=with_reference(config.sequences),
     ).study
-
-
-def phantom_sequences(sequences: Sequence[str]) -> tuple[str, ...]:
-    """Sequences to ask the phantom for: T2WI, which it outlines its lesions on, and those wanted."""
-    return tuple(dict.fromkeys(("T2WI", *sequences)))
 
 
 def by_study(cases: Sequence[TrainingCase]) -> list[list[TrainingCase]]:

@@ -167,9 +167,11 @@ class TrainingConfig(Part):
     it should have seen no lesion that the run validates on. Some systems start from published weights too: a
     ``.safetensors`` or ``.pth`` file. ``folds`` selects folds to train (all by default). With ``final`` one
     more network learns from all cases, for all epochs, and it alone becomes the bundle's: the folds, if any,
-    then only tell how good the settings are. ``parallel_folds`` trains that many at once, sharing the cores;
-    by default as many as there are cores without a GPU, one with a GPU. ``calibration`` names cases that none
-    of the networks learns from; without it the folds' own held-out cases calibrate a cross-validated bundle.
+    then only tell how good the settings are. ``repeat`` numbers trainings of one configuration on the same
+    cases and variants, from other first weights and in another order. ``parallel_folds`` trains that many at
+    once, sharing the cores; by default as many as there are cores without a GPU, one with a GPU.
+    ``calibration`` names cases that none of the networks learns from; without it the folds' own held-out
+    cases calibrate a cross-validated bundle.
     """
 
     name: Annotated[str, Field(pattern=BUNDLE_NAME)]
@@ -190,6 +192,7 @@ class TrainingConfig(Part):
     fold_count: Annotated[int, Field(ge=2, le=1000)] = 5
     folds: tuple[NonNegativeInt, ...] | None = None
     final: bool = False
+    repeat: Annotated[NonNegativeInt, Field(lt=2**31)] = 0
     parallel_folds: PositiveInt | None = None
 
     @field_validator("sequences", mode="before")
@@ -267,6 +270,10 @@ class TrainingConfig(Part):
     def selected_folds(self) -> tuple[int, ...]:
         """Folds to train, ascending."""
         return tuple(range(self.fold_count)) if self.folds is None else tuple(sorted(set(self.folds)))
+
+    def seeds(self, fold: int) -> list[int]:
+        """What every random draw of a fold's training comes from."""
+        return [self.seed, fold, *([self.repeat] if self.repeat else [])]
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults written out."""

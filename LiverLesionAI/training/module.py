@@ -59,7 +59,7 @@ class LesionTraining(pl.LightningModule):
         self.tasks = config.tasks
         self.steps = steps
         with torch.random.fork_rng():
-            torch.manual_seed(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0].item())
+            torch.manual_seed(np.random.SeedSequence(config.seeds(fold)).generate_state(1)[0].item())
             network = config.answers.network(config)
         start_network(network, config, fold)
         self.network = network
@@ -143,7 +143,7 @@ class FoldData(pl.LightningDataModule):
     def train_dataloader(self) -> Any:
         """Batches of the current epoch."""
         assert self.trainer is not None
-        seed = int(np.random.SeedSequence([self.config.seed, self.fold]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence(self.config.seeds(self.fold)).generate_state(1)[0])
         batch_size = self.config.optimisation.batch_size
         epoch = self.trainer.current_epoch
         central = epoch < self.config.optimisation.central_epochs

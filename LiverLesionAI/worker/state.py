@@ -135,8 +135,7 @@ class WorkerState:
 
 def _asked_model(result: StudyResult) -> str:
     """Name of the model that was asked; of the system where its models answered together."""
-    together = any(task.model for task in result.study_tasks.values())
-    return result.models[0].system if together else result.models[0].name
+    return result.models[0].system if result.chosen_models else result.models[0].name
 
 
 def _has_models(classifier: AnyClassifier, result: StudyResult) -> bool:

@@ -297,11 +297,10 @@ def _told(result: StudyResult) -> list[str]:
         seconds=result.provenance.seconds.get("classify", 0.0),
     )
     lines = [_("{model}: {ran}.").format(model=_asked(result), ran=ran)]
-    for name, task in result.study_tasks.items():
-        if task.model:
-            line = _("{task} by {model}: {basis}.")
-            title = task_title(name).capitalize()
-            lines.append(line.format(task=title, model=task.model, basis=task.basis))
+    for name, task in result.chosen_models.items():
+        line = _("{task} by {model}: {basis}.")
+        title = task_title(name).capitalize()
+        lines.append(line.format(task=title, model=task.model, basis=task.basis))
     lines += [_("Note: {text}.").format(text=text.rstrip(".")) for text in result.warnings]
     for lesion in result.lesions:
         lines += [
@@ -312,8 +311,7 @@ def _told(result: StudyResult) -> list[str]:
 
 def _asked(result: StudyResult) -> str:
     """The model that was asked; the system where its models answered together."""
-    together = any(task.model for task in result.study_tasks.values())
-    return result.models[0].system if together else result.models[0].name
+    return result.models[0].system if result.chosen_models else result.models[0].name
 
 
 def _choose(combo: Any, values: Sequence[str], value: str) -> None:

@@ -34,7 +34,7 @@ def test_the_vocabulary_is_large_and_its_sources_are_noted(vocabulary: list[Row]
     assert len(vocabulary) >= 150 and all(row.source for row in vocabulary)
     assert {row.expected for row in vocabulary} >= {
         "T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP", "INPHASE", "OUTPHASE",
-        "CT_PLAIN", "CT_ART", "CT_DELAY", "other", "unknown",
+        "CT_PLAIN", "CT_ART", "CT_PORTAL", "CT_DELAY", "other", "unknown",
     }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def slices(examination: Examination, series: Series) -> Iterator[Dataset]:
         for index in reversed(order) if examination.style.head_first else order:
             number += 1
             ds = Dataset(of_volume)
-            _place(ds, volume.image, index)
+            place(ds, volume.image, index)
             ds.InstanceNumber = number
             ds.SOPInstanceUID = examination.image_uid(series, number)
             pixels(ds, array[index], bits)
@@ -87,7 +87,7 @@ def _volume_attributes(examination: Examination, series: Series, volume: Volume)
     return ds
 
 
-def _place(ds: Dataset, image: sitk.Image, index: int) -> None:
+def place(ds: Dataset, image: sitk.Image, index: int) -> None:
     """Image Plane module (PS3.3 C.7.6.2): PixelSpacing is between rows, then between columns."""
     x, y, z = image.GetSpacing()
     direction = np.asarray(image.GetDirection()).reshape(3, 3)

@@ -16,6 +16,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import output_folder
 from LiverLesionAI.phantom.fields import stream
 from LiverLesionAI.phantom.generate import PhantomStudy
+from LiverLesionAI.phantom.modality import MR, Modality
 from LiverLesionAI.phantom.writer import LIGHTLY, TRUTH_FOLDER, write_cohort, write_truth
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.folder import MASK_STEM
@@ -70,6 +71,7 @@ def write_dicom_cohort(
     omit: Sequence[str] = (),
     vendor: str | None = None,
     lesion_centred: bool = False,
+    modality: Modality = MR,
     progress: Progress = silent,
 ) -> Path:
     """Write `n` phantom studies as DICOM, in layouts drawn from their seeds, and their cohort table.
@@ -96,6 +98,7 @@ def write_dicom_cohort(
         misalign_mm=misalign_mm,
         omit=omit,
         vendor=vendor,
+        modality=modality,
         write=write_dicom_phantom,
         progress=progress,
     )

@@ -80,11 +80,10 @@ def plan_examination(
     ConfigError
         If vendor or layout is not known.
     """
-    if vendor not in VENDORS:
-        raise ConfigError(f"The phantom knows no scanner of vendor {vendor!r}; it has {', '.join(VENDORS)}.")
+    known_vendor = checked_vendor(vendor)
     if layout not in LAYOUTS:
         raise ConfigError(f"The phantom knows no DICOM layout {layout!r}; it has {', '.join(LAYOUTS)}.")
-    protocol, style = phantom.truth.protocol, STYLES[vendor]
+    protocol, style = phantom.truth.mr_protocol, STYLES[known_vendor]
     key = f"{phantom.study.id}/{vendor}/{layout}"
     groups = tuple(_groups(phantom, style, layout, distractors))
     uids = {group.name: derived_uid(key, "series", group.name) for group in groups}
@@ -102,12 +101,26 @@ def plan_examination(
         key,
         phantom.truth.seed,
         protocol.field_tesla,
-        vendor,
+        known_vendor,
         style,
         protocol.agent,
         layout == "enhanced",
         series,
     )
+
+
+def checked_vendor(vendor: str) -> Vendor:
+    """Return a vendor that there is.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    found = next((known for known in VENDORS if known == vendor), None)
+    if found is None:
+        raise ConfigError(f"The phantom knows no scanner of vendor {vendor!r}; it has {', '.join(VENDORS)}.")
+    return found
 
 
 def _groups(phantom: PhantomStudy, style: Style, layout: str, distractors: bool) -> Iterator[_Group]:
@@ -125,7 +138,7 @@ def _groups(phantom: PhantomStudy, style: Style, layout: str, distractors: bool)
 
 
 def _of_study(phantom: PhantomStudy, name: str, style: Style) -> Volume:
-    acquisition = phantom.truth.protocol.acquisitions[name]
+    acquisition = phantom.truth.mr_protocol.acquisitions[name]
     pulse = acquisition.pulse
     flip = pulse.flip_deg if isinstance(pulse, SpoiledGradientEcho) else style.flip_deg
     diffusion = isinstance(pulse, DiffusionEcho)
@@ -192,7 +205,7 @@ def _diffusion(study: Mapping[str, Volume], layout: str) -> Iterator[_Group]:
 
 
 def _dixon(phantom: PhantomStudy, style: Style, t1: Volume, layout: str) -> Iterator[_Group]:
-    opposed, in_phase = _DIXON_TE_MS[phantom.truth.protocol.field_tesla]
+    opposed, in_phase = _DIXON_TE_MS[phantom.truth.mr_protocol.field_tesla]
     images = stacks.dixon(phantom.truth)
     common = replace(
         t1, start_s=_STARTS_S["dixon"], tr_ms=max(t1.tr_ms, in_phase + 2.0), te_ms=in_phase, flip_deg=10.0

@@ -47,10 +47,10 @@ def dixon(truth: Truth) -> dict[str, sitk.Image]:
     image, so that voxels that hold both lose signal in the opposed-phase image (the dark seam around organs).
     Dephasing between the two echoes is left out.
     """
-    acquisition, grid = truth.protocol.acquisitions["T1WI"], truth.grids["T1WI"]
+    acquisition, grid = truth.mr_protocol.acquisitions["T1WI"], truth.grids["T1WI"]
     scene, pulse = truth.scene, acquisition.pulse
     assert isinstance(pulse, SpoiledGradientEcho)
-    state = relaxation(scene.tissues, None, truth.protocol)
+    state = relaxation(scene.tissues, None, truth.mr_protocol)
     whole = SpoiledGradientEcho(pulse.tr_ms, pulse.te_ms, pulse.flip_deg, residual_fat=1.0).signal(state)
     gain = _LIVER_SIGNAL / whole[scene.liver]
     points = sample_positions(scene.grid, grid, truth.displacements["T1WI"])

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.phantom.ct import CTProtocol
 from LiverLesionAI.phantom.generate import PhantomStudy
 
 from .classic import slices
+from .ct import write_ct_study
 from .enhanced import multi_frame
 from .examination import Examination, Series
-from .plan import plan_examination
+from .files import save
+from .plan import checked_vendor, plan_examination
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-_IMPLEMENTATION = "LIVERLESIONAI"
 
 
 def write_dicom_study(
@@ -36,7 +37,8 @@ def write_dicom_study(
     vendor
         ``"siemens"``, ``"ge"`` or ``"philips"``.
     layout
-        ``"separate"``, ``"dynamic"``, ``"multi_b"`` or ``"enhanced"``, see :data:`plan.Layout`.
+        ``"separate"``, ``"dynamic"``, ``"multi_b"`` or ``"enhanced"``, see :data:`plan.Layout`. CT has one
+        series for each phase whatever is asked for.
     distractors
         Whether to write what else a hospital delivers: localiser, MRCP, Dixon images, subtraction, reformat.
 
@@ -50,6 +52,8 @@ def write_dicom_study(
     ConfigError
         If vendor or layout is not known.
     """
+    if isinstance(phantom.truth.protocol, CTProtocol):
+        return write_ct_study(phantom, folder, vendor=checked_vendor(vendor), distractors=distractors)
     examination = plan_examination(phantom, vendor, layout, distractors=distractors)
     count = 0
     for series in examination.series:
@@ -57,7 +61,7 @@ def write_dicom_study(
             count += 1
             path = folder / _file_name(examination, series, int(ds.InstanceNumber), count)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _save(ds, path, implicit_vr=examination.style.implicit_vr and not examination.multi_frame)
+            save(ds, path, implicit_vr=examination.style.implicit_vr and not examination.multi_frame)
     return folder
 
 
@@ -76,16 +80,3 @@ def _file_name(examination: Examination, series: Series, instance: int, count: i
     if examination.vendor == "ge":
         return PurePosixPath(f"S{series.number:03d}") / f"i{count:06d}.MRDC.{instance}"
     return PurePosixPath("DICOM") / f"IM_{count:04d}"
-
-
-def _save(ds: Dataset, path: Path, *, implicit_vr: bool) -> None:
-    from pydicom import dcmwrite
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit_vr else ExplicitVRLittleEndian
-    meta.ImplementationVersionName = _IMPLEMENTATION
-    ds.file_meta = meta
-    dcmwrite(path, ds, enforce_file_format=True)

@@ -4,11 +4,13 @@ The rules, in order: the part of the body (series come last that are named after
 or lie where, or in a frame of reference in which, few of the other sequences lie) → the plane (axial before
 others) → full coverage (at least three quarters of the longest candidate's extent) → what the sequence asks
 for (T2: fat-suppressed; DWI: weighted, an acquired trace with b closest to 800 s/mm²; ADC: made by the
-scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced) → confidence → latest repetition.
+scanner; T1: fat-suppressed or water, in and opposed phase: unenhanced; CT: a soft kernel, slices of 2 mm or
+more) → confidence → latest repetition.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,12 @@ UNKNOWN_B_AWAY = 500.0
 FULL_COVERAGE = 0.75
 FEWEST_SLICES = 3
 LEAST_CONFIDENCE = 0.5
+
+THINNEST_CT_MM = 2.0
+"""Thinner slices are made for reformats and are too noisy to be read."""
+
+_SHARP_KERNEL = re.compile(r"LUNG|BONE|EDGE|^[BHIU]R?[6-9]\d|^FC(30|5\d|8\d)|^Y[A-D]$")
+"""Kernels for lung and bone: GE; Siemens from 60 on; Canon; Philips."""
 
 _FAT_SUPPRESSED_FIRST = ("T2WI", "T1WI", "LAP", "PVP", "DP", "HBP")
 
@@ -128,6 +136,9 @@ def _asked_for(name: str, item: Identified) -> tuple[float, ...]:
         b = first.b if first.b is not None else _named_b(item)
         away = abs(b - BEST_B) if b is not None else UNKNOWN_B_AWAY
         return (b == 0, is_computed_b(item.stack), first.directional, away)
+    if SEQUENCES[name].modality == "CT":
+        thin = first.thickness is not None and first.thickness < THINNEST_CT_MM
+        return (bool(_SHARP_KERNEL.search(first.kernel)), thin)
     if name in ("INPHASE", "OUTPHASE"):
         return (bool(first.agent), item.stack.acquired_s or 0.0)
     return ()

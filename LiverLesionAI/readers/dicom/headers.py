@@ -61,6 +61,10 @@ class Frame:
         As in DICOM; the trigger time holds the phase's delay in dynamic series of some vendors.
     dimension
         Index values of the dimensions of a multi-frame object other than place; they order before times do.
+    agent, agent_ml
+        Names of the contrast agents, and how much was injected; None where that is not said.
+    kernel
+        ConvolutionKernel of CT.
     acquired_s, injected_s
         Second of the day at which the slice was acquired and the contrast agent injected.
     day, study_day
@@ -108,6 +112,8 @@ class Frame:
     b_source: str = ""
     directional: bool = False
     agent: str = ""
+    agent_ml: float | None = None
+    kernel: str = ""
     contrast_phase: str = ""
     temporal_position: int | None = None
     acquisition_number: int | None = None
@@ -243,6 +249,8 @@ def _frame(dataset: Dataset, get: Lookup, file: Path, number: int) -> Frame:
         b_source=source,
         directional=directional and b != 0,
         agent=_agent(dataset, get),
+        agent_ml=_contrast_ml(get),
+        kernel=text(get("ConvolutionKernel")).upper(),
         contrast_phase=text(get("ContrastBolusAgentPhase")),
         temporal_position=whole(get("TemporalPositionIdentifier")),
         acquisition_number=whole(get("AcquisitionNumber")),
@@ -370,6 +378,12 @@ def _field_strength(get: Lookup) -> float | None:
 def _body_part(get: Lookup) -> str:
     regions = [text(item.get("CodeMeaning")) for item in items_of(get("AnatomicRegionSequence"))]
     return " ".join(filter(None, (text(get("BodyPartExamined")), *regions)))
+
+
+def _contrast_ml(get: Lookup) -> float | None:
+    """Volume of contrast agent that was injected, ml."""
+    volumes = [real(get(name)) for name in ("ContrastBolusTotalDose", "ContrastBolusVolume")]
+    return next((volume for volume in volumes if volume is not None), None)
 
 
 def _agent(dataset: Dataset, get: Lookup) -> str:

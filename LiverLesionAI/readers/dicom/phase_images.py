@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from LiverLesionAI.readers.dicom.places import show_same_place
-from LiverLesionAI.readers.dicom.rules import Answer, is_fat_suppressed
+from LiverLesionAI.readers.dicom.rules import CLEAR, SAID, Answer, is_fat_suppressed
 from LiverLesionAI.readers.dicom.split import Stack, series_of
 from LiverLesionAI.readers.dicom.vocabulary import Reading
 
@@ -47,6 +48,11 @@ class PhaseImage:
         return (float("inf") if start is None else start, number, self.stack.phase)
 
     @property
+    def says_a_phase(self) -> bool:
+        """Whether words name the phase, the unenhanced one among them."""
+        return self.said.says("pre", "early arterial", *WINDOWS_S, "HBP")
+
+    @property
     def speaks_of_contrast(self) -> bool:
         """Whether words or header say that contrast was or will be given."""
         said = self.said.says("enhanced", "dynamic", "liver agent", "early arterial", *WINDOWS_S, "HBP")
@@ -64,6 +70,28 @@ def window(seconds: float, gadoxetic: bool | None) -> str | None:
     found = next((phase for phase, (start, end) in WINDOWS_S.items() if start <= seconds < end), None)
     if found is None and gadoxetic and HBP_FROM_S <= seconds <= HBP_UNTIL_S:
         return "HBP"
+    return found
+
+
+def without_contrast(images: Sequence[PhaseImage]) -> list[PhaseImage]:
+    """Label images of CT whose header says that no contrast agent was given; words come before that.
+
+    A volume of 0 ml says so. So does silence, where the header of a later series of the study names an agent
+    and nothing in this one's speaks of contrast.
+    """
+    given_from = min((image.order[0] for image in images if image.stack.first.agent), default=float("-inf"))
+    found = []
+    for image in images:
+        first = image.stack.first
+        if image.says_a_phase:
+            found.append(image)
+        elif first.agent_ml == 0:
+            found.append(image.labelled("T1WI", CLEAR, "0 ml of contrast agent in its header"))
+        elif not image.speaks_of_contrast and not image.said.unreadable and image.order[0] < given_from:
+            why = "its header names no contrast agent, those of later series do"
+            found.append(image.labelled("T1WI", SAID, why))
+        else:
+            found.append(image)
     return found
 
 

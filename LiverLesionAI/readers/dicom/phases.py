@@ -22,6 +22,7 @@ from LiverLesionAI.readers.dicom.phase_images import (
     may_be_phases,
     show_one_moment,
     window,
+    without_contrast,
 )
 from LiverLesionAI.readers.dicom.phase_order import alone, by_order
 from LiverLesionAI.readers.dicom.rules import (
@@ -71,6 +72,8 @@ def assign_phases(stacks: Sequence[Stack], answers: Mapping[int, Answer]) -> dic
             for index, answer in answers.items()
             if answer.sequence == family
         ]
+        if family == CT:
+            images = without_contrast(images)
         for image in _solved(images, gadoxetic):
             result[image.index] = finish(image)
     return result
@@ -90,7 +93,7 @@ def _uses_gadoxetic_acid(stacks: Sequence[Stack]) -> bool | None:
 
 
 def _solved(images: list[PhaseImage], gadoxetic: bool | None) -> list[PhaseImage]:
-    named = _told_apart([_named_phase(image, gadoxetic) for image in images])
+    named = _told_apart([_named_phase(image, gadoxetic) if image.is_open else image for image in images])
     enhanced_from = min(
         (image.order[0] for image in named if image.label in ("LAP", "PVP", "DP", "HBP")),
         default=float("inf"),
@@ -297,11 +300,9 @@ def _t1_answer(image: PhaseImage) -> Answer:
 
 
 def _ct_answer(image: PhaseImage) -> Answer:
-    """CT has three phases in this project: unenhanced, arterial, delayed."""
-    names = {"T1WI": "CT_PLAIN", "LAP": "CT_ART", "DP": "CT_DELAY"}
+    """The phase in the words of CT, which has no hepatobiliary one."""
+    names = {"T1WI": "CT_PLAIN", "LAP": "CT_ART", "PVP": "CT_PORTAL", "DP": "CT_DELAY"}
     reasons = (*image.evidence.reasons, *image.reasons)
-    if image.label == "PVP" and image.said.says("PVP"):
-        return Answer(OTHER, image.confidence, (*reasons, "no model uses the portal venous phase of CT"))
     if image.label == "T1WI" and image.confidence <= WEAK:
         return Answer(None, 0.0, ("nothing tells whether contrast was given",))
     if image.label == OTHER:

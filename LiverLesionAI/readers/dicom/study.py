@@ -39,7 +39,7 @@ from LiverLesionAI.readers.dicom.studies import (
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.readers.images import IMAGE_SUFFIXES
 from LiverLesionAI.readers.masks import judged, with_lesions
-from LiverLesionAI.sequences import SEQUENCES
+from LiverLesionAI.sequences import SEQUENCES, usual_reference
 from LiverLesionAI.study import DicomSource, SequenceImage, Study
 
 MASK_FILES = tuple(f"{folder.MASK_STEM}{suffix}" for suffix in IMAGE_SUFFIXES)
@@ -62,8 +62,8 @@ def read_dicom_study(
         Lesion mask: a NIfTI, NRRD or MetaImage file, a DICOM segmentation or an RT structure set. By default
         a mask file named ``lesions`` in the folder, else a segmentation or structure set of lesions inside.
     reference
-        The reference sequence; by default the one that the segmentation was drawn on, else T2WI, else the
-        first at hand.
+        The reference sequence; by default the one that the segmentation was drawn on, else the one
+        that :func:`~LiverLesionAI.sequences.usual_reference` chooses.
     progress
         Told how far the work is; may cancel by raising.
 
@@ -257,7 +257,7 @@ def _reference(
 ) -> str:
     if wanted is not None and wanted not in images:
         raise DicomError(f"{path} has no {wanted}, which was to be the reference sequence.")
-    preferred = [wanted, *_drawn_on(segmentation, images), "T2WI", *images]
+    preferred = [wanted, *_drawn_on(segmentation, images), usual_reference(images)]
     return next(name for name in preferred if name in images)
 
 
