@@ -79,20 +79,22 @@ class Session:
         self._on_progress = on_progress
         self._timer.start()
 
-    def prepare(self, **arguments: str) -> None:
+    def prepare(self, *, model: str, device: str, precision: str) -> None:
         """Let the worker load a model beforehand; a job that comes meanwhile waits and is told how far it is.
 
         What goes wrong is left to the job, which will meet it again and can tell the reader.
 
         Parameters
         ----------
-        arguments
+        model, device, precision
             Of the command ``load`` of :mod:`LiverLesionAI.worker.commands`.
         """
         if self.client.jobs:
             return
         with suppress(LiverLesionError):
-            self.client.submit("load", on_progress=self._tell_job, **arguments)
+            self.client.submit(
+                "load", on_progress=self._tell_job, model=model, device=device, precision=precision
+            )
             self._timer.start()
 
     def cancel(self) -> None:
