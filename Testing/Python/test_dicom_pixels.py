@@ -103,6 +103,14 @@ def test_nothing_but_padding_is_refused(tmp_path: Path) -> None:
         _volume(tmp_path)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("slope", ["1e38", "1.5e37"])
+def test_values_beyond_single_precision_are_refused(tmp_path: Path, slope: str) -> None:
+    save(_made(RescaleSlope=slope, RescaleIntercept="0")[0], tmp_path)
+    with pytest.raises(DicomError, match="voxels that are not numbers"):
+        _volume(tmp_path)
+
+
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(top=st.integers(1200, 30000), slope=st.sampled_from([1, 0.5, 3]))
 def test_inverted_images_are_turned_round(

@@ -217,13 +217,14 @@ def _by_gdcm(file: Path, frames: list[Frame]) -> list[_Slice]:
 
 
 def _compact(pixels: np.ndarray) -> np.ndarray:
-    """Whole numbers as 16 bit where they fit, everything else as float32."""
+    """Whole numbers as 16 bit where they fit, everything else as float32; what is too large is infinite."""
     if pixels.dtype in (np.int16, np.uint16):
         return pixels
-    if np.issubdtype(pixels.dtype, np.floating) and not np.array_equal(pixels, np.round(pixels)):
+    is_whole = not np.issubdtype(pixels.dtype, np.floating) or np.array_equal(pixels, np.round(pixels))
+    if is_whole and pixels.size and pixels.min() >= -32768 and pixels.max() <= 32767:
+        return pixels.astype(np.int16)
+    with np.errstate(over="ignore"):
         return pixels.astype(np.float32)
-    fits = pixels.size and pixels.min() >= -32768 and pixels.max() <= 32767
-    return pixels.astype(np.int16) if fits else pixels.astype(np.float32)
 
 
 def _damaged(file: Path, error: Exception) -> DicomError:
