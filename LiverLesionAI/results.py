@@ -413,7 +413,7 @@ class StudyResult:
         rest = {key: value for key, value in content.items() if key != "schema"}
         try:
             rest = results_v1.from_first(rest) if found == results_v1.SCHEMA else rest
-            read = _reader(cls).validate_python(rest)
+            read = _reader().validate_python(rest)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -426,11 +426,11 @@ class StudyResult:
 
 
 @cache
-def _reader(kind: type[StudyResult]) -> TypeAdapter[StudyResult]:
+def _reader() -> TypeAdapter[StudyResult]:
     """What reads a result; it takes far longer to make than to use."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(StudyResult)
 
 
 def with_weights_of(result: StudyResult, explained: StudyResult) -> StudyResult:

@@ -55,6 +55,9 @@ def test_patients_mixed_in_one_tree_are_told_apart(tmp_path: Path) -> None:
         read = read_study(study.path)
         assert read.id == study.id and set(read.images) == {"T2WI", "LAP"}
     assert list_studies(tree, tmp_path / "run" / "dicom") == studies
+    write_study(tree / "run" / "studies" / "S1", 3, 0)
+    (tree / "run" / "batch.sqlite").touch()
+    assert list_studies(tree, tmp_path / "run" / "dicom") == studies
 
 
 def test_a_table_says_what_is_known(tmp_path: Path) -> None:
