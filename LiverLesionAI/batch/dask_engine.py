@@ -183,10 +183,10 @@ class _LocalCluster:
         import dask
         from distributed import LocalCluster
 
-        dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_DEATHS})
-        self._cluster = LocalCluster(
-            n_workers=0, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
-        )
+        with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_DEATHS}):
+            self._cluster = LocalCluster(
+                n_workers=0, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+            )
         self.address: str = self._cluster.scheduler_address
         self._scratch = tempfile.TemporaryDirectory(prefix="liverlesionai-batch-", ignore_cleanup_errors=True)
         self._deaths = 0

@@ -12,6 +12,9 @@ from LiverLesionAI.limits import available_bytes
 
 POLL_S = 0.02
 
+LEAST_MEMORY_BYTES = 2 << 30
+"""A study may take this much even where its share of what is left is less."""
+
 
 class Engine(Protocol):
     """Carries studies to workers and their answers back. What is done is decided by the ledger alone."""
@@ -77,7 +80,7 @@ def limits_of(options: BatchOptions) -> Limits:
     memory = options.memory_limit_bytes
     if memory is None and options.scheduler is None:
         left = available_bytes()
-        memory = None if left is None else left // options.workers
+        memory = None if left is None else max(left // options.workers, LEAST_MEMORY_BYTES)
     return Limits(options.time_limit_s, memory, options.threads)
 
 

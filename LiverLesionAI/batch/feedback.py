@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import date as calendar
 from pathlib import Path
 
-from LiverLesionAI.batch.ledger import LEDGER_FILE, Ledger
+from LiverLesionAI.batch.ledger import Ledger
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.batch.tables import write_outputs
 from LiverLesionAI.cohort import CLINICAL_PREFIX, COHORT_FILE, CohortRow, write_rows

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from LiverLesionAI.batch.ledger import LEDGER_FILE
-from LiverLesionAI.batch.settings import BatchOptions
+from LiverLesionAI.batch.settings import LEDGER_FILE, BatchOptions
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import errors_of_disk
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.manifest import CLUTTER, sha256_of
 
 
@@ -42,13 +43,18 @@ def _files(path: Path, mask: Path | None) -> Iterator[tuple[str, Path]]:
     if root.is_file():
         yield root.name, root
     for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if _is_of_study(Path(folder, name)))
         for name in sorted(names):
             file = Path(folder, name)
             if not name.startswith(".") and name not in CLUTTER and file.exists():
                 yield file.relative_to(root).as_posix(), file
     if mask is not None and mask.exists():
         yield "mask", mask
+
+
+def _is_of_study(folder: Path) -> bool:
+    """Whether a folder may hold files of a study: it is neither hidden nor a run's."""
+    return not folder.name.startswith(".") and not (folder / LEDGER_FILE).exists()
 
 
 def _line(name: str, file: Path) -> str:

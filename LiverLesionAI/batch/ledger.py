@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.batch import schema
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.studies import CohortStudy, KnownRow
 from LiverLesionAI.batch.task import ModelAnswer, StudyAnswer, result_sha256, unpack
 from LiverLesionAI.errors import OutputError
@@ -25,7 +26,6 @@ from LiverLesionAI.results import StudyResult
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.tables import task_classes
 
-LEDGER_FILE = "batch.sqlite"
 STUDIES_FOLDER = "studies"
 _BUSY_S = 30.0
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverLesionAI.batch.folder import locked
-from LiverLesionAI.batch.ledger import LEDGER_FILE, Ledger
+from LiverLesionAI.batch.ledger import Ledger
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.tables import write_outputs
 from LiverLesionAI.errors import ConfigError
 

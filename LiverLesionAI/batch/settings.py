@@ -18,6 +18,9 @@ LEVELS: tuple[Outputs, ...] = ("table", "volumes", "all")
 
 TIME_LIMIT_S = 1800.0
 
+LEDGER_FILE = "batch.sqlite"
+"""Lies in the folder of a run, in which no studies are looked for."""
+
 
 @dataclass(frozen=True)
 class BatchOptions:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.progress import Progress, silent
@@ -158,7 +159,7 @@ def _found(folder: Path, links: Path, progress: Progress) -> Iterator[CohortStud
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Study folders, which are not entered, and files below a folder, in a stable order; nothing hidden."""
+    """Study folders, which are not entered, and files below a folder, in a stable order; nothing of a run."""
     from LiverLesionAI.readers.folder import is_study_folder
 
     for path in sorted(folder.iterdir()):
@@ -166,7 +167,7 @@ def _entries(folder: Path) -> Iterator[Path]:
             continue
         if not path.is_dir() or is_study_folder(path):
             yield path
-        elif not path.is_symlink():
+        elif not path.is_symlink() and not (path / LEDGER_FILE).exists():
             yield from _entries(path)
 
 

@@ -17,7 +17,7 @@ from LiverLesionAI.pseudonyms import cleaned
 from LiverLesionAI.spreadsheet import Cell, write_table
 from LiverLesionAI.writers.cohort_report import CohortEntry, FailedStudy, report_link, write_cohort_report
 from LiverLesionAI.writers.report import missing_packages
-from LiverLesionAI.writers.tables import prediction_table, rounded_text
+from LiverLesionAI.writers.tables import prediction_columns, prediction_table, rounded_text
 
 RESULTS, FAILURES, PAGE = "results", "failures.csv", "cohort.html"
 NO_PARQUET = "results.parquet was not written, for lack of pyarrow; install liverlesionai[batch] to have it"
@@ -37,13 +37,7 @@ class _Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        head = ("study_id", "patient_id", "lesion", *(("slice",) if self.of_slices else ()), "truth")
-        answers = (
-            name
-            for task, classes in self.tasks.items()
-            for name in (f"pred_{task}", *(f"prob_{task}_{each}" for each in classes))
-        )
-        return (*head, *answers, *self.kept)
+        return (*prediction_columns(self.tasks, of_slices=self.of_slices), *self.kept)
 
     @property
     def head(self) -> int:
@@ -173,4 +167,4 @@ def _write_parquet(path: Path, columns: _Columns, rows: Iterator[tuple[Cell, ...
 def _kind(name: str, pa: Any) -> Any:
     if name in _WHOLE_NUMBERS:
         return pa.int32()
-    return pa.float64() if re.match("prob_", name) else pa.string()
+    return pa.float64() if re.match("prob_|cal_|unlike_", name) else pa.string()

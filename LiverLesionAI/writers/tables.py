@@ -29,6 +29,20 @@ def task_classes(result: StudyResult) -> dict[str, tuple[str, ...]]:
     return tasks
 
 
+def prediction_columns(
+    tasks: Mapping[str, tuple[str, ...]], *, of_slices: bool = False, readers: int = 0
+) -> tuple[str, ...]:
+    """Columns of :func:`prediction_table` for tasks with their classes, slices or not, so many readers."""
+    columns = ["study_id", "patient_id", "lesion", *(["slice"] if of_slices else []), "truth"]
+    for task, classes in tasks.items():
+        columns += [f"pred_{task}", *(f"prob_{task}_{name}" for name in classes)]
+    if readers:
+        columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
+    for task, classes in tasks.items():
+        columns += [*(f"cal_{task}_{name}" for name in classes), f"set_{task}"]
+    return (*columns, "unlike_score", "unlike_threshold")
+
+
 def prediction_table(
     result: StudyResult,
     *,
@@ -63,15 +77,8 @@ def prediction_table(
     """
     tasks, truth = task_classes(result) if tasks is None else tasks, truth or {}
     of_slices = result.unit == "slice"
-    columns = ["study_id", "patient_id", "lesion", *(["slice"] if of_slices else []), "truth"]
-    for task, classes in tasks.items():
-        columns += [f"pred_{task}", *(f"prob_{task}_{name}" for name in classes)]
     readers = _reader_count(result)
-    if readers:
-        columns += [*(f"reader_{number}" for number in range(1, readers + 1)), "reader_final"]
-    for task, classes in tasks.items():
-        columns += [*(f"cal_{task}_{name}" for name in classes), f"set_{task}"]
-    columns += ["unlike_score", "unlike_threshold"]
+    columns = prediction_columns(tasks, of_slices=of_slices, readers=readers)
     rows: list[tuple[Cell, ...]] = []
     if result.study_tasks:
         unread: list[Cell] = [None] * (readers and readers + 1)
@@ -81,13 +88,13 @@ def prediction_table(
         if of_slices:
             unsure = [None] * len(sure)
             rows += [(*row, *unread, *unsure) for row in _slice_rows(result, patient_id, tasks)]
-        return Table(tuple(columns), tuple(rows))
+        return Table(columns, tuple(rows))
     for lesion in result.lesions:
         head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id))
         said = _diagnoses(lesion, readers) if readers else ()
         sure = _reliance(lesion.tasks, tasks, lesion.out_of_distribution)
         rows.append((*head, *_answers(lesion.tasks, tasks), *said, *sure))
-    return Table(tuple(columns), tuple(rows))
+    return Table(columns, tuple(rows))
 
 
 def _one_truth(truth: Mapping[int, str]) -> str | None:

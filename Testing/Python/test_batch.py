@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from typer.testing import CliRunner
 from LiverLesionAI.batch import BatchOptions, engines
 from LiverLesionAI.batch import ledger as ledgers
 from LiverLesionAI.batch.feedback import export_cohort, give_feedback
-from LiverLesionAI.batch.ledger import LEDGER_FILE, Ledger
+from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.merge import merge_runs
 from LiverLesionAI.batch.schema import VERSION
+from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.supervise import Limits
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.cohort import read_rows
@@ -78,6 +80,8 @@ def test_a_run_ends_in_tables_and_folders(undisturbed: Path) -> None:
     folders = sorted(path.relative_to(undisturbed) for path in undisturbed.glob("studies/*/*/results.json"))
     assert [folder.parts[1:3] for folder in folders] == [(f"S{n}", "wang2021-phantom") for n in range(6)]
     assert not list(undisturbed.glob("**/.*partial*"))
+    page = (undisturbed / "cohort.html").read_text(encoding="utf-8")
+    assert "6 studies · 6 lesions" in page and "differs from the truth" in page and "Phantom-trained" in page
 
 
 def test_parquet_says_what_the_csv_says(undisturbed: Path) -> None:
@@ -135,7 +139,7 @@ def test_studies_that_misbehave_cost_themselves_only(tmp_path: Path) -> None:
     names = ["S0", "S1-crash", "S2-once", "S3-fault", "S4-hang", "S5-memory", "S6"]
     cohort = made_studies(tmp_path / "cohort", names)
     shutil.rmtree(tmp_path / "cohort" / "S6")
-    limits = {"time_limit_s": 3.0, "memory_limit_bytes": 1 << 29}
+    limits = {"time_limit_s": 5.0, "memory_limit_bytes": 1 << 29}
     came = finished(cohort, tmp_path / "run", outputs="table", workers=2, **limits)
     assert {name for name, status in came.items() if status == "done"} == {"S0", "S2-once"}
     with (tmp_path / "run" / "failures.csv").open(newline="") as file:
@@ -144,18 +148,20 @@ def test_studies_that_misbehave_cost_themselves_only(tmp_path: Path) -> None:
         "S1-crash": "crash", "S3-fault": "fault", "S4-hang": "time", "S5-memory": "memory", "S6": "input",
     }  # fmt: skip
     assert (
-        "signal 11" in why["S1-crash"][1] and "3 s" in why["S4-hang"][1] and "0.5 GiB" in why["S5-memory"][1]
+        "signal 11" in why["S1-crash"][1] and "5 s" in why["S4-hang"][1] and "0.5 GiB" in why["S5-memory"][1]
     )
     assert "nothing works in S3-fault" in why["S3-fault"][1] and str(tmp_path) not in str(why)
     with (tmp_path / "run" / "results.csv").open(newline="") as file:
         rows = {row["study_id"]: row for row in csv.DictReader(file)}
+    page = (tmp_path / "run" / "cohort.html").read_text(encoding="utf-8")
+    assert "5 studies failed" in page and "nothing works in S3-fault" in page
     assert rows["S6"]["truth"] and not rows["S6"]["pred_type"] and len(rows) == 7
     (tmp_path / "cohort" / "S6").mkdir()
     (tmp_path / "cohort" / "S6" / "T2WI.nii.gz").write_text("S6")
     assert finished(cohort, tmp_path / "run", outputs="table", **limits) == {"S6": "done"}
     (tmp_path / "cohort" / "S1-crash").rename(tmp_path / "cohort" / "mended")
     cohort.write_text(cohort.read_text().replace("S1-crash,S1-crash", "S1-crash,mended"))
-    retried = finished(cohort, tmp_path / "run", outputs="table", time_limit_s=0.5, retry_failed=True)
+    retried = finished(cohort, tmp_path / "run", outputs="table", time_limit_s=3.0, retry_failed=True)
     assert retried["S1-crash"] == "done" and retried["S4-hang"] == "failed" and "S0" not in retried
 
 
@@ -295,6 +301,31 @@ def test_shards_joined_are_the_run(cohort: Path, undisturbed: Path, tmp_path: Pa
         made_run(cohort, out)
     with pytest.raises(ConfigError, match="a study that another shard has"):
         merge_runs([shards[0], shutil.copytree(shards[0], tmp_path / "twin")], tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_scheduler_and_workers_of_their_own(cohort: Path, undisturbed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    start = [sys.executable, "-m", "dask"]
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+    given = (
+        ["scheduler", "--host", address, "--no-dashboard"],
+        ["worker", address, "--nthreads", "2", "--no-dashboard"],
+    )
+    processes = [subprocess.Popen([*start, *each], env=environment) for each in given]
+    try:
+        assert set(finished(cohort, tmp_path / "run", outputs="volumes", scheduler=address).values()) == {
+            "done"
+        }
+        assert tables(tmp_path / "run") == tables(undisturbed)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(30)
+    with pytest.raises(BatchError, match="no Dask scheduler"):
+        made_run(cohort, tmp_path / "other", scheduler="tcp://127.0.0.1:1")
 
 
 def test_feedback_becomes_truth_and_a_cohort(run: Path, tmp_path: Path) -> None:

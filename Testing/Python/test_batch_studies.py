@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from made_batch import made_run
 from made_dicom import T2, VIBE, image, save, slices
 from made_training import write_study
 from pydicom.uid import generate_uid
@@ -15,11 +16,13 @@ from test_zhen2020 import config, write_patient
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.batch import BatchOptions
+from LiverLesionAI.batch.feedback import export_cohort, give_feedback
 from LiverLesionAI.batch.inputs import content_sha256, glance
 from LiverLesionAI.batch.studies import list_studies
 from LiverLesionAI.batch.task import AskedModel, StudyTask
 from LiverLesionAI.batch.work import Workshop, done
 from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.cohort import read_rows
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import read_study
@@ -55,6 +58,20 @@ def test_patients_mixed_in_one_tree_are_told_apart(tmp_path: Path) -> None:
         read = read_study(study.path)
         assert read.id == study.id and set(read.images) == {"T2WI", "LAP"}
     assert list_studies(tree, tmp_path / "run" / "dicom") == studies
+    write_study(tree / "run" / "studies" / "S1", 3, 0)
+    (tree / "run" / "batch.sqlite").touch()
+    assert list_studies(tree, tmp_path / "run" / "dicom") == studies
+
+
+def test_settled_dicom_studies_become_study_folders(tmp_path: Path) -> None:
+    write_examination("4713", tmp_path / "dump" / "one", apart=True)
+    with made_run(tmp_path / "dump", tmp_path / "run", outputs="table") as run:
+        (answer,) = run
+    give_feedback(tmp_path / "run", answer.study_id, None, "HCC")
+    table, count = export_cohort(tmp_path / "run", tmp_path / "train")
+    (row,) = read_rows(table)
+    assert count == 1 and (row.truth, row.lesion, row.path) == ("HCC", None, answer.study_id)
+    assert set(read_study(table.parent / row.path).images) == {"T2WI", "LAP"}
 
 
 def test_a_table_says_what_is_known(tmp_path: Path) -> None:
