@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from LiverLesionAI.cli import app
 from LiverLesionAI.phantom.dicom import write_dicom_study
 from LiverLesionAI.results import StudyResult
-from LiverLesionAI.systems import system_named, system_names
+from LiverLesionAI.systems import OWN, system_named, system_names
 
 SEQUENCES = ("T2WI", "LAP")
 
@@ -109,7 +109,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_system_is_found_by_its_package() -> None:
-    assert system_names() == ("wang2021", "zhen2020", "toy2027")
+    assert system_names() == (*OWN, "toy2027")
     assert system_named("toy2027").unit == "study"
 
 
