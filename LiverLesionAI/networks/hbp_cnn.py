@@ -115,11 +115,13 @@ def _padding(kernel: int, place: int) -> nn.Module:
     return nn.ZeroPad2d((before, after, before, after))
 
 
-def he_initialised(network: nn.Module) -> nn.Module:
-    """Draw kernels after He et al. 2015, biases zero, in place."""
+def he_initialised(network: SliceDetector) -> SliceDetector:
+    """Draw kernels after He et al. 2015, in place; the last layer begins at zero, undecided."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
     return network

@@ -43,7 +43,7 @@ class CandidatesStep(WorkStep):
         )
         titles = [_("Accept"), _("HCC"), _("Slices"), _("Segment")]
         bars.prepare(ui.candidateTable, titles, 1)
-        ui.candidateTable.connect("cellClicked(int,int)", self._clicked)
+        ui.candidateTable.connect("cellClicked(int,int)", self.clicked)
 
     @property
     def rejected(self) -> set[int]:
@@ -141,7 +141,8 @@ class CandidatesStep(WorkStep):
         bars.fill(self.ui.candidateTable, rows)
         self.ui.candidateTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
 
-    def _clicked(self, row: int, column: int) -> None:
+    def clicked(self, row: int, column: int) -> None:
+        """Show the place of a row's candidate; a click on its mark rejects it, or accepts it again."""
         result = shown_result(self.parameters)
         if result is None or row >= len(result.candidates):
             return

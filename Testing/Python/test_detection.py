@@ -18,6 +18,7 @@ from LiverLesionAI.detection.detect import outlined
 from LiverLesionAI.detection.regions import find_regions, inside
 from LiverLesionAI.errors import BundleError, StudyError
 from LiverLesionAI.options import DetectOptions, Options
+from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.writers.volumes import write_image
@@ -127,14 +128,21 @@ def test_the_scene_holds_markups_and_the_map(detected: tuple[StudyResult, Path])
     assert any("evidence of HCC" in name for name in names)
 
 
+@pytest.mark.parametrize("way", ["scene", "dicom"])
 def test_a_scene_and_dicom_give_the_same_candidates(
-    phantom: Any, detected: tuple[StudyResult, Path], tmp_path: Path
+    way: str, phantom: Any, detected: tuple[StudyResult, Path], tmp_path: Path
 ) -> None:
+    from LiverLesionAI.phantom.dicom.writer import write_dicom_study
+
     result, out = detected
-    again, _ = detect_path(out / "scene.mrb", tmp_path / "out")
-    assert [each.probability for each in again.candidates] == pytest.approx(
-        [each.probability for each in result.candidates], abs=0.02
-    )
+    given = out / "scene.mrb" if way == "scene" else tmp_path / "dicom"
+    if way == "dicom":
+        write_dicom_study(phantom, given, vendor="ge", layout="classic")
+    again = detect_study(read_study(given), load_bundle("kim2020-phantom")).result
+    assert len(again.candidates) == len(result.candidates)
+    for mine, other in zip(again.candidates, result.candidates, strict=True):
+        assert mine.probability == pytest.approx(other.probability, abs=0.02)
+        assert mine.centre_lps_mm == pytest.approx(other.centre_lps_mm, abs=1.0)
 
 
 def test_a_liver_mask_leaves_out_what_lies_elsewhere(

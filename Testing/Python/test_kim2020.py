@@ -242,3 +242,13 @@ def test_a_detector_is_trained_by_its_configuration(tmp_path: Any) -> None:
     assert spec.answers.unit == "slice"
     rows = (tmp_path / "run" / "folds" / "fold_0" / "epochs.csv").read_text().splitlines()
     assert len(list(itertools.islice(rows, 3))) == 2
+
+
+@pytest.mark.parametrize("name", ["kim2020-paper.yaml", "kim2020-phantom.yaml"])
+def test_the_configurations_can_be_trained(name: str) -> None:
+    from LiverLesionAI.resources import BUNDLES
+    from LiverLesionAI.training.config import read_config
+
+    config = read_config(BUNDLES / name)
+    assert config.answers is SYSTEM and config.optimisation.optimiser == "adam"
+    assert config.phantom is not None and config.phantom.first_seed + config.phantom.lesions < 850_000

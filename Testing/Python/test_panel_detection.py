@@ -58,10 +58,10 @@ def test_a_reader_looks_rejects_and_has_the_rest_classified(made_desktop: Any, s
     count = ui.candidateTable.rowCount
     assert points.GetNumberOfControlPoints() == count > 0
     assert any("evidence of HCC" in node.GetName() for node in _volumes())
-    ui.candidateTable.cellClicked.emit(count - 1, 0)
+    widget.panel.candidates.clicked(count - 1, 0)
     made_desktop.settle(100)
     assert json.loads(widget.panel.parameters.rejected) == [count]
-    ui.candidateTable.cellClicked.emit(count - 1, 0)
+    widget.panel.candidates.clicked(count - 1, 0)
     assert json.loads(widget.panel.parameters.rejected) == []
     for rank in range(2, count + 1):
         widget.panel.candidates.toggle_candidate(rank)

@@ -353,7 +353,7 @@ def test_score_prefers_accuracy_then_loss_then_whole_patches() -> None:
 def test_balanced_weights_are_inverse_to_frequency(config: TrainingConfig, cache: CaseCache) -> None:
     lopsided = [cached for cached in cache.cases if cached.case.truth != "cyst"] + list(cache.cases[:1])
     malignancy, kind = balanced_weights(lopsided, config.tasks)
-    counts = np.bincount([cached.case.labels[1] for cached in lopsided], minlength=7)
+    counts = np.bincount([cached.labels[1] for cached in lopsided], minlength=7)
     np.testing.assert_allclose(kind.numpy() * counts, len(lopsided) / 7, rtol=1e-6)
     assert malignancy[0] == pytest.approx(len(lopsided) / (2 * 10))
 

@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from reserved import NO_LESION, UNSEEN, Case, Patient, cases, patients
+from reserved import NO_LESION, UNSEEN, Case, cases, patients
 from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import distance_transform_edt
@@ -30,6 +29,7 @@ from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.bundles.metadata import Metric
 from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.detection import detect_study
+from LiverLesionAI.detection.card import metric_name
 from LiverLesionAI.detection.regions import enlarged, find_regions
 from LiverLesionAI.evaluation.intervals import modified_wilson_interval
 from LiverLesionAI.evaluation.roc import delong_auc
@@ -37,6 +37,7 @@ from LiverLesionAI.options import DetectOptions
 from LiverLesionAI.phantom.anatomy import LABELS
 
 POINTS = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99])
+CARD_POINTS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 ALLOWED = (0.5, 1.0, 2.0)
 NEAR_MM = 5.0
 DRAWS = 1000
@@ -295,25 +296,31 @@ def main() -> None:
         figures["then_classify"] = then_classify(console, bundle, arguments.then_classify)
     (arguments.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     if arguments.record:
-        record_metrics(bundle, _metrics(figures, [each.case.patient for each in asked]))
+        record_metrics(bundle, _metrics(asked, point))
 
 
-def _metrics(figures: Mapping[str, object], everyone: Sequence[Patient]) -> list[Metric]:
-    """Sensitivity and specificity of slices for the model card."""
-    found: Any = figures["slices"]
-    cohort = f"slices of reserved phantoms (seeds {everyone[0].seed}–{everyone[-1].seed})"
-    return [
-        Metric(
-            name=f"presence {name}",
-            value=found[name][0],
-            lower=found[name][1],
-            upper=found[name][2],
-            n=count,
-            method="patients drawn anew",
-            cohort=cohort,
-        )
-        for name, count in zip(("sensitivity", "specificity"), found["slices"], strict=True)
-    ]
+def _metrics(seen: Sequence[Seen], point: float) -> list[Metric]:
+    """Sensitivity and specificity of slices at several operating points, for card and panel."""
+    everyone = [each.case.patient.seed for each in seen]
+    cohort = f"slices of reserved phantoms (seeds {min(everyone)}–{max(everyone)})"
+    told = np.concatenate([each.probabilities for each in seen])
+    positive = np.concatenate([each.positive for each in seen])
+    found = []
+    for at in sorted({*CARD_POINTS, point}):
+        for figure, wanted in (("sensitivity", True), ("specificity", False)):
+            low, high = drawn_interval(seen, at, wanted)
+            found.append(
+                Metric(
+                    name=metric_name(figure, at),
+                    value=float(((told >= at) == wanted)[positive == wanted].mean()),
+                    lower=low,
+                    upper=high,
+                    n=int((positive == wanted).sum()),
+                    method="patients drawn anew",
+                    cohort=cohort,
+                )
+            )
+    return found
 
 
 if __name__ == "__main__":
