@@ -35,7 +35,7 @@ def load(name):
     return module
 """
 FILE_AS_SLICER_LOADS_IT = f"{LOAD}module = load('LiverLesionAI')\n"
-FURTHER_MODULES = ("LiverSequenceRegistration", "LiverLesionPatches", "LiverReaderStudy")
+FURTHER_MODULES = ("LiverSequenceRegistration", "LiverLesionPatches", "LiverReaderStudy", "LiverLesionBatch")
 
 
 def _tracked(*patterns: str) -> set[str]:

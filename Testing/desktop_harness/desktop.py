@@ -290,6 +290,7 @@ def _is_ours(name: str) -> bool:
             "LiverLesionLib",
             "LiverLesionPatches",
             "LiverReaderStudy",
+            "LiverLesionBatch",
             "slicer.i18n",
             "slicer.Scripted",
             "slicer.parameter",
