@@ -35,7 +35,7 @@ class BatchResultsStep(PanelStep):
         self._batches = batches
         self._first_items: dict[str, Any] = {}
         ui, table = self.ui, self.ui.batchTable
-        columns = [_("Study"), _("State"), _("Lacks"), _("Class"), _("Probability"), _("Note")]
+        columns = [_("Study"), _("State"), _("Lacks"), _("Class"), _("p"), _("Note")]
         height = table.height
         bars.prepare(table, columns, NOTE)
         table.setMinimumHeight(max(200, height))
@@ -76,7 +76,10 @@ class BatchResultsStep(PanelStep):
             return
         shown = sum(not table.isRowHidden(row) for row in range(table.rowCount))
         text = _("{shown} of {count} studies. A double-click shows a study with its result.")
-        self.say(TODO, text.format(shown=shown, count=len(self._batches.rows)))
+        said = text.format(shown=shown, count=len(self._batches.rows))
+        model = self._batches.model
+        is_phantom = model is not None and model.intended_use == "phantom"
+        self.say(TODO, f"{said} {_('Phantom-trained: not for clinical use.')}" if is_phantom else said)
 
     def _changed(self, changed: tuple[str, ...] | None) -> None:
         if changed is None and set(self._first_items) != set(self._batches.rows):

@@ -65,8 +65,10 @@ class CohortStep(PanelStep):
             return
         short = sum(bool(row.lacking) for row in rows)
         unread = sum(row.lacking is None for row in rows)
-        text = _("{count} studies; {short} lack something, of {unread} only reading tells.")
-        self.say(DONE, text.format(count=len(rows), short=short, unread=unread))
+        said = [_("{count} studies").format(count=len(rows))]
+        said += [_("{count} lack something").format(count=short)] if short else []
+        said += [_("what {count} have is seen when they are read").format(count=unread)] if unread else []
+        self.say(DONE, f"{'; '.join(said)}.")
 
     def _load_models(self) -> None:
         from LiverLesionAI.bundles import list_bundles

@@ -126,6 +126,7 @@ def test_a_double_click_shows_the_study(made_desktop: Any, widget: Any) -> None:
     run(made_desktop, widget)
     widget.panel.steps[2].show_study(column(widget.ui, 0).index("S0"))
     assert "double-click" in widget.ui.batchResultsStatus.text
+    assert "Phantom-trained" in widget.ui.batchResultsStatus.text
     assert "S0 lesions" in our_nodes() and "T2WI" in our_nodes()
     widget.panel.steps[2].show_study(column(widget.ui, 0).index("S9-fault"))
     assert "no result yet" in widget.ui.batchResultsStatus.text
