@@ -9,7 +9,7 @@ from typing import Literal
 import slicer
 from slicer.i18n import tr as _
 
-Action = Literal["sample", "register", "classify", "export", "read"]
+Action = Literal["sample", "register", "classify", "export", "read", "batch"]
 """What packages are needed for; explaining and saving need those of classifying, asked for all at once."""
 
 TORCH = "torch"
@@ -26,15 +26,18 @@ REQUIREMENTS: Mapping[str, str] = {
     "matplotlib": "matplotlib>=3.8",
     "jinja2": "jinja2>=3.1",
     "highdicom": "highdicom>=0.28",
+    "distributed": "distributed>=2024.8",
+    "pyarrow": "pyarrow>=16",
 }
 """Package to what pip is asked for."""
 
 PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
     "sample": ("nibabel",),
     "register": ("typer",),
-    "classify": tuple(REQUIREMENTS),
+    "classify": tuple(name for name in REQUIREMENTS if name not in ("distributed", "pyarrow")),
     "export": ("filelock",),
     "read": ("nibabel", "pydantic", "filelock"),
+    "batch": tuple(REQUIREMENTS),
 }
 """What each action imports, here or in the worker; what these packages need themselves comes with them."""
 

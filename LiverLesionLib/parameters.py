@@ -88,6 +88,13 @@ class ReadingParameters:
     confidence: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
 
 
+@parameterNodeWrapper
+class BatchParameters:
+    """What a batch keeps in the scene: how many studies at a time, and nothing of where cohorts are."""
+
+    workers: Annotated[int, WithinRange(1, 64)] = 1
+
+
 def chosen_volumes(parameters: Any) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
     """Return sequence to volume node for the sequences that have one."""
     nodes = {name: parameters.getValue(f"volume{name}") for name in SEQUENCES}

@@ -6,6 +6,8 @@ of their threads a study's process is supervised, so that a study that breaks do
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import secrets
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -104,14 +107,9 @@ class DaskEngine:
     def submit(self, task: StudyTask) -> None:
         """See :class:`LiverLesionAI.batch.engines.Engine`."""
         self._check_alive()
-        future = self._client.submit(
-            work,
-            self._run,
-            task.to_dict(),
-            self._limits,
-            key=f"liverlesionai-{self._run}-{secrets.token_hex(6)}",
-            pure=False,
-        )
+        key = f"liverlesionai-{self._run}-{secrets.token_hex(6)}"
+        with self._losses_told():
+            future = self._client.submit(work, self._run, task.to_dict(), self._limits, key=key, pure=False)
         self._futures.add(future)
         future.add_done_callback(lambda done: self._done.put((task, done)))
 
@@ -125,7 +123,8 @@ class DaskEngine:
         with contextlib.suppress(queue.Empty):
             while True:
                 found.append(self._done.get_nowait())
-        return [self._answer(task, future) for task, future in found]
+        with self._losses_told():
+            return [self._answer(task, future) for task, future in found]
 
     def close(self) -> None:
         """End what runs; workers that are not ours stay, without our processes."""
@@ -156,6 +155,14 @@ class DaskEngine:
         if self._local is not None:
             self._local.forgive()
         return answer
+
+    @contextlib.contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        """Say in a sentence that the scheduler went away; Dask has several errors for it."""
+        try:
+            yield
+        except (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+            raise self._gone() from error
 
     def _check_alive(self) -> None:
         if self._local is not None:

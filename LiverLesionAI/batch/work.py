@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import traceback
@@ -196,9 +197,11 @@ def _why(error: Exception, task: StudyTask) -> tuple[str, str]:
 
 
 def _is_of_disk(error: Exception, task: StudyTask) -> bool:
-    """Whether the place of the outputs fails, which every study would meet."""
+    """Whether a disk is full or the place of the outputs fails, which every study would meet."""
     from LiverLesionAI.files import is_disk_refusal
 
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, OutputError) or not task.folder:
         return False
     return is_disk_refusal(error) or _free_bytes(Path(task.folder)) < LITTLE_SPACE_BYTES

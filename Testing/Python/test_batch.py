@@ -320,6 +320,13 @@ def test_a_scheduler_and_workers_of_their_own(cohort: Path, undisturbed: Path, t
             "done"
         }
         assert tables(tmp_path / "run") == tables(undisturbed)
+        slow = made_studies(tmp_path / "cohort", [f"S{number:02d}-slow" for number in range(40)])
+        with made_run(slow, tmp_path / "slow", outputs="table", scheduler=address) as run:
+            next(run)
+            processes[0].kill()
+            with pytest.raises(BatchError, match="is gone; start the run again"):
+                list(run)
+        assert 0 < len(finished(slow, tmp_path / "slow", outputs="table")) < 40
     finally:
         for process in processes:
             process.terminate()

@@ -40,6 +40,7 @@ FURTHER_MODULES = (
     "LiverLesionPatches",
     "LiverReaderStudy",
     "LiverHCCDetection",
+    "LiverLesionBatch",
 )
 
 

@@ -291,6 +291,7 @@ def _is_ours(name: str) -> bool:
             "LiverLesionPatches",
             "LiverReaderStudy",
             "LiverHCCDetection",
+            "LiverLesionBatch",
             "slicer.i18n",
             "slicer.Scripted",
             "slicer.parameter",
