@@ -81,9 +81,7 @@ def main() -> None:
                 theirs.append(end - middle)
     mine, loop = statistics.median(ours), statistics.median(theirs)
     print(f"{SETS} sets, width {WIDTH}, {torch.get_num_threads()} threads, {classifier.execution.precision}")
-    print(
-        f"as classify does {mine:.3f} s, one by one in float32 {loop:.3f} s: {loop / mine:.1f} times"
-    )
+    print(f"as classify does {mine:.3f} s, one by one in float32 {loop:.3f} s: {loop / mine:.1f} times")
 
 
 if __name__ == "__main__":
