@@ -35,6 +35,7 @@ def train(
     *,
     resume: bool = False,
     cache_dir: str | Path | None = None,
+    in_process: bool = False,
     progress: Progress = silent,
 ) -> Path:
     """Train a classifier and write its bundle.
@@ -51,6 +52,9 @@ def train(
         epoch, and the result is the same as that of an uninterrupted run.
     cache_dir
         Where patches are kept instead of ``out_dir/patches``, to share them between runs.
+    in_process
+        Train the folds in this process, one after the other, on the threads that it has: many short runs then
+        do not start a process each.
     progress
         Told what is being done and how much of it.
 
@@ -83,7 +87,10 @@ def train(
     if not cache.cases:
         raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
     with errors_of_disk(out_dir, out_dir):
-        _train_folds(config, cache, out_dir / "folds", progress)
+        if in_process:
+            _train_here(config, cache, out_dir / "folds")
+        else:
+            _train_folds(config, cache, out_dir / "folds", progress)
         return export_bundle(config, cache, out_dir)
 
 
@@ -182,6 +189,14 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
             for future in done:
                 future.result()
             progress("training", float(np.sum(fractions[:])) / len(jobs))
+
+
+def _train_here(config: TrainingConfig, cache: CaseCache, folder: Path) -> None:
+    from LiverLesionAI.training.fold import fold_is_finished, train_fold
+
+    for job in _fold_jobs(config, cache, folder):
+        if not fold_is_finished(job.folder):
+            train_fold(config, job.fold, job.training, job.held_out, job.folder, lambda fraction: None)
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:

@@ -195,3 +195,21 @@ def test_the_day_before_is_the_day_before() -> None:
 )
 def test_time_since_a_time_of_day(moment: float, second: float, seconds: float) -> None:
     assert since(moment, second) == pytest.approx(seconds)
+
+
+def test_phases_of_ct_without_words_are_told_by_dose_and_time() -> None:
+    given_at = {"agent": ["", "Iomeron", "Iomeron", "Iomeron"], "injected_s": [None, *[TEN + 300.0] * 3]}
+    ct: dict[str, Any] = {"modality": "CT", "description": "Abdomen 3.0"}
+    four = _series(0.0, 337.0, 370.0, 480.0, **ct, **given_at)
+    assert sequences(*four) == ["CT_PLAIN", "CT_ART", "CT_PORTAL", "CT_DELAY"]
+    silent = _series(0.0, 337.0, 370.0, 480.0, **ct)
+    assert set(sequences(*silent)) == {None}, "that images are repeated tells no dose"
+    nothing = _series(0.0, 337.0, **ct, agent="Iomeron", agent_ml=[0.0, 90.0])
+    assert sequences(*nothing) == ["CT_PLAIN", None]
+
+
+def test_a_soft_kernel_and_slices_of_2_mm_come_first() -> None:
+    ct: dict[str, Any] = {"modality": "CT", "description": "Leber art"}
+    three = _series(0.0, 0.0, 0.0, **ct, kernel=["B70F", "B30F", "B30F"], thickness=[3.0, 1.0, 3.0])
+    (choice,) = choose(identified(*three))
+    assert [item.stack.first.series_number for item in choice.candidates] == [3, 2, 1]

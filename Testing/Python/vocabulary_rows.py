@@ -20,6 +20,7 @@ _NUMBERS = {
     "field": "field_t",
     "b": "b",
     "injected": "injected_s",
+    "agent_ml": "agent_ml",
     "acquired": "acquired_s",
 }
 _LISTS = {"ImageType": "image_type", "ScanningSequence": "scanning_sequence"}

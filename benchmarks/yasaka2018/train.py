@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.training.cache import build_cache, cache_name
@@ -59,7 +60,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--jobs", type=int, help="processes that make phantoms")
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--threads", type=int, default=1, help="of each training")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     caches = arguments.out / "patches"
     whole = configuration("triphasic")
     build_cache(whole, caches / cache_name(whole), workers=arguments.jobs)
@@ -75,11 +78,12 @@ def _train_once(config: TrainingConfig, folder: Path, repeat: int, caches: Path)
         return
     file = folder.with_suffix(".yaml")
     file.write_text(config.model_copy(update={"repeat": repeat}).to_yaml(), encoding="utf-8")
-    begun = time.monotonic()
+    begun, cost = time.monotonic(), time.process_time()
     if folder.exists() and not (folder / "run.json").exists():
         shutil.rmtree(folder)
-    train(file, folder, resume=folder.exists(), cache_dir=caches)
-    print(f"{folder.name}: {time.monotonic() - begun:.0f} s", flush=True)
+    train(file, folder, resume=folder.exists(), cache_dir=caches, in_process=True)
+    spent = time.process_time() - cost
+    print(f"{folder.name}: {spent:.0f} CPU seconds in {time.monotonic() - begun:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
