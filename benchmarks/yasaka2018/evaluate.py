@@ -47,7 +47,8 @@ def answered(cuts: Sequence[Cut], bundle: Bundle) -> np.ndarray:
 
 def write_repeats(file: Path, cuts: Sequence[Cut], repeats: Mapping[int, np.ndarray]) -> None:
     """A table as ``liverlesionai evaluate`` reads it, with the answers of several trainings."""
-    head = ("study_id", "lesion", "truth", "repeat", "pred", *(f"prob_{name}" for name in Y5.names))
+    classes = (f"prob_{TASK}_{name}" for name in Y5.names)
+    head = ("study_id", "lesion", "truth", "repeat", f"pred_{TASK}", *classes)
     with file.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(head)
@@ -136,7 +137,7 @@ def _show(
             repeat,
             _share(right),
             *(f"{row[i]}/{row.sum()}" for i, row in enumerate(confusion)),
-            f"{area.value:.3f} ({area.delong.lower:.3f}–{area.delong.upper:.3f})",
+            f"{area.value:.3f} ({area.delong[0]:.3f}–{area.delong[1]:.3f})",
             "" if model == MODELS[0] else f"{mcnemar(first.truth == first.predicted, right).exact_p:.2g}",
         )
     console.print(table)
