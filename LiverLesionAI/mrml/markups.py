@@ -37,5 +37,6 @@ def add_points(
         index = node.AddControlPoint(list(ras(point)), label)
         node.SetNthControlPointDescription(index, description)
     node.SetLocked(True)
+    node.AddDefaultStorageNode()
     node.CreateDefaultDisplayNodes()
     return node

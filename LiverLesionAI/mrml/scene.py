@@ -83,6 +83,7 @@ def new_scene() -> Node:
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     scene.RegisterNodeClass(slicer.vtkMRMLSegmentEditorNode())
+    scene.RegisterNodeClass(slicer.vtkMRMLMarkupsJsonStorageNode())
     return scene
 
 

@@ -139,10 +139,9 @@ class KimRecipe(Recipe):
         """Slices, network and augmentation, in words."""
         patches, network, augmentation = spec.patches, spec.network, config.augmentation
         lower, upper = patches.percentiles
-        layers = " | ".join(" ".join(map(str, stage)) for stage in network.stages)
-        plain = (
-            f"channels {layers} with a 2×2 max-pooling at each |, kernels {network.kernel}×{network.kernel}"
-        )
+        layers = "; ".join(" ".join(map(str, stage)) for stage in network.stages)
+        side = network.kernel
+        plain = f"channels {layers} with a 2×2 max-pooling at each semicolon, kernels {side}×{side}"
         return {
             "slices": (
                 f"{patches.size} pixels a side (the paper: 320), bicubic up and area down, a slice that is "

