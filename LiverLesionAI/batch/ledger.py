@@ -12,80 +12,21 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.batch import schema
+from LiverLesionAI.batch.records import Answer, Failure, Finished, cells_of, outputs_of, study_of
 from LiverLesionAI.batch.settings import LEDGER_FILE
-from LiverLesionAI.batch.studies import CohortStudy, KnownRow
+from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.batch.task import ModelAnswer, StudyAnswer, result_sha256, unpack
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.writers.tables import task_classes
 
-STUDIES_FOLDER = "studies"
 _BUSY_S = 30.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the ledger says of a study and a model, but for the result itself.
-
-    Attributes
-    ----------
-    status
-        ``"done"`` or ``"failed"``.
-    key
-        Hash of model and parameters.
-    glance, input_sha256
-        What the study's files looked like, and their content (:mod:`LiverLesionAI.batch.inputs`).
-    outputs
-        What was written of it.
-    kind, reason
-        Why it failed.
-    """
-
-    study: str
-    model: str
-    status: str
-    key: str
-    glance: str
-    input_sha256: str
-    outputs: str
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A study that is done with a model.
-
-    Attributes
-    ----------
-    study
-        As the cohort has it.
-    result
-        What the model answered.
-    folder
-        Where its outputs are, relative to the run; empty where none were written.
-    """
-
-    study: CohortStudy
-    result: StudyResult
-    folder: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A study that failed with a model, and why."""
-
-    study: CohortStudy
-    model: str
-    kind: str
-    reason: str
 
 
 class Ledger:
@@ -187,7 +128,7 @@ class Ledger:
                 "position = excluded.position, path = excluded.path, mask = excluded.mask, patient = "
                 "excluded.patient, clinical = excluded.clinical, rows = excluded.rows, "
                 "folder = excluded.folder",
-                _study_cells(study, position),
+                cells_of(study, position),
             )
 
     def answer(self, study: str, model: str) -> Answer | None:
@@ -266,12 +207,12 @@ class Ledger:
     def studies(self) -> Iterator[CohortStudy]:
         """The cohort's studies in its order."""
         for row in self._rows("SELECT * FROM studies WHERE position IS NOT NULL ORDER BY position"):
-            yield _study(row)
+            yield study_of(row)
 
     def study(self, name: str) -> CohortStudy | None:
         """A study of the cohort by its id."""
         found = self._one("SELECT * FROM studies WHERE id = ? AND position IS NOT NULL", name)
-        return None if found is None else _study(found)
+        return None if found is None else study_of(found)
 
     def truth(self, study: CohortStudy, model: str = "") -> dict[int, str]:
         """Lesion to what it is known to be, the study as a whole under 0; what came later counts.
@@ -336,7 +277,7 @@ class Ledger:
             model,
         ):
             blob, outputs, *cells = row
-            study = _study(tuple(cells))
+            study = study_of(tuple(cells))
             folder = "" if outputs == "table" else f"{outputs_of(study)}/{model}"
             yield Finished(study, StudyResult.from_dict(unpack(blob)), folder)
 
@@ -388,7 +329,7 @@ class Ledger:
         ):
             label, kind, reason, *cells = row
             if label in labels:
-                yield Failure(_study(tuple(cells)), label, kind, reason)
+                yield Failure(study_of(tuple(cells)), label, kind, reason)
 
     def seconds(self, model: str) -> Iterator[dict[str, float]]:
         """How long each step took of each finished study."""
@@ -427,26 +368,6 @@ class Ledger:
     def _rows(self, question: str, *given: Any) -> Iterator[Any]:
         with self._sentences():
             yield from self._db.execute(question, given)
-
-
-def outputs_of(study: CohortStudy) -> str:
-    """Where a study's outputs are, relative to the run; those of a joined run are in its shards."""
-    return study.folder if "/" in study.folder else f"{STUDIES_FOLDER}/{study.folder}"
-
-
-def _study_cells(study: CohortStudy, position: int) -> tuple[Any, ...]:
-    return (
-        study.id, position, str(study.path), str(study.mask or ""), study.patient,
-        json.dumps(dict(study.clinical)), json.dumps([asdict(row) for row in study.rows]), study.folder,
-    )  # fmt: skip
-
-
-def _study(cells: tuple[Any, ...]) -> CohortStudy:
-    name, _, path, mask, patient, clinical, rows, folder = cells
-    known = tuple(KnownRow(**row) for row in json.loads(rows))
-    return CohortStudy(
-        name, Path(path), Path(mask) if mask else None, patient, json.loads(clinical), known, folder
-    )
 
 
 def _now() -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from LiverLesionAI.batch.ledger import STUDIES_FOLDER, Answer, Ledger
-from LiverLesionAI.batch.settings import LEVELS, BatchOptions, key_of
+from LiverLesionAI.batch.ledger import Ledger
+from LiverLesionAI.batch.records import Answer
+from LiverLesionAI.batch.settings import LEVELS, STUDIES_FOLDER, BatchOptions, key_of
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.batch.task import AskedModel, StudyTask
 from LiverLesionAI.errors import ConfigError

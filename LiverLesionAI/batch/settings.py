@@ -21,6 +21,9 @@ TIME_LIMIT_S = 1800.0
 LEDGER_FILE = "batch.sqlite"
 """Lies in the folder of a run, in which no studies are looked for."""
 
+STUDIES_FOLDER = "studies"
+"""Where a run writes the outputs of its studies."""
+
 
 @dataclass(frozen=True)
 class BatchOptions:

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from LiverLesionAI.batch.ledger import Failure, Finished, Ledger
+from LiverLesionAI.batch.ledger import Ledger
+from LiverLesionAI.batch.records import Failure, Finished
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.files import whole_file
 from LiverLesionAI.pseudonyms import cleaned
