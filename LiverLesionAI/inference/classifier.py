@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 32
 CPU_BATCH = 16
-"""Groups of one unit that run together on a processor. Units are run one by one: a lesion's numbers then do
-not depend on which lesions are beside it, and batches of patches would gain a fifth at most."""
+"""Groups that run together on a processor. Units are run one by one unless their system says otherwise: a
+lesion's numbers then do not depend on which lesions are beside it, and batches of patches would gain a fifth
+at most."""
 KEPT_WEIGHTS_BYTES = 2**30
 """Members that together are no larger on disk stay in memory between calls where that is allowed."""
 
@@ -210,12 +211,13 @@ class Classifier:
         """Run one member; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""
         import torch
 
+        inputs = [given for groups in units for given in groups]
         if self.execution.device == "cpu":
             network.to("cpu")
+            apart = [inputs] if self.system.runs_units_together else units
             return Ran.joined(
-                [self._run_batches(network, groups, self.execution, CPU_BATCH) for groups in units]
+                [self._run_batches(network, groups, self.execution, CPU_BATCH) for groups in apart]
             )
-        inputs = [given for groups in units for given in groups]
         batch_size = min(GPU_BATCH, len(inputs))
         while batch_size:
             try:

@@ -214,6 +214,9 @@ class System(ABC):
     questions
         Where models of it answer different questions: what is asked, in order, when the system is asked by
         its name.
+    runs_units_together
+        Whether several units share a batch on a processor. Small images take half the time so; the last
+        digits of a unit's numbers then depend on which units are beside it.
     """
 
     name: str
@@ -227,6 +230,7 @@ class System(ABC):
     stages: Mapping[str, int] = MappingProxyType({})
     recipe: Recipe
     questions: tuple[Question, ...] = ()
+    runs_units_together: bool = False
 
     @abstractmethod
     def tasks(self, sequences: tuple[str, ...], network: Any) -> dict[str, Task]:

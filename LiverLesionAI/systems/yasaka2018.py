@@ -166,6 +166,7 @@ class Yasaka2018(System):
     explanations = ("grad-cam", "input-gradient")
     recipe = YasakaRecipe()
     questions = (Question(TASK),)
+    runs_units_together = True
     words = Words(
         title="Yasaka et al. 2018",
         task="Classification of liver masses on dynamic CT",

@@ -136,7 +136,7 @@ def test_a_scene_and_dicom_give_the_same_candidates(
     result, out = detected
     given = out / "scene.mrb" if way == "scene" else tmp_path / "dicom"
     if way == "dicom":
-        write_dicom_study(phantom, given, vendor="ge", layout="classic")
+        write_dicom_study(phantom, given, vendor="ge", layout="separate", distractors=False)
     again = detect_study(read_study(given), load_bundle("kim2020-phantom")).result
     assert len(again.candidates) == len(result.candidates)
     for mine, other in zip(again.candidates, result.candidates, strict=True):

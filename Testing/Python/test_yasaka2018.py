@@ -16,11 +16,15 @@ import torch
 from typer.testing import CliRunner
 
 from LiverLesionAI.analysis import analyse_with
+from LiverLesionAI.bundles import load_bundle
 from LiverLesionAI.bundles.suite import open_model
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.errors import BundleError, PatchError
 from LiverLesionAI.evaluation.ordinal import malignancy_score
+from LiverLesionAI.inference import Classifier
+from LiverLesionAI.inference.engine import Ran, run_batches
 from LiverLesionAI.inference.suite import classifier_of
+from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.inputs.ct_slices import CTSliceParameters, extract_largest_slice
 from LiverLesionAI.inputs.slices import SlicePose
 from LiverLesionAI.pipeline import read_study
@@ -145,6 +149,24 @@ def test_a_lesion_outside_a_phase_is_named_and_the_others_answered(at_hand, pati
     result = classified(replace(study, images={**study.images, "CT_ART": low}), explain=False)
     assert set(result.lesions[0].tasks) == {"type"} and not result.lesions[1].tasks
     assert any("is not shown by CT_ART" in text for text in result.warnings)
+
+
+def test_lesions_share_a_batch_and_have_the_answers_that_they_have_alone(at_hand, patient) -> None:
+    at_hand("tri")
+    bundle = load_bundle("tiny-tri")
+    units, failures = cut_units(read_study(patient), bundle)
+    sizes: list[int] = []
+
+    def run(network: Any, inputs: Any, *rest: Any) -> Ran:
+        sizes.append(len(inputs))
+        return run_batches(network, inputs, *rest)
+
+    together = Classifier(bundle, run=run).predict(units)
+    assert sizes == [2] and not failures
+    for unit, found in zip(units, together, strict=True):
+        (alone,) = Classifier(bundle).predict([unit])
+        expected = pytest.approx(alone.tasks["type"].result().probabilities, abs=1e-5)
+        assert found.tasks["type"].result().probabilities == expected
 
 
 def test_the_slice_is_that_of_the_largest_diameter_in_the_papers_windows(patient) -> None:
