@@ -73,10 +73,12 @@ class DetectionParameters(StudyParameters):
     """Everything that a reader chose in the detection's panel.
 
     `result` is the content of ``results.json`` of the last search; `rejected` is JSON, the ranks of the
-    candidates that the reader does not believe in.
+    candidates that the reader does not believe in; `point_of` is the model whose operating point the slider
+    began at, empty before.
     """
 
     operating_point: Annotated[float, WithinRange(0.01, 0.99)] = 0.5
+    point_of: str
     result: str
     rejected: str
 

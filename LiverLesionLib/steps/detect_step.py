@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.steps.job import Job, check_present
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
@@ -48,7 +49,20 @@ class DetectStep(WorkStep):
 
     def enter(self) -> None:
         """The module is shown."""
+        self._begin_at_the_models_point()
         self.refresh()
+
+    def _begin_at_the_models_point(self) -> None:
+        """Move the slider to the model's own operating point, once for a scene."""
+        if self.parameters.point_of or missing_packages(self.needs):
+            return
+        from LiverLesionAI.bundles import load_bundle
+        from LiverLesionAI.options import DEFAULT_DETECTOR
+
+        with self.errors_told():
+            bundle = load_bundle(DEFAULT_DETECTOR)
+            self.parameters.operating_point = bundle.spec.patches.operating_point
+            self.parameters.point_of = bundle.name
 
     def refresh(self) -> None:
         """Looking needs the hepatobiliary phase."""

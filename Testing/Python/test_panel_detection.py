@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from panel_desktop import ROOT, quiet_desktop
 
+from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.options import DEFAULT_DETECTOR
+
 NAME = "LiverHCCDetection"
 SEED = 860_001
 
@@ -46,6 +49,7 @@ def test_a_reader_looks_rejects_and_is_told_what_classifying_lacks(made_desktop:
     widget = getattr(slicer.modules, f"{NAME}Widget")
     ui = widget.ui
     assert not ui.detectButton.enabled
+    assert ui.pointSlider.value == load_bundle(DEFAULT_DETECTOR).spec.patches.operating_point
     ui.assignButton.click()
     made_desktop.settle(300)
     assert ui.selectorHBP.currentNode() is shown.volumes["HBP"]
