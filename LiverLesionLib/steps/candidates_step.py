@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import DONE, TODO
-from LiverLesionLib.steps.detect_step import shown_result
 from LiverLesionLib.steps.job import Job, check_present
+from LiverLesionLib.steps.search_result import shown_result
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 

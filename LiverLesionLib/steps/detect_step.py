@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.steps.job import Job, check_present
+from LiverLesionLib.steps.search_result import shown_result
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 SERIES = "HBP"
 _OPACITY = 0.5
 _FIELD_OF_VIEW_MM = 300.0
-
-
-def shown_result(parameters: Any) -> StudyResult | None:
-    """The last search that the scene remembers; None before the first."""
-    import json
-
-    from LiverLesionAI.results import StudyResult
-
-    return StudyResult.from_dict(json.loads(parameters.result)) if parameters.result else None
 
 
 class DetectStep(WorkStep):

@@ -188,12 +188,16 @@ def walk_worker(folder: Path, _rng: random.Random) -> None:
     import io
 
     from LiverLesionAI.worker import protocol
+    from LiverLesionAI.worker.commands import COMMANDS
     from LiverLesionAI.worker.server import _Server
+    from LiverLesionAI.worker.state import WorkerState
 
     lines = (folder / "requests").read_text(encoding="utf-8").splitlines()
     answers = io.StringIO()
     shutdown = protocol.request_line(protocol.Request(10**6, "shutdown"))
-    _Server(answers).run([*lines, protocol.request_line(protocol.Request(10**7, "ping")), shutdown])
+    _Server(answers, COMMANDS, WorkerState()).run(
+        [*lines, protocol.request_line(protocol.Request(10**7, "ping")), shutdown]
+    )
     events = [protocol.parse_event(line) for line in answers.getvalue().splitlines()]
     for event in events:
         if isinstance(event, protocol.Failed) and event.kind == protocol.FAULT:

@@ -281,9 +281,8 @@ def test_ctrl_c_ends_the_making_of_patches(
     run.press(times)
     assert run.seconds_to_end() < LONGEST_S and processes_of(run.process.pid) == []
     assert run.process.returncode == 130
-    assert [line for line in run.said if not line.startswith("{")] == [
-        "Error: interrupted; nothing half-written was left.\n"
-    ]
+    said = [line for line in run.said if not line.startswith("{")]
+    assert said == ["Error: interrupted; nothing half-written was left.\n"], "".join(said)
 
 
 @linux
