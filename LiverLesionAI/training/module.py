@@ -58,8 +58,9 @@ class LesionTraining(pl.LightningModule):
         self.config = config
         self.tasks = config.tasks
         self.steps = steps
+        self._seeds = config.seeds(fold)
         with torch.random.fork_rng():
-            torch.manual_seed(np.random.SeedSequence(config.seeds(fold)).generate_state(1)[0].item())
+            torch.manual_seed(_seed_of(self._seeds))
             network = config.answers.network(config)
         start_network(network, config, fold)
         self.network = network
@@ -68,7 +69,12 @@ class LesionTraining(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor, float]] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Sum of the tasks' cross-entropies."""
+        """Sum of the tasks' cross-entropies.
+
+        What dropout leaves out hangs on the number of the step, so that a run that was interrupted learns as
+        one that was not.
+        """
+        torch.manual_seed(_seed_of([*self._seeds, self.global_step + 1]))
         loss = self._loss(self._logits(batch), batch.labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss
@@ -195,3 +201,8 @@ def learning_rate_factor(step: int, steps: int, settings: Optimisation) -> float
     if step < rising:
         return (step + 1) / (rising + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def _seed_of(numbers: Sequence[int]) -> int:
+    """A seed for torch's random numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any
 
 from LiverLesionAI.errors import TrainingError
@@ -82,15 +83,24 @@ def _no_word(arguments: threading.ExceptHookArgs) -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let processes start deaf to Ctrl-C, which a terminal sends to all of them; ours is heard afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Let processes start deaf to Ctrl-C, which a terminal sends to all of them; ours is heard afterwards.
+
+    The signal is blocked for what is started here. It may still reach another thread of ours, upon which
+    Python would interrupt this one, perhaps between a process and what it waits to be told.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard: list[tuple[int, FrameType | None]] = []
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if heard and callable(handler):
+            handler(*heard[0])
 
 
 def _begin(begin: Callable[..., Any], given: Sequence[Any]) -> None:

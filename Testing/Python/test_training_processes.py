@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
@@ -22,7 +23,7 @@ from LiverLesionAI.errors import ConfigError, OutputError, TrainingError
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
-from LiverLesionAI.training.processes import working
+from LiverLesionAI.training.processes import _without_interrupts, working
 from LiverLesionAI.training.train import RUN, train
 
 # --- checkpoints
@@ -310,6 +311,22 @@ def test_no_process_outlives_a_killed_run(
     time.sleep(1.0)
     run.process.kill()
     assert run.seconds_to_end() < LONGEST_S and processes_of(run.process.pid) == []
+
+
+@linux
+def test_an_interrupt_that_another_thread_hears_waits_too() -> None:
+    stop = threading.Event()
+    threading.Thread(target=stop.wait, daemon=True).start()
+    before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    try:
+        with pytest.raises(KeyboardInterrupt), _without_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            done.append("started")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+    assert done == ["started"]
 
 
 def nothing() -> None:
