@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from LiverLesionAI.study import SequenceImage, Study
 if TYPE_CHECKING:
     from LiverLesionAI.training.cache import CaseCache
     from LiverLesionAI.training.config import TrainingConfig
+
+# What a shell starts in the background is deaf to Ctrl-C, and so would be the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("free")

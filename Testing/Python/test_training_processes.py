@@ -206,11 +206,6 @@ def short_run(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_config(tmp_path_factory.mktemp("short") / "c.yaml", settings(cohort, **changes))
 
 
-def hear_interrupts() -> None:
-    """What runs in the background is deaf to Ctrl-C, tests perhaps included."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Running:
     """A training in a session of its own, as a terminal would have it."""
 
@@ -221,7 +216,6 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=hear_interrupts,
         )
         self.said: list[str] = []
 
