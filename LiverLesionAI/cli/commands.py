@@ -457,12 +457,14 @@ def show_model(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None
 
 @models.command("verify")
 @_reporting_errors
-def verify_model(path: Annotated[Path, typer.Argument(metavar="PATH")]) -> None:
+def verify_model(
+    model: Annotated[str, typer.Argument(metavar="PATH", help="A bundle's folder or name.")],
+) -> None:
     """Check a bundle's files, hashes and weights."""
-    from LiverLesionAI.bundles import verify_bundle
+    from LiverLesionAI.bundles import load_bundle, verify_bundle
 
-    bundle = verify_bundle(path)
-    print(f"{path} is a sound bundle: {bundle.name} {bundle.metadata.version}, sha256 {bundle.sha256}.")
+    bundle = verify_bundle(load_bundle(model).path)
+    print(f"{model} is a sound bundle: {bundle.name} {bundle.metadata.version}, sha256 {bundle.sha256}.")
 
 
 @models.command("add")
