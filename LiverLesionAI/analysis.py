@@ -262,12 +262,11 @@ def _explained_lesion_slices(
     answers = classified.answers[0]
     settings = resolved(settings or Settings(), answers.bundle)
     task = explained_task(settings, answers.bundle.taxonomies, answers.bundle.spec.primary_task)
+    own, method = classifier.of(answers.bundle), cast("SliceMethod", settings.method)
     explanations: list[LesionExplanation] = []
     for unit, prediction in zip(answers.units, answers.predictions, strict=True):
         target = settings.target or prediction.tasks[task].predicted
         groups = [group for group in unit.groups if isinstance(group, SliceGroup)]
-        method = cast("SliceMethod", settings.method)
-        own = classifier.of(answers.bundle)
         explanations += explain_slices(own, groups, task, target, method)[1]
         progress("explain", len(explanations) / len(answers.units))
     return with_explanations(classified.result, explanations, settings), tuple(explanations)

@@ -219,10 +219,7 @@ def classify_into(
 
     stopwatch = Stopwatch()
     check_explanation(model, options)
-    with stopwatch.time("read"):
-        progress("read", 0.0)
-        study = read_study(path, options.mask, progress, options.clinical)
-        progress("read", 1.0)
+    study = opened(path, stopwatch, progress, options.mask, options.clinical)
     if target is not None and target.exists():
         refuse_other_study(target, input_fingerprints(study))
     registration: Mapping[str, SequenceRegistration] = {}
@@ -231,6 +228,21 @@ def classify_into(
     analysis = analyse_study(study, model, options, progress=progress, stopwatch=stopwatch)
     analysis = replace(analysis, result=with_registration(analysis.result, registration))
     return write_result(study, analysis, folder, stopwatch, progress, parametric_maps=options.parametric_maps)
+
+
+def opened(
+    path: str | Path,
+    stopwatch: Stopwatch,
+    progress: Progress = silent,
+    mask: str | Path | None = None,
+    clinical: str | Path | None = None,
+) -> Study:
+    """Read a study as the first step of a run, timed and told of; see :func:`read_study`."""
+    with stopwatch.time("read"):
+        progress("read", 0.0)
+        study = read_study(path, mask, progress, clinical)
+        progress("read", 1.0)
+    return study
 
 
 def check_explanation(model: Model, options: Options) -> None:

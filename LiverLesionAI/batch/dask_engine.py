@@ -200,11 +200,6 @@ class _LocalCluster:
         self._errors: IO[bytes] = (Path(self._scratch.name) / "errors.txt").open("ab")
         self._workers = [self._start() for _ in range(workers)]
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Numbers of the workers' processes."""
-        return tuple(worker.pid for worker in self._workers)
-
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [python_executable(), "-m", "LiverLesionAI.batch.dask_worker", self.address, self._scratch.name],

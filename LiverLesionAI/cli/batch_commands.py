@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from LiverLesionAI.cli.arguments import Device, Json, Precision, ShowProgress
-from LiverLesionAI.cli.console import ProgressMode, print_json, shown_progress, warn
+from LiverLesionAI.cli.console import ProgressMode, print_json, resolved, shown_progress, warn
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.options import DEFAULT_MODEL, Options
 
@@ -158,8 +158,7 @@ def _show(run: BatchRun, failures: list[dict[str, str]], as_json: bool) -> None:
 @contextmanager
 def shown_batch(mode: ProgressMode) -> Iterator[Callable[[BatchProgress], None]]:
     """Show how far a run is, on stderr."""
-    if mode is ProgressMode.auto:
-        mode = ProgressMode.bar if sys.stderr.isatty() else ProgressMode.none
+    mode = resolved(mode)
     if mode is ProgressMode.jsonl:
         yield _line
     elif mode is ProgressMode.bar:

@@ -35,11 +35,17 @@ class ProgressMode(str, Enum):
     none = "none"
 
 
+def resolved(mode: ProgressMode) -> ProgressMode:
+    """How progress is shown where that was left open: as bars on a terminal, else not."""
+    if mode is not ProgressMode.auto:
+        return mode
+    return ProgressMode.bar if sys.stderr.isatty() else ProgressMode.none
+
+
 @contextmanager
 def shown_progress(mode: ProgressMode) -> Iterator[Progress]:
     """Show progress on stderr while the block runs."""
-    if mode is ProgressMode.auto:
-        mode = ProgressMode.bar if sys.stderr.isatty() else ProgressMode.none
+    mode = resolved(mode)
     if mode is ProgressMode.jsonl:
         yield _jsonl
     elif mode is ProgressMode.bar:

@@ -16,7 +16,7 @@ from LiverLesionAI.detection.regions import Region, Regions, find_regions, insid
 from LiverLesionAI.errors import BundleError, ConfigError, StudyError
 from LiverLesionAI.inputs.series import Series, WholeSlice, corners
 from LiverLesionAI.options import DETECT_DEFAULTS, DetectOptions
-from LiverLesionAI.pipeline import analyse_study, read_study, registered
+from LiverLesionAI.pipeline import analyse_study, opened, registered
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.registration.outlines import inverse_within
 from LiverLesionAI.results import (
@@ -325,10 +325,7 @@ def detect_path(
     with output_folder(out) as folder:
         bundle = load_bundle(options.model)
         stopwatch = Stopwatch()
-        with stopwatch.time("read"):
-            progress("read", 0.0)
-            study = read_study(path, progress=progress)
-            progress("read", 1.0)
+        study = opened(path, stopwatch, progress)
         refuse_other_study(Path(out), input_fingerprints(replace(study, lesions=None)))
         registration: Mapping[str, SequenceRegistration] = {}
         if options.classify and options.then.register and len(study.images) > 1:

@@ -48,7 +48,7 @@ def modality_of(sequences: Sequence[str], reference: str | None = None) -> Modal
     ConfigError
         If a sequence is not known or not of the same modality as the first one, or the reference is missing.
     """
-    modality = CT if sequences and sequences[0] in CT.sequences else MR
+    modality = _scanned_with(sequences)
     if unknown := [name for name in sequences if name not in modality.sequences]:
         known = ", ".join(modality.sequences)
         raise ConfigError(f"The phantom has no sequence {unknown[0]!r}; it has {known}.")
@@ -60,5 +60,9 @@ def modality_of(sequences: Sequence[str], reference: str | None = None) -> Modal
 
 def with_reference(sequences: Sequence[str]) -> tuple[str, ...]:
     """Sequences to ask the phantom for: the one that it outlines its lesions on, and those wanted."""
-    modality = CT if sequences[0] in CT.sequences else MR
-    return tuple(dict.fromkeys((modality.reference, *sequences)))
+    return tuple(dict.fromkeys((_scanned_with(sequences).reference, *sequences)))
+
+
+def _scanned_with(sequences: Sequence[str]) -> Modality:
+    """The modality of the first sequence."""
+    return CT if sequences and sequences[0] in CT.sequences else MR

@@ -24,6 +24,7 @@ from LiverLesionAI.inputs.series import SeriesParameters, WholeSlice, lesion_are
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study
 from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words, known_fields
+from LiverLesionAI.systems.images import image_format, lay_channels_last
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -131,9 +132,7 @@ class KimRecipe(Recipe):
 
     def begin(self, network: nn.Module, *, shared_kernels: bool) -> None:
         """Lay kernels out channels last."""
-        import torch
-
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_channels_last(network)
 
     def choices(self, spec: ModelSpec, config: Any) -> dict[str, str]:
         """Slices, network and augmentation, in words."""
@@ -239,18 +238,7 @@ class Kim2020(System):
 
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """A slice."""
-        image = {
-            "type": "image",
-            "format": "magnitude",
-            "modality": "MR",
-            "num_channels": 1,
-            "spatial_shape": [spec.patches.size] * 2,
-            "dtype": "float32",
-            "value_range": [0, 1],
-            "is_patch_data": False,
-            "channel_def": {"0": spec.sequences[0]},
-        }
-        return {"slice": image}
+        return {"slice": image_format(spec.sequences, (spec.patches.size,) * 2, is_patch=False)}
 
 
 SYSTEM = Kim2020()

@@ -21,6 +21,7 @@ from LiverLesionAI.results import Unit
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import Study
 from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words, known_fields
+from LiverLesionAI.systems.images import image_format
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -222,17 +223,8 @@ class Wang2021(System):
 
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """A patch of two channels for each sequence."""
-        image = {
-            "type": "image",
-            "format": "magnitude",
-            "modality": "MR",
-            "num_channels": 2,
-            "spatial_shape": [spec.patches.size] * 3,
-            "dtype": "float32",
-            "value_range": [0, 1],
-            "is_patch_data": True,
-            "channel_def": {"0": "sequence", "1": "blurred outline of the lesion"},
-        }
+        channels = ("sequence", "blurred outline of the lesion")
+        image = image_format(channels, (spec.patches.size,) * 3)
         return {name: image for name in spec.sequences}
 
 

@@ -29,6 +29,7 @@ from LiverLesionAI.systems.base import (
     Words,
     known_fields,
 )
+from LiverLesionAI.systems.images import image_format, lay_channels_last
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -118,9 +119,7 @@ class YasakaRecipe(Recipe):
 
     def begin(self, network: nn.Module, *, shared_kernels: bool) -> None:
         """Lay kernels out channels last."""
-        import torch
-
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_channels_last(network)
 
     def choices(self, spec: ModelSpec, config: Any) -> dict[str, str]:
         """Slice, windows, widths and augmentation, in words."""
@@ -245,18 +244,7 @@ class Yasaka2018(System):
 
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """An image with a channel per phase."""
-        image = {
-            "type": "image",
-            "format": "hounsfield",
-            "modality": "CT",
-            "num_channels": len(spec.sequences),
-            "spatial_shape": [spec.patches.size] * 2,
-            "dtype": "float32",
-            "value_range": [0, 1],
-            "is_patch_data": True,
-            "channel_def": {str(index): name for index, name in enumerate(spec.sequences)},
-        }
-        return {"slice": image}
+        return {"slice": image_format(spec.sequences, (spec.patches.size,) * 2, modality="CT")}
 
 
 def _pose(rng: np.random.Generator, number: int, variants: Any, patches: CTSliceParameters) -> SlicePose:

@@ -32,6 +32,7 @@ from LiverLesionAI.systems.base import (
     Words,
     known_fields,
 )
+from LiverLesionAI.systems.images import image_format, lay_channels_last
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -141,9 +142,7 @@ class ZhenRecipe(Recipe):
 
     def begin(self, network: nn.Module, *, shared_kernels: bool) -> None:
         """Lay kernels out channels last."""
-        import torch
-
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_channels_last(network)
 
     def choices(self, spec: ModelSpec, config: Any) -> dict[str, str]:
         """Slices, intensities, clinical data and augmentation, in words."""
@@ -316,17 +315,7 @@ class Zhen2020(System):
 
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """An image with a channel per sequence, and the clinical codes where they are read."""
-        image = {
-            "type": "image",
-            "format": "magnitude",
-            "modality": "MR",
-            "num_channels": len(spec.sequences),
-            "spatial_shape": [spec.patches.size] * 2,
-            "dtype": "float32",
-            "value_range": [0, 1],
-            "is_patch_data": True,
-            "channel_def": {str(index): name for index, name in enumerate(spec.sequences)},
-        }
+        image = image_format(spec.sequences, (spec.patches.size,) * 2)
         codes = {
             "type": "tuples",
             "format": "classes",

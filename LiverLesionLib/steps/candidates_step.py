@@ -21,7 +21,6 @@ from LiverLesionLib.steps.work_step import Words, WorkStep
 if TYPE_CHECKING:
     from LiverLesionAI.results import Candidate, StudyResult
 
-_HCC = (213, 94, 0)
 _ACCEPTED = 0
 """Column of the check marks."""
 
@@ -128,11 +127,13 @@ class CandidatesStep(WorkStep):
         return Job("classify_candidates", arguments, finish)
 
     def _fill(self, result: StudyResult | None, candidates: tuple[Candidate, ...]) -> None:
+        from LiverLesionAI.taxonomy import HCC
+
         rejected, names = self.rejected, _classes(result)
         rows: list[list[bars.Cell]] = [
             [
                 "☐" if each.rank in rejected else "☑",
-                bars.Bar(each.probability, _HCC, f"{each.rank}: {each.probability:.2f}"),
+                bars.Bar(each.probability, HCC.colour, f"{each.rank}: {each.probability:.2f}"),
                 f"{each.slices[0] + 1}–{each.slices[1] + 1}",
                 names.get(each.lesion or 0, ""),
             ]
