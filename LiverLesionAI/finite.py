@@ -36,8 +36,13 @@ def finite_voxels(voxels: np.ndarray) -> bool:
 
 
 def finite_place(image: sitk.Image) -> bool:
-    """Whether spacing and direction of an image are finite, and its corners where a scanner may be."""
-    if not np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]).all():
+    """Whether spacing and direction of an image are finite, and its corners where a scanner may be.
+
+    The way back from millimetres to voxels must be finite too: ITK inverts directions by a singular value
+    decomposition that gives no numbers for some cosines below 1e-290.
+    """
+    back = image.TransformPhysicalPointToContinuousIndex(image.GetOrigin())
+    if not np.isfinite([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection(), *back]).all():
         return False
     ends = [image.TransformIndexToPhysicalPoint(index) for index in ((0, 0, 0), tuple(image.GetSize()))]
     return bool(np.abs(ends).max() <= FARTHEST_MM)

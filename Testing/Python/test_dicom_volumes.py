@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_dicom import FRAME_UID, OBLIQUE, T2, image, save, slices
-from made_studies import misplacement
+from made_studies import misplacement, tilts
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
@@ -41,7 +41,7 @@ def _is_same(found: sitk.Image, expected: sitk.Image) -> bool:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    angles=st.tuples(*[st.floats(-0.6, 0.6)] * 3),
+    angles=tilts(600),
     spacing=st.tuples(st.floats(0.5, 3), st.floats(0.5, 3), st.floats(1, 9)),
     origin=st.tuples(*[st.floats(-200, 200)] * 3),
 )

@@ -23,7 +23,7 @@ from LiverLesionAI import mrml
 from LiverLesionAI.bundles.install import add_bundle
 from LiverLesionAI.bundles.store import ENVIRONMENT_VARIABLE, METADATA, load_bundle, sha256_of, verify_bundle
 from LiverLesionAI.errors import BundleError, ConfigError, OutputError, StudyError
-from LiverLesionAI.finite import checked_transform, finite_voxels
+from LiverLesionAI.finite import checked_transform, finite_place, finite_voxels
 from LiverLesionAI.inference import load_fold
 from LiverLesionAI.inference.engine import probabilities
 from LiverLesionAI.mrml import attributes
@@ -205,6 +205,14 @@ def test_transforms_that_no_patient_undergoes(transform: sitk.Transform, said: s
 @pytest.mark.parametrize("transform", [affine(1.2, 0.8, 1, shift=30), deformation(9.0), bspline()])
 def test_transforms_of_patients_are_left_alone(transform: sitk.Transform) -> None:
     assert checked_transform(transform, "way") is transform
+
+
+def test_a_direction_that_itk_cannot_invert_is_no_place() -> None:
+    image = sitk.Image(4, 4, 4, sitk.sitkUInt8)
+    assert finite_place(image)
+    image.SetSpacing((1, 1, 2))
+    image.SetDirection(sitk.Euler3DTransform((0, 0, 0), 0.25, 4.3e-294, 0).GetMatrix())
+    assert not finite_place(image)
 
 
 def test_a_singular_transform_of_a_folder_is_refused(study_folder: Path) -> None:

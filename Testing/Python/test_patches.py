@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from conftest import ball_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_studies import tilts
 
 from LiverLesionAI.errors import PatchError, StudyError
 from LiverLesionAI.geometry import LesionGeometry
@@ -56,7 +57,7 @@ def test_images_and_annotation_stay_in_zero_to_one(ball_study) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    angles=st.tuples(*[st.floats(-0.4, 0.4, allow_subnormal=False)] * 3),
+    angles=tilts(400),
     flips=st.tuples(*[st.booleans()] * 3),
     spacing=st.tuples(st.floats(0.8, 1.6), st.floats(0.8, 1.6), st.floats(2.0, 5.0)),
     offset=st.tuples(*[st.floats(-200, 200)] * 3),

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from conftest import ball_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_studies import tilts
 
 from LiverLesionAI.errors import PatchError
 from LiverLesionAI.geometry import lesion_geometry
@@ -25,7 +26,7 @@ SMALL = SliceParameters(size=75)
 
 @settings(deadline=None, max_examples=30)
 @given(
-    angles=st.tuples(*[st.floats(-0.4, 0.4)] * 3),
+    angles=tilts(400),
     flips=st.tuples(*[st.booleans()] * 3),
     spacing=st.tuples(st.floats(0.8, 1.6), st.floats(0.8, 1.6), st.floats(2.0, 5.0)),
     radius=st.floats(6.0, 20.0),

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from conftest import ball_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_studies import tilts
 
 from LiverLesionAI.errors import ConfigError, StudyError
 from LiverLesionAI.geometry import lesion_geometry
@@ -84,7 +85,7 @@ def test_snomed_codes_have_a_valid_check_digit() -> None:
 @given(
     radius=st.floats(6, 25),
     spacing=st.tuples(st.floats(0.6, 2.0), st.floats(0.6, 2.0), st.floats(2.0, 7.0)),
-    angles=st.tuples(*[st.floats(-0.3, 0.3, allow_subnormal=False)] * 3),
+    angles=tilts(300),
 )
 def test_ball_measures_its_diameter_and_volume_on_any_grid(radius, spacing, angles) -> None:
     rotation = sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix()
