@@ -239,6 +239,38 @@ def outlined(study: Study, candidates: Sequence[Candidate]) -> tuple[Study, tupl
     return replace(study, lesions=labels, outlines={}, lesion_names=names), tuple(found), warnings
 
 
+def with_candidates(
+    classified: StudyResult, detected: StudyResult, segmented: Sequence[Candidate], warnings: Sequence[str]
+) -> StudyResult:
+    """Join what a detector found and what a classifier says of the segments.
+
+    Parameters
+    ----------
+    classified
+        The classifier's answer.
+    detected
+        The detector's.
+    segmented
+        Candidates that a segment was tried of, as :func:`outlined` gives them; the others stay as they are.
+    warnings
+        About the segments.
+    """
+    tried = {each.rank: each for each in segmented}
+    return replace(
+        classified,
+        models=(*classified.models, *detected.models),
+        candidates=tuple(tried.get(each.rank, each) for each in detected.candidates),
+        warnings=tuple(dict.fromkeys((*classified.warnings, *detected.warnings, *warnings))),
+        provenance=replace(
+            classified.provenance,
+            parameters={
+                **classified.provenance.parameters,
+                "detection": detected.provenance.parameters["detection"],
+            },
+        ),
+    )
+
+
 def classify_candidates(
     study: Study,
     detection: Detection,
@@ -270,17 +302,7 @@ def classify_candidates(
         return study, Analysis(result, found=detection.found)
     model = open_model(options.then.model)
     analysis = analyse_study(study, model, options.then, progress=progress, stopwatch=stopwatch)
-    own = analysis.result
-    joined = replace(
-        own,
-        models=(*own.models, *result.models),
-        candidates=candidates,
-        warnings=tuple(dict.fromkeys((*own.warnings, *result.warnings, *warnings))),
-        provenance=replace(
-            own.provenance,
-            parameters={**own.provenance.parameters, "detection": result.provenance.parameters["detection"]},
-        ),
-    )
+    joined = with_candidates(analysis.result, result, candidates, warnings)
     return study, replace(analysis, result=joined, found=detection.found)
 
 

@@ -290,7 +290,7 @@ def classify_candidates(
     StudyError
         If no candidate stands out from its surroundings.
     """
-    from LiverLesionAI.detection.detect import outlined
+    from LiverLesionAI.detection.detect import outlined, with_candidates
     from LiverLesionAI.results import StudyResult
     from LiverLesionAI.worker.exchange import receive_study
     from LiverLesionAI.writers.volumes import smallest_labels, write_image
@@ -303,13 +303,7 @@ def classify_candidates(
     if segmented.lesions is None:
         raise StudyError("No accepted candidate stands out from its surroundings; segment them by hand.")
     result = state.classify(segmented, state.classifier(model, device, precision), progress, Stopwatch())
-    made = {each.rank: each for each in candidates}
-    joined = replace(
-        result,
-        candidates=tuple(made.get(each.rank, each) for each in found.candidates),
-        models=(*result.models, *found.models),
-        warnings=(*result.warnings, *warnings),
-    )
+    joined = with_candidates(result, found, candidates, warnings)
     file = write_image(smallest_labels(segmented.lesions), _folder(out) / "lesions.nrrd", compression=0)
     return {"results": joined.to_dict(), "mask": str(file)}
 
