@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,11 +66,8 @@ def write_result(
     from LiverLesionAI import mrml
     from LiverLesionAI.scenes.show import write_scene
     from LiverLesionAI.writers.figures import write_figures
-    from LiverLesionAI.writers.registration import write_checkerboards
     from LiverLesionAI.writers.report import missing_packages, write_report
-    from LiverLesionAI.writers.saliency import write_saliency
     from LiverLesionAI.writers.tables import write_results
-    from LiverLesionAI.writers.volumes import write_volumes
 
     result, explanations = analysis.result, analysis.explanations
     missing = missing_packages()
@@ -79,16 +77,12 @@ def write_result(
     figures = {}
     with stopwatch.time("write"):
         progress("write", 0.0)
-        write_volumes(study, result, folder)
-        if result.registration or any(image.transform for image in study.images.values()):
-            write_checkerboards(study, folder / "figures")
-        progress("write", 0.3)
-        if analysis.found is not None:
-            _write_found(result, analysis.found, folder)
-        if explanations:
-            write_saliency(explanations, folder / "saliency")
-        if explanations and not missing:
-            figures = write_figures(explanations, result, folder / "figures")
+        with ThreadPoolExecutor(1, "images") as beside:
+            images = beside.submit(_write_images, study, analysis, folder)
+            if explanations and not missing:
+                figures = write_figures(explanations, result, folder / "figures")
+            progress("write", 0.3)
+            images.result()
         progress("write", 0.6)
         if scene is not None:
             mrml.pack_scene(scene, folder / "scene.mrb")
@@ -106,6 +100,21 @@ def write_result(
         write_report(result, folder / "report.html", figures)
     progress("write", 1.0)
     return result
+
+
+def _write_images(study: Study, analysis: Analysis, folder: Path) -> None:
+    """Write everything that is an image; while it is packed, another thread may draw."""
+    from LiverLesionAI.writers.registration import write_checkerboards
+    from LiverLesionAI.writers.saliency import write_saliency
+    from LiverLesionAI.writers.volumes import write_volumes
+
+    write_volumes(study, analysis.result, folder)
+    if analysis.result.registration or any(image.transform for image in study.images.values()):
+        write_checkerboards(study, folder / "figures")
+    if analysis.found is not None:
+        _write_found(analysis.result, analysis.found, folder)
+    if analysis.explanations:
+        write_saliency(analysis.explanations, folder / "saliency")
 
 
 def _write_found(result: StudyResult, found: Found, folder: Path) -> None:

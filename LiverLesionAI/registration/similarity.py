@@ -26,44 +26,68 @@ _OUTSIDE = -1.0
 
 
 @dataclass(frozen=True)
+class Focus:
+    """A neighbourhood in which similarity is measured.
+
+    Attributes
+    ----------
+    grid
+        The part of the region's grid that holds it.
+    inside
+        Its voxels on the grid, ``[z, y, x]``.
+    fixed
+        Bins of the reference in these voxels.
+    """
+
+    grid: sitk.Image
+    inside: NDArray[np.bool_]
+    fixed: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Similarity:
     """Similarity of one moving image to the reference in a region.
 
     Attributes
     ----------
-    grid
-        Where it is measured.
-    fixed
-        Bins of the reference on the grid, ``[z, y, x]``.
     moving
         The moving image as ranks (:func:`LiverLesionAI.registration.regions.prepared`).
     focuses
-        Voxels of each neighbourhood.
+        The neighbourhoods, by what they are called.
     """
 
-    grid: sitk.Image
-    fixed: NDArray[np.int64]
     moving: sitk.Image
-    focuses: Mapping[str, NDArray[np.bool_]]
+    focuses: Mapping[str, Focus]
 
     @classmethod
     def of(cls, region: Region, fixed: sitk.Image, moving: sitk.Image) -> Similarity:
         """Similarity of two prepared images."""
         grid = region.box.grid(region.spacing_mm(GATE_SPACING_MM, GATE_VOXELS))
-        return cls(
-            grid,
-            binned(_on(grid, fixed, sitk.Transform(3, sitk.sitkIdentity))),
-            moving,
-            region.focus_masks(grid),
-        )
+        still = sitk.Transform(3, sitk.sitkIdentity)
+        focuses = {}
+        for name, mask in region.focus_masks(grid).items():
+            part, inside = _trimmed(grid, mask)
+            focuses[name] = Focus(part, inside, binned(_on(part, fixed, still)[inside]))
+        return cls(moving, focuses)
 
     def around(self, transform: sitk.Transform) -> dict[str, float]:
         """Normalised mutual information in each neighbourhood; 0 where too little of it is covered."""
-        moved = binned(_on(self.grid, self.moving, transform))
         return {
-            name: normalised_mutual_information(self.fixed[inside], moved[inside])
-            for name, inside in self.focuses.items()
+            name: normalised_mutual_information(
+                focus.fixed, binned(_on(focus.grid, self.moving, transform)[focus.inside])
+            )
+            for name, focus in self.focuses.items()
         }
+
+
+def _trimmed(grid: sitk.Image, mask: NDArray[np.bool_]) -> tuple[sitk.Image, NDArray[np.bool_]]:
+    """The smallest part of a grid that holds the voxels of a mask, and the mask on it; one voxel of none."""
+    filled = np.argwhere(mask)
+    low, high = (
+        (filled.min(axis=0), filled.max(axis=0) + 1) if len(filled) else (np.zeros(3, int), np.ones(3, int))
+    )
+    part = sitk.RegionOfInterest(grid, (high - low)[::-1].tolist(), low[::-1].tolist())
+    return part, mask[tuple(slice(*ends) for ends in zip(low, high, strict=True))]
 
 
 def binned(ranked: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -223,14 +223,13 @@ class Kim2020(System):
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceDetector:
         """Build the network, its kernels drawn after He."""
-        import torch
-
+        from LiverLesionAI.networks.building import built_on
         from LiverLesionAI.networks.hbp_cnn import SliceDetector, he_initialised
         from LiverLesionAI.networks.slice_backbones import backbone
 
         if len(spec.sequences) != 1:
             raise ConfigError("System kim2020 reads one series; give one sequence.")
-        with torch.device(device):
+        with built_on(device):
             network = SliceDetector(*backbone(spec.network), classes=2, task=TASK)
             if device != "meta":
                 he_initialised(network)

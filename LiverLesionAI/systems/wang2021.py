@@ -209,8 +209,7 @@ class Wang2021(System):
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> MultitaskResNet3D:
         """Build the multitask ResNet-18."""
-        import torch
-
+        from LiverLesionAI.networks.building import built_on
         from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
 
         heads = {
@@ -218,7 +217,7 @@ class Wang2021(System):
             for name, task in spec.tasks.items()
         }
         size = spec.network
-        with torch.device(device):
+        with built_on(device):
             return MultitaskResNet3D(spec.sequences, heads, width=size.width, head_hidden=size.head_hidden)
 
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:

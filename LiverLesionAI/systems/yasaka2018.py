@@ -227,12 +227,11 @@ class Yasaka2018(System):
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the CNN."""
-        import torch
-
+        from LiverLesionAI.networks.building import built_on
         from LiverLesionAI.networks.ct_cnn import CtCnn
         from LiverLesionAI.networks.slice_network import SliceNetwork
 
-        with torch.device(device):
+        with built_on(device):
             image = CtCnn(
                 len(spec.sequences),
                 len(TAXONOMIES[TAXONOMY]),

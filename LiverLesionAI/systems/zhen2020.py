@@ -264,14 +264,13 @@ class Zhen2020(System):
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the Inception-ResNet V2."""
-        import torch
-
+        from LiverLesionAI.networks.building import built_on
         from LiverLesionAI.networks.inception_resnet_v2 import InceptionResNetV2
         from LiverLesionAI.networks.slice_network import SliceNetwork
 
         settings = spec.network
         ((task, its),) = spec.tasks.items()
-        with torch.device(device):
+        with built_on(device):
             image = InceptionResNetV2(
                 len(spec.sequences),
                 len(TAXONOMIES[its.taxonomy].classes),

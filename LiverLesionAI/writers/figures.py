@@ -27,6 +27,9 @@ HEIGHT_MM = 188.0
 
 RESOLUTION_DPI = 300
 
+_PNG_LEVEL = 3
+"""Half of the time of the format's default, for a few per cent more bytes."""
+
 _STYLE: Any = {"font.size": 6.5, "font.family": "DejaVu Sans", "axes.linewidth": 0.5}
 _WINDOW_PERCENTILES = (1.0, 99.0)
 _WINDOW_MARGIN_MM = 4.0
@@ -72,7 +75,9 @@ def write_figures(
 
 def save_png(figure: Figure, target: Path | BinaryIO, dpi: int = RESOLUTION_DPI) -> None:
     """Write a figure as PNG; the same figure gives the same bytes."""
-    figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(
+        target, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"compress_level": _PNG_LEVEL}
+    )
 
 
 def lesion_figure(explanation: LesionExplanation, answer: LesionResult, *, phantom: bool) -> Figure:

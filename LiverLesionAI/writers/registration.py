@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.files import write_json
 from LiverLesionAI.geometry import lesion_geometry
+from LiverLesionAI.inputs.intensity import percentiles_of
 from LiverLesionAI.registration import RegisteredStudy, outline_on_sequence
 from LiverLesionAI.results import REGISTRATION_SCHEMA
 from LiverLesionAI.study import Study
@@ -147,9 +148,9 @@ def _plane(reference: sitk.Image, point: tuple[float, float, float]) -> sitk.Ima
 
 
 def _grey(image: sitk.Image, plane: sitk.Image, transform: sitk.Transform | None) -> NDArray[np.uint8]:
-    low, high = np.percentile(sitk.GetArrayViewFromImage(image), _WINDOW_PERCENTILES)
+    low, high = percentiles_of(sitk.GetArrayViewFromImage(image), _WINDOW_PERCENTILES)
     still = sitk.Transform(3, sitk.sitkIdentity)
-    cut = sitk.Resample(image, plane, transform or still, sitk.sitkLinear, float(low), sitk.sitkFloat32)
+    cut = sitk.Resample(image, plane, transform or still, sitk.sitkLinear, low, sitk.sitkFloat32)
     shares = (sitk.GetArrayFromImage(cut)[0] - low) / max(high - low, 1e-6)
     return np.round(255 * np.sqrt(np.clip(shares, 0, 1))).astype(np.uint8)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +205,16 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(BundleError, match="damaged"):
         load_weights(other, file)
+
+
+def test_networks_for_read_weights_are_built_without_torchs_compiler() -> None:
+    """It takes two seconds to import, and torch imports it to draw random numbers on the meta device."""
+    code = (
+        "import sys\n"
+        "from LiverLesionAI.bundles import load_bundle\n"
+        "bundle = load_bundle('wang2021-phantom')\n"
+        "network = bundle.system.network(bundle.spec, device='meta')\n"
+        "assert all(parameter.is_meta for parameter in network.parameters())\n"
+        "sys.exit('torch._dynamo' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
