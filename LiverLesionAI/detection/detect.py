@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from LiverLesionAI.analysis import Analysis, Found, classify_with
 from LiverLesionAI.detection.evidence import EvidenceRunner
 from LiverLesionAI.detection.regions import Region, Regions, find_regions, inside
-from LiverLesionAI.errors import BundleError, ConfigError, StudyError
+from LiverLesionAI.errors import BundleError, ConfigError, PatchError, StudyError
 from LiverLesionAI.inputs.series import Series, WholeSlice, corners
 from LiverLesionAI.options import DETECT_DEFAULTS, DetectOptions
 from LiverLesionAI.pipeline import analyse_study, opened, registered
@@ -287,7 +287,7 @@ def classify_candidates(
         With its segments.
     analysis : Analysis
         The classifier's, with the candidates and both models; that of the detection where no candidate
-        became a segment.
+        became a segment, or the classifier cannot answer, and a warning says why.
     """
     from LiverLesionAI.bundles.suite import open_model
 
@@ -298,12 +298,20 @@ def classify_candidates(
         progress("segment", 1.0)
     result = detection.result
     if study.lesions is None:
-        result = replace(result, warnings=(*result.warnings, *warnings))
-        return study, Analysis(result, found=detection.found)
+        return study, Analysis(_warned(result, *warnings), found=detection.found)
     model = open_model(options.then.model)
-    analysis = analyse_study(study, model, options.then, progress=progress, stopwatch=stopwatch)
+    try:
+        analysis = analyse_study(study, model, options.then, progress=progress, stopwatch=stopwatch)
+    except (PatchError, StudyError) as error:
+        unclassified = f"the candidates were segmented but not classified: {error}"
+        segmented = replace(result, candidates=candidates)
+        return study, Analysis(_warned(segmented, *warnings, unclassified), found=detection.found)
     joined = with_candidates(analysis.result, result, candidates, warnings)
     return study, replace(analysis, result=joined, found=detection.found)
+
+
+def _warned(result: StudyResult, *warnings: str) -> StudyResult:
+    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 def detect_path(

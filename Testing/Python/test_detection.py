@@ -215,11 +215,28 @@ def test_the_command_answers_in_json_and_refuses_in_a_sentence(
     assert wrong.exit_code == 3
 
 
-@pytest.mark.slow
-def test_what_was_found_is_classified(study_folder: Path, tmp_path: Path) -> None:
+def test_candidates_stay_where_the_classifier_has_nothing_to_read(study_folder: Path, tmp_path: Path) -> None:
     options = DetectOptions(classify=True, then=Options(register=False, explain=False))
     result, files = detect_path(study_folder, tmp_path / "out", options)
+    assert any(each.lesion for each in result.candidates) and not result.lesions
+    assert any("segmented but not classified" in warning for warning in result.warnings)
+    assert {"lesions.nii.gz", "candidates.csv", "scene.mrb"} <= {file.name for file in files}
+
+
+@pytest.mark.slow
+def test_what_was_found_is_classified(tmp_path: Path) -> None:
+    from LiverLesionAI.phantom import generate_study
+
+    sequences = ("T2WI", "T1WI", "HBP")
+    phantom = generate_study(SEED, classes=("HCC",), sequences=sequences, reference="HBP", atypical=False)
+    folder = tmp_path / "S1"
+    folder.mkdir()
+    for name in sequences:
+        write_image(phantom.study.images[name].image, folder / f"{name}.nii.gz")
+    options = DetectOptions(classify=True, then=Options(register=False, explain=False))
+    result, files = detect_path(folder, tmp_path / "out", options)
     assert {model.system for model in result.models} == {"wang2021", "kim2020"}
     assert any(each.lesion for each in result.candidates)
     assert len(result.lesions) == sum(each.lesion is not None for each in result.candidates)
+    assert "detection" in result.provenance.parameters
     assert "lesion_classes.nii.gz" in {file.name for file in files}
