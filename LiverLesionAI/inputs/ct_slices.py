@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from LiverLesionAI.errors import PatchError
 from LiverLesionAI.geometry import LesionGeometry, largest_level, lesion_geometry
+from LiverLesionAI.inputs.bounds import refuse_outside
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
 from LiverLesionAI.inputs.slices import LesionSlices, MeasuredLesion, SlicePose, SliceStack, cut_slices
 from LiverLesionAI.study import Study
@@ -55,18 +56,18 @@ class CTSliceParameters:
     table_step_mm: float = 1.5
 
     def __post_init__(self) -> None:
-        wrong = {
-            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
-            "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
-            "smallest_side_mm": not 1 <= self.smallest_side_mm <= LARGEST_MM,
-            "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
-            "plain_window": not 1 <= self.plain_window[1] <= 4096,
-            "enhanced_window": not 1 <= self.enhanced_window[1] <= 4096,
-            "table_step_mm": not 0 <= self.table_step_mm <= LARGEST_MM,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise ValueError(f"{name} is outside of what a slice can have")
+        refuse_outside(
+            {
+                "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+                "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
+                "smallest_side_mm": not 1 <= self.smallest_side_mm <= LARGEST_MM,
+                "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
+                "plain_window": not 1 <= self.plain_window[1] <= 4096,
+                "enhanced_window": not 1 <= self.enhanced_window[1] <= 4096,
+                "table_step_mm": not 0 <= self.table_step_mm <= LARGEST_MM,
+            },
+            "a slice",
+        )
 
     def limits_hu(self, phase: str) -> tuple[float, float]:
         """What becomes black and white in a phase."""

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.geometry import LesionGeometry
+from LiverLesionAI.inputs.bounds import refuse_outside
 
 SMALLEST_MM, LARGEST_MM = 0.05, 500.0
 SMALLEST_SIZE, LARGEST_SIZE = 8, 128
@@ -63,20 +64,21 @@ class PatchParameters:
 
     def __post_init__(self) -> None:
         lower, upper = self.percentiles
-        margins = (self.margin_mm, *self.training_margin_mm)
-        wrong = {
-            "spacing_mm": not SMALLEST_MM <= self.spacing_mm <= LARGEST_MM,
-            "percentiles": not 0 <= lower < upper <= 100,
-            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
-            "small_crop_mm": not 1 <= self.small_crop_mm <= LARGEST_MM,
-            "medium_crop_mm": not 1 <= self.medium_crop_mm <= LARGEST_MM,
-            "medium_below_mm": not 0 <= self.small_below_mm <= self.medium_below_mm <= LARGEST_MM,
-            "margin_mm": not all(0 <= margin <= LARGEST_MM for margin in margins) or margins[1] > margins[2],
-            "annotation_sigma": not 0 <= self.annotation_sigma <= LARGEST_SIZE,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise ValueError(f"{name} is outside of what a patch can have")
+        _, least_margin, most_margin = margins = (self.margin_mm, *self.training_margin_mm)
+        refuse_outside(
+            {
+                "spacing_mm": not SMALLEST_MM <= self.spacing_mm <= LARGEST_MM,
+                "percentiles": not 0 <= lower < upper <= 100,
+                "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+                "small_crop_mm": not 1 <= self.small_crop_mm <= LARGEST_MM,
+                "medium_crop_mm": not 1 <= self.medium_crop_mm <= LARGEST_MM,
+                "medium_below_mm": not 0 <= self.small_below_mm <= self.medium_below_mm <= LARGEST_MM,
+                "margin_mm": not all(0 <= margin <= LARGEST_MM for margin in margins)
+                or margins[1] > margins[2],
+                "annotation_sigma": not 0 <= self.annotation_sigma <= LARGEST_SIZE,
+            },
+            "a patch",
+        )
 
 
 @dataclass(frozen=True)

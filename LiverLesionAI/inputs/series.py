@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.geometry import LesionGeometry
+from LiverLesionAI.inputs.bounds import refuse_outside
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.resizing import resizing
 from LiverLesionAI.registration.outlines import inverse_within
@@ -61,17 +62,17 @@ class SeriesParameters:
 
     def __post_init__(self) -> None:
         lower, upper = self.percentiles
-        wrong = {
-            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
-            "percentiles": not 0 <= lower < upper <= 100,
-            "operating_point": not 0 < self.operating_point < 1,
-            "region_share": not 0 < self.region_share < 1,
-            "training_step": not 1 <= self.training_step <= 1000,
-            "training_least_mm2": not 0 <= self.training_least_mm2 <= 10_000,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise ValueError(f"{name} is outside of what a series can have")
+        refuse_outside(
+            {
+                "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+                "percentiles": not 0 <= lower < upper <= 100,
+                "operating_point": not 0 < self.operating_point < 1,
+                "region_share": not 0 < self.region_share < 1,
+                "training_step": not 1 <= self.training_step <= 1000,
+                "training_least_mm2": not 0 <= self.training_least_mm2 <= 10_000,
+            },
+            "a series",
+        )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.geometry import Coverage, LesionGeometry, coverage, lesion_geometry
+from LiverLesionAI.inputs.bounds import refuse_outside
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
 from LiverLesionAI.study import SequenceImage, Study
@@ -62,18 +63,18 @@ class SliceParameters:
 
     def __post_init__(self) -> None:
         lower, upper = self.percentiles
-        wrong = {
-            "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
-            "slice_spacing_mm": not 0.5 <= self.slice_spacing_mm <= LARGEST_MM,
-            "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
-            "smallest_side_mm": not 1 <= self.smallest_side_mm <= LARGEST_MM,
-            "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
-            "percentiles": not 0 <= lower < upper <= 100,
-            "training_shear_deg": not 0 <= self.training_shear_deg <= 45,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise ValueError(f"{name} is outside of what a slice can have")
+        refuse_outside(
+            {
+                "size": not SMALLEST_SIZE <= self.size <= LARGEST_SIZE,
+                "slice_spacing_mm": not 0.5 <= self.slice_spacing_mm <= LARGEST_MM,
+                "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
+                "smallest_side_mm": not 1 <= self.smallest_side_mm <= LARGEST_MM,
+                "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
+                "percentiles": not 0 <= lower < upper <= 100,
+                "training_shear_deg": not 0 <= self.training_shear_deg <= 45,
+            },
+            "a slice",
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from .vessels import Branch, hepatic_veins, portal_tree
 Background = Literal["healthy", "fatty", "cirrhotic"]
 LABELS = (*NAMES, "liver nodule")
 LIVER_LABELS = ("liver", "liver nodule", "fibrosis")
-VESSEL_LABELS = ("portal vein", "hepatic vein")
 LIVER_BOX = (np.array([-165.0, -120.0, -110.0]), np.array([100.0, 110.0, 110.0]))
 _NODE_MM = 5.0
 

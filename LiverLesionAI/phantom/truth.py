@@ -109,10 +109,6 @@ class Truth:
         field = self.displacements[sequence].of(points).astype(np.float32)
         return grid.image(field.reshape(*grid.shape, 3))
 
-    def displacement_at(self, sequence: str, points: ArrayLike) -> NDArray[np.float64]:
-        """Point in the sequence − point in the reference, for reference points [n, 3] (LPS mm)."""
-        return self.displacements[sequence].of(points)
-
     def concentrations(self, times_s: ArrayLike) -> Mapping[str, NDArray[np.float64]]:
         """Mean concentration (mM) of each sub-region at times after contrast arrival in the aorta (s)."""
         times = [float(t) for t in np.atleast_1d(times_s)]

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from LiverLesionAI.networks.slice_network import SliceNetwork
 
 SEQUENCES = ("T2WI", "DWI", "T1WI", "LAP", "PVP", "DP")
-UNENHANCED = SEQUENCES[:3]
-"""The three sequences of models B, D and G."""
 
 QUESTIONS: Mapping[str, str] = {"type": "Z7", "malignancy": "binary", "malignant_type": "Z3"}
 """What a model is asked, to the taxonomy of its answer."""

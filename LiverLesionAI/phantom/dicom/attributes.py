@@ -22,7 +22,6 @@ MG_PER_ML = {"gadobenate": 529.0, "gadoxetate": 181.43}
 _BRANDS = {"gadobenate": "MultiHance", "gadoxetate": "Primovist"}
 _STORED_12_BIT = 4095
 _LARMOR_MHZ = 42.577
-_SERIES_GAP_S = 8.0
 
 
 def decimal(value: float) -> str:
