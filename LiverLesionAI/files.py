@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,10 @@ OUTPUT_NAMES: frozenset[str] = frozenset(
     }
 )
 """What `classify` and `detect` write at the top of its output folder."""
+
+_HEX_DIGIT = "[0-9a-f]"
+_ABANDONED_S = 600.0
+"""A hidden file of ours that nobody has written to for so long was left by a writer that was killed."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_WRITING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE)
@@ -90,6 +95,14 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder: their hidden files, untouched for a while."""
+    for partial in folder.glob(f".{_HEX_DIGIT * 16}.*"):
+        with suppress(OSError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+                partial.unlink()
 
 
 def write_text_whole(target: str | Path, text: str) -> None:

@@ -64,7 +64,7 @@ class PatchParameters:
 
     def __post_init__(self) -> None:
         lower, upper = self.percentiles
-        _, least_margin, most_margin = margins = (self.margin_mm, *self.training_margin_mm)
+        least, most = self.training_margin_mm
         refuse_outside(
             {
                 "spacing_mm": not SMALLEST_MM <= self.spacing_mm <= LARGEST_MM,
@@ -73,8 +73,8 @@ class PatchParameters:
                 "small_crop_mm": not 1 <= self.small_crop_mm <= LARGEST_MM,
                 "medium_crop_mm": not 1 <= self.medium_crop_mm <= LARGEST_MM,
                 "medium_below_mm": not 0 <= self.small_below_mm <= self.medium_below_mm <= LARGEST_MM,
-                "margin_mm": not all(0 <= margin <= LARGEST_MM for margin in margins)
-                or margins[1] > margins[2],
+                "margin_mm": not 0 <= self.margin_mm <= LARGEST_MM,
+                "training_margin_mm": not 0 <= least <= most <= LARGEST_MM,
                 "annotation_sigma": not 0 <= self.annotation_sigma <= LARGEST_SIZE,
             },
             "a patch",

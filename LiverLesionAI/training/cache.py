@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from LiverLesionAI.errors import PatchError, StudyError
-from LiverLesionAI.files import whole_file, write_json
+from LiverLesionAI.files import remove_abandoned, whole_file, write_json
 from LiverLesionAI.inference.familiar import Appearance, appearance_of
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.training.cases import (
@@ -121,6 +121,7 @@ def build_cache(
     """
     cases = training_cases(config)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
     missing = [case for case in cases if not _record(folder, case).exists()]
     jobs = [(study, config, folder) for study in by_study(missing)]
     done = len(cases) - len(missing)

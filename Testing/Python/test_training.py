@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
@@ -45,7 +47,7 @@ PHANTOM: dict[str, Any] = {"name": "made", "phantom": {"first_seed": 1, "lesions
         ({"required_sequences": ["HBP"]}, "required_sequences"),
         ({"patches": {"sise": 64}}, "patch parameter sise"),
         ({"patches": {"spacing_mm": 0}}, "spacing_mm is outside"),
-        ({"patches": {"training_margin_mm": [9, 3]}}, "margin_mm is outside"),
+        ({"patches": {"training_margin_mm": [9, 3]}}, "training_margin_mm is outside"),
         ({"network": {"width": 10**9}}, "width"),
         ({"fold_count": 10**30, "folds": [3]}, "fold_count"),
         ({"seed": 10**30}, "seed"),
@@ -233,9 +235,13 @@ def test_cache_goes_on_where_it_stopped(config: TrainingConfig, tmp_path: Path) 
         build_cache(config, tmp_path, workers=1, progress=stop)
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.json")}
     assert 0 < len(kept) < 21
+    abandoned, in_work = (tmp_path / f".{digit * 16}.lesion_00009-0.npy" for digit in "ab")
+    for partial, age_s in ((abandoned, 3600), (in_work, 0)):
+        partial.touch()
+        os.utime(partial, (time.time() - age_s,) * 2)
     assert len(build_cache(config, tmp_path, workers=1).cases) == 21
     assert kept == {file: file.stat().st_mtime_ns for file in kept}
-    assert not list(tmp_path.glob(".*"))
+    assert in_work.exists() and not abandoned.exists()
 
 
 def test_outlines_of_single_sequences_get_their_own_channels(config: TrainingConfig, tmp_path: Path) -> None:
