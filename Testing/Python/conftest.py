@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # What a shell starts in the background is deaf to Ctrl-C, and so would be the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("fixed", derandomize=True)
-settings.register_profile("free")
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("free", deadline=None)
 settings.load_profile("fixed")
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -120,8 +120,12 @@ def test_hidden_folders_are_not_listed(bundle: Path, shelf: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing-of-the-kind", "../tiny", ""])
-def test_unknown_names_say_what_is_at_hand(name: str, bundle: Path, shelf: Path) -> None:
+def test_unknown_names_say_what_is_at_hand(
+    name: str, bundle: Path, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_bundle(bundle)
+    (tmp_path / "elsewhere" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "empty")
     with pytest.raises(BundleError, match=r"tiny|metadata"):
         load_bundle(name)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from LiverLesionAI.errors import StudyError
@@ -132,7 +132,6 @@ def test_units_of_a_field_say_the_same(data: st.DataObject) -> None:
     )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([each.name for each in FIELDS]), st.text(max_size=8) | st.floats() | st.booleans()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_dicom import T2, VIBE, image, save, slices
 from made_outlines import ORGAN, TISSUE, segmentation, structure_set
@@ -324,7 +324,6 @@ def _runs(rows: np.ndarray) -> list[np.ndarray]:
     return contours
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     direction=directions(),

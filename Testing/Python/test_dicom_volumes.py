@@ -39,7 +39,7 @@ def _is_same(found: sitk.Image, expected: sitk.Image) -> bool:
     return misplacement(found, expected) < 1e-3 and np.array_equal(_voxels(found), _voxels(expected))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     angles=tilts(600),
     spacing=st.tuples(st.floats(0.5, 3), st.floats(0.5, 3), st.floats(1, 9)),

@@ -92,7 +92,7 @@ def test_balls_rims_and_targets(kind: str, radius_mm: float) -> None:
 
 
 @given(directions(), centres)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_oblique_and_flipped_grids(direction: np.ndarray, centre: Point) -> None:
     study = made(centre, 16.0, direction=direction)
     found = outline_lesion(study, centre)
@@ -181,7 +181,7 @@ def test_the_same_click_gives_the_same_mask() -> None:
 
 
 @given(st.floats(4, 30), st.tuples(*[st.floats(-0.4, 0.4)] * 3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_ball_seen_from_elsewhere(radius_mm: float, away: Point) -> None:
     shift = np.asarray(away) * radius_mm
     ball = steps_of(np.full(len(ray_directions()), radius_mm))
@@ -192,7 +192,7 @@ def test_a_ball_seen_from_elsewhere(radius_mm: float, away: Point) -> None:
 
 
 @given(st.floats(8, 30), directions(), centres)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_rasterised_ball_has_its_volume(radius_mm: float, direction: np.ndarray, centre: Point) -> None:
     frame = grid((60, 60, 24), (1.4, 1.6, 4.0), direction, centre)
     voxels = rasterised(centre, steps_of(np.full(len(ray_directions()), radius_mm)), frame)

@@ -19,7 +19,7 @@ def oblique(angle: float) -> tuple[float, ...]:
     return tuple(sitk.Euler3DTransform((0, 0, 0), 0.3, 0.1, angle).GetMatrix())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.floats(-0.5, 0.5),
     st.tuples(*[st.floats(-15, 15)] * 3),
@@ -87,7 +87,7 @@ def test_outline_stays_as_it_is_on_its_own_grid_and_small_lesions_are_not_lost()
     assert not sitk.GetArrayViewFromImage(outline_on_sequence(labels, SequenceImage(coarse))).any()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_inverse_undoes_a_deformation(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def test_images_and_annotation_stay_in_zero_to_one(ball_study) -> None:
     assert lesion.patches.min() >= 0 and lesion.patches.max() <= 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     angles=tilts(400),
     flips=st.tuples(*[st.booleans()] * 3),

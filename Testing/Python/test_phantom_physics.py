@@ -111,7 +111,7 @@ spacings = st.tuples(*(st.floats(0.7, 8) for _ in range(3)))
 
 
 @given(box, sides, spacings)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_grid_covers_its_box_and_crops_without_moving_a_voxel(low, side, spacing) -> None:
     high = np.add(low, side)
     grid = Grid.covering(low, high, spacing)
@@ -128,7 +128,7 @@ def test_grid_covers_its_box_and_crops_without_moving_a_voxel(low, side, spacing
 
 
 @given(st.integers(0, 10_000), st.floats(0, 6), st.floats(0, 6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_displacement_keeps_its_bounds_and_inverts_exactly(seed, rigid, smooth) -> None:
     moves = draw_displacements(stream(seed), W_SEQUENCES, "T2WI", (rigid, smooth), LOW, HIGH)
     points = np.random.default_rng(seed).uniform(LOW, HIGH, (20, 3))

@@ -286,7 +286,7 @@ def test_normalised_mutual_information_spans_one_to_two() -> None:
     assert normalised_mutual_information(bins, np.where(np.arange(bins.size) % 3, BINS, bins)) == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=60))
 def test_ranks_keep_the_order(values: list[float]) -> None:
     grey = np.array(values, np.float32)

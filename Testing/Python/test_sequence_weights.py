@@ -54,7 +54,7 @@ def dividends(worth: np.ndarray) -> np.ndarray:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(games)
 def test_shapley_values_are_the_mean_gain_over_all_orders(worth: np.ndarray) -> None:
     values = shapley_values(worth)
@@ -62,7 +62,7 @@ def test_shapley_values_are_the_mean_gain_over_all_orders(worth: np.ndarray) -> 
     assert values.sum() == pytest.approx(worth[-1] - worth[0], abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(games)
 def test_interactions_are_those_of_the_dividends(worth: np.ndarray) -> None:
     """Grabisch and Roubens: the index is the sum over coalitions T ⊇ {i, j} of dividend(T) / (|T| − 1)."""

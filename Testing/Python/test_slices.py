@@ -24,7 +24,7 @@ from LiverLesionAI.systems.zhen2020 import Augmentation
 SMALL = SliceParameters(size=75)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     angles=tilts(400),
     flips=st.tuples(*[st.booleans()] * 3),

@@ -81,7 +81,7 @@ def test_snomed_codes_have_a_valid_check_digit() -> None:
     assert not _verhoeff_is_valid("25370002")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     radius=st.floats(6, 25),
     spacing=st.tuples(st.floats(0.6, 2.0), st.floats(0.6, 2.0), st.floats(2.0, 7.0)),

@@ -53,7 +53,7 @@ def test_label_images_lie_on_the_mask_s_grid(tmp_path_factory, direction, centre
         assert np.array_equal(sitk.GetArrayViewFromImage(written), expected)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(directions())
 def test_a_mask_that_came_from_nifti_is_written_where_it_was_read(tmp_path_factory, direction):
     folder = tmp_path_factory.mktemp("out")

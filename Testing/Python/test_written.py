@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from made_studies import bspline, made_result, made_study, rigid
 from made_training import settings, write_cohort, write_config
+from packaging.version import Version
 from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.errors import OutputError
@@ -180,7 +182,15 @@ def test_adding_a_model_leaves_nothing_damaged(
     assert done.returncode == 3 and str(shelf) in done.stderr and list(shelf.iterdir()) == []
 
 
-@pytest.mark.parametrize("limit", [2_000, 100_000, pytest.param(500_000, marks=pytest.mark.slow)])
+OLDER_TORCH = pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.13"), reason="older torch writes a file of its own to train"
+)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [pytest.param(2_000, marks=OLDER_TORCH), 100_000, pytest.param(500_000, marks=pytest.mark.slow)],
+)
 def test_training_tells_that_it_cannot_write(tmp_path: Path, limit: int) -> None:
     """Configuration, patches and checkpoints; what was finished before stays and is whole."""
     (tmp_path / "cohort").mkdir()
