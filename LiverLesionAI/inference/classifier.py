@@ -113,7 +113,7 @@ class Classifier:
     ) -> None:
         self.bundle = bundle
         self.execution = with_engine(resolve_execution(device, precision), engine, bundle)
-        self._engine = engine_of(self.execution, bundle)
+        self.engine = engine_of(self.execution, bundle)
         self._keep_loaded = keep_loaded and weights_bytes(bundle) <= KEPT_WEIGHTS_BYTES
         self._run_batches = run
         self._loaded: dict[int, nn.Module] = {}
@@ -145,8 +145,8 @@ class Classifier:
         for given in inputs:
             _check_input(self.bundle, given)
         ran: list[Ran] = []
-        if inputs and self._engine is not None:
-            ran = self._engine.run(inputs, progress)
+        if inputs and self.engine is not None:
+            ran = self.engine.run(inputs, progress)
         elif inputs:
             ran = self._ran_by_torch([unit.groups for unit in units], progress)
         found: list[UnitPrediction] = []
@@ -204,8 +204,8 @@ class Classifier:
 
     def load(self, progress: Progress = silent) -> None:
         """Read the weights of all members into memory, as far as they are kept."""
-        if self._engine is not None:
-            self._engine.load(progress)
+        if self.engine is not None:
+            self.engine.load(progress)
             return
         for member in range(self.bundle.member_count):
             progress("load", member / self.bundle.member_count)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Protocol
 
+import numpy as np
+
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.inference.engine import Ran
@@ -29,6 +31,18 @@ class Engine(Protocol):
 
     def run(self, inputs: Sequence[NetworkInput], progress: Progress, /) -> list[Ran]:
         """Run inputs, of which there is one at least, one by one; the answers of each member."""
+
+    def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:
+        """Run a part of all members on a batch of its arrays, ``[members, N, F]``.
+
+        Parameters
+        ----------
+        part
+            A sequence whose branch it is; :data:`~LiverLesionAI.inference.engine.FEATURES` of a network
+            without branches.
+        arrays
+            Patches; or slices ``[N, C, H, W]`` and the sequences that they show, ``[N, C]``.
+        """
 
 
 def with_engine(execution: Execution, engine: str, bundle: Bundle) -> Execution:

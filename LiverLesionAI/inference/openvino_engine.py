@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle, check_file
-from LiverLesionAI.inference.engine import Ran, load_fold, probabilities
+from LiverLesionAI.inference.engine import FEATURES, Ran, load_fold, probabilities
 from LiverLesionAI.inference.prepared import keep_graphs, kept_graphs
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress, silent
@@ -62,6 +62,14 @@ class OpenVinoEngine:
                 progress("classify", (part * len(inputs) + number) / steps)
             found += [_of_member(answers, position) for position in range(len(members))]
         return found
+
+    def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:
+        """Run a part of all members; see :class:`LiverLesionAI.inference.engines.Engine`."""
+        found = []
+        for members in self._parts:
+            request = self._requests(members)[part]
+            found.append(np.stack([_seen(request, *each) for each in zip(*arrays, strict=True)], axis=1))
+        return np.concatenate(found)
 
     def _requests(self, members: range) -> dict[str, Any]:
         """What runs the graphs of members that are joint, by name."""
@@ -134,16 +142,16 @@ class OpenVinoEngine:
 
 def _answer(requests: dict[str, Any], given: NetworkInput) -> dict[str, np.ndarray]:
     """Features and logits of an input by name, ``[members, …]``."""
-    from LiverLesionAI.inference.openvino_graph import FEATURES, HEADS
+    from LiverLesionAI.inference.openvino_graph import HEADS
 
     images, present, *clinical = given.arrays()
     if FEATURES in requests:
-        found = _run(requests[FEATURES], [images[None], present[None, :, None, None].astype(np.float32)])
+        found = _seen(requests[FEATURES], images, present)
         beside = [np.broadcast_to(codes, (len(found), len(codes))) for codes in clinical]
         read = [np.concatenate([found, *beside], axis=1)]
     else:
         columns = {
-            column: _run(requests[name], [images[column : column + 1]])
+            column: _seen(requests[name], images[column])
             for column, (name, there) in enumerate(zip(given.sequences, present, strict=True))
             if there
         }
@@ -159,10 +167,11 @@ def _answer(requests: dict[str, Any], given: NetworkInput) -> dict[str, np.ndarr
     }
 
 
-def _run(request: Any, inputs: list[np.ndarray]) -> np.ndarray:
-    """Features of an image, ``[members, …]``."""
-    request.infer([np.ascontiguousarray(each) for each in inputs])
-    return _unless_broken(np.array(request.get_output_tensor(0).data), inputs[0])
+def _seen(request: Any, image: np.ndarray, *present: np.ndarray) -> np.ndarray:
+    """Features of an image, ``[members, …]``; of a slice with the sequences that it shows."""
+    masks = [there[None, :, None, None].astype(np.float32) for there in present]
+    request.infer([np.ascontiguousarray(image[None]), *masks])
+    return _unless_broken(np.array(request.get_output_tensor(0).data), image)
 
 
 def _unless_broken(found: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -175,8 +184,6 @@ def _unless_broken(found: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 def _of_member(answers: Sequence[dict[str, np.ndarray]], member: int) -> Ran:
     import torch
-
-    from LiverLesionAI.inference.openvino_graph import FEATURES
 
     found = {name: np.stack([answer[name][member] for answer in answers]) for name in answers[0]}
     features = found.pop(FEATURES)

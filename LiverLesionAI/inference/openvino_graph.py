@@ -18,15 +18,15 @@ import numpy as np
 from monai.networks.nets.resnet import ResNetBlock
 from torch import Tensor, nn
 
+from LiverLesionAI.inference.engine import FEATURES
 from LiverLesionAI.networks.ct_cnn import CtCnn
 from LiverLesionAI.networks.inception_resnet_v2 import Convolution, InceptionResNetV2, Parallel, Residual
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D, parts_of
 from LiverLesionAI.networks.slice_network import SliceNetwork
 
 HEADS = "heads"
-"""Name of the graph from features to logits; it runs in float32."""
-FEATURES = "features"
-"""Name of its first output; the others are named after tasks."""
+"""Name of the graph from features to logits, which runs in float32; its outputs are named after the features
+and after tasks."""
 GRAPHS = 1
 """Changes with what is put down here, so that graphs prepared earlier are not taken for those of today."""
 

@@ -20,6 +20,9 @@ from tiny_bundles import tiny_bundle
 
 from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.errors import BundleError, ConfigError
+from LiverLesionAI.explanation.explain import explain
+from LiverLesionAI.explanation.settings import Settings
+from LiverLesionAI.explanation.slices import explain_slices
 from LiverLesionAI.inference import Classifier, Predictions, UnitInputs, engines, predict, prepared
 from LiverLesionAI.inference.execution import Execution
 from LiverLesionAI.phantom import generate_lesion, write_phantom
@@ -251,3 +254,44 @@ def test_it_sends_nothing_and_writes_nothing_but_cache_and_output(
         assert str(cache) in {os.path.dirname(name) for name in named}
         allowed = (f"{cache}", f"{tmp_path}/.", f"{out}", "/dev/", "/proc/self/", "/sys/")
         assert [name for name in named if not name.startswith(allowed)] == []
+
+
+@needs_openvino
+@pytest.mark.parametrize("model", ["zhen2020-f-phantom", "yasaka2018-triphasic-phantom"])
+def test_slices_are_answered_and_explained_as_by_torch(model: str) -> None:
+    given = load_bundle(model)
+    study = generate_lesion(890_003, "HCC", sequences=given.spec.sequences).study
+    study = given.system.prepared(study, given.spec)
+    lesion = 1 if given.system.unit == "lesion" else None
+    units = [UnitInputs(lesion, given.system.inputs(study, lesion, given.spec)[:2])]
+    exact, found = both(given, units)
+    assert_same_answers(exact, found, 1e-5)
+    (task,) = given.taxonomies
+    weights = [
+        explain_slices(
+            Classifier(given, precision="fp32", engine=engine),
+            units[0].groups,
+            task,
+            answer.predicted,
+            None,
+        )[0].weights.shapley
+        for engine, answer in (("torch", exact[0].tasks[task]), ("openvino", exact[0].tasks[task]))
+    ]
+    np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=1e-4)
+    assert np.abs(weights[0]).max() > 1e-2
+
+
+@needs_openvino
+def test_parts_of_a_lesion_are_weighed_as_by_torch(bundle: Bundle) -> None:
+    given = unit(3, present=(True, False, True)).groups[0]
+    given.patches[0, 0, 14:18] *= 0.2
+    given.patches[:, 1] = 0
+    given.patches[:, 1, 10:20, 10:20, 10:20] = 1
+    maps = []
+    for engine in ("torch", "openvino"):
+        classifier = Classifier(bundle, device="cpu", precision="fp32", engine=engine, keep_loaded=True)
+        predictions = classifier.predict([UnitInputs(3, (given,))])
+        (found,) = explain(classifier, [given], predictions, Settings(method="lesion-parts"))
+        maps.append(found.maps)
+    np.testing.assert_allclose(maps[1], maps[0], rtol=0, atol=1e-4)
+    assert maps[0].max() == 1
