@@ -145,6 +145,8 @@ class ClassificationLogic(StudyLogic):
     ) -> tuple[StudyResult, StudyNodes]:
         """Classify lesions and put the result into the scene.
 
+        More than six parameters: at the console each is named, and none is needed.
+
         Parameters
         ----------
         model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,13 +55,20 @@ class OpenVinoEngine:
         found: list[Ran] = []
         steps = len(self._parts) * len(inputs)
         for part, members in enumerate(self._parts):
-            requests = self._requests(members)
-            answers = []
-            for number, given in enumerate(inputs, start=1):
-                answers.append(_answer(requests, given))
-                progress("classify", (part * len(inputs) + number) / steps)
-            found += [_of_member(answers, position) for position in range(len(members))]
+
+            def done(number: int, before: int = part * len(inputs)) -> None:
+                progress("classify", (before + number) / steps)
+
+            found += self._part(members, inputs, done)
         return found
+
+    def _part(self, members: range, inputs: Sequence[NetworkInput], done: Callable[[int], None]) -> list[Ran]:
+        """Run inputs with members that are joint; their weights are let go unless they are kept."""
+        requests, answers = self._requests(members), []
+        for number, given in enumerate(inputs, start=1):
+            answers.append(_answer(requests, given))
+            done(number)
+        return [_of_member(answers, position) for position in range(len(members))]
 
     def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:
         """Run a part of all members; see :class:`LiverLesionAI.inference.engines.Engine`."""
