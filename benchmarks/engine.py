@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py speed [--rounds N]
     python benchmarks/engine.py phantoms N
+    python benchmarks/engine.py first
 
 ``speed`` lets the ways answer in turn, weights in memory, one lesion of seven patches at a time: one fold of
 the paper's width (random weights), and the five folds of the demo bundle. *Plain* is float32 without folded
@@ -11,12 +12,18 @@ programs on the machine disturb less.
 
 ``phantoms`` crops the first N of the demo bundle's reserved phantoms, lets both engines answer, OpenVINO in
 both precisions, and counts changed classes.
+
+``first`` asks the demo bundle about one lesion in a fresh process: torch, OpenVINO with an empty cache, and
+OpenVINO with the cache that this left.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -152,24 +159,56 @@ def phantoms(count: int) -> None:
             print(f"{number + 1} phantoms, {'; '.join(said)}", flush=True)
 
 
+FIRST = """
+import sys, time
+import torch
+from engine import DEMO, load_bundle, random_lesions
+from LiverLesionAI.inference import predict
+bundle = load_bundle(DEMO)
+lesions = random_lesions(bundle, 1)
+start, busy = time.perf_counter(), time.process_time()
+predict(bundle, lesions, device="cpu", precision="fp32", engine=sys.argv[1])
+print(f"{time.perf_counter() - start:.2f} s by the clock, {time.process_time() - busy:.2f} s of all cores")
+"""
+
+
+def first_answers() -> None:
+    """Print how long the first answer of a process takes."""
+    with tempfile.TemporaryDirectory() as cache:
+        folder = str(Path(__file__).parent)
+        path = os.pathsep.join((folder, str(Path(folder).parent), os.environ.get("PYTHONPATH", "")))
+        environment = {**os.environ, "LIVERLESIONAI_CACHE": cache, "PYTHONPATH": path}
+        for way, engine in (
+            ("torch", "torch"),
+            ("OpenVINO, cache empty", "openvino"),
+            ("OpenVINO, cache filled", "openvino"),
+        ):
+            command = [sys.executable, "-c", FIRST, engine]
+            ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+            print(f"{way:<26}{ran.stdout.splitlines()[-1]}", flush=True)
+
+
 def answers(predictions: Predictions) -> dict[str, np.ndarray]:
     """Task to the mean probabilities of the one unit."""
     return {task: answer.mean for task, answer in predictions[0].tasks.items()}
 
 
 def main() -> None:
-    """Run one of the two measurements."""
+    """Run one of the measurements."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     steps = parser.add_subparsers(dest="step", required=True)
     steps.add_parser("speed").add_argument("--rounds", type=int, default=9)
     steps.add_parser("phantoms").add_argument("count", type=int)
+    steps.add_parser("first")
     options = parser.parse_args()
     if options.step == "speed":
         speed(options.rounds)
-    else:
+    elif options.step == "phantoms":
         phantoms(options.count)
+    else:
+        first_answers()
 
 
 if __name__ == "__main__":
