@@ -390,6 +390,7 @@ def _provenance(study: Study, asked: Asked, started: str) -> Provenance:
         seconds={},
         device=execution.device,
         precision=execution.precision,
+        engine=execution.engine,
         parameters=parameters,
         inputs=input_fingerprints(study),
     )

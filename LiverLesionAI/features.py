@@ -56,7 +56,7 @@ def features_path(
         Folder of ``predictions.csv`` and ``features.csv``: a row per lesion, or per slice where the model
         joins slices into an answer for the patient. It appears complete or not at all.
     options
-        The model (one bundle), device, precision, and whether sequences are registered first.
+        The model (one bundle), device, precision, engine, and whether sequences are registered first.
     progress
         Told the fraction of the studies that is done.
 
@@ -80,7 +80,13 @@ def features_path(
     bundle = load_bundle(options.model)
     table = Path(cohort)
     rows = read_rows(table, TAXONOMIES[bundle.system.recipe.truths])
-    classifier = Classifier(bundle, device=options.device, precision=options.precision, keep_loaded=True)
+    classifier = Classifier(
+        bundle,
+        device=options.device,
+        precision=options.precision,
+        engine=options.engine,
+        keep_loaded=True,
+    )
     found: list[_Row] = []
     studies = _by_study(rows)
     for done, own in enumerate(studies):

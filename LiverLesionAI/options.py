@@ -31,6 +31,8 @@ class Options:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     precision
         ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+    engine
+        ``"auto"``, ``"torch"`` or ``"openvino"``: what runs the network.
     explain
         Explain the answers: saliency maps, sequence weights, interactions. A model whose system offers no
         explanations answers without.
@@ -46,6 +48,7 @@ class Options:
     register: bool = True
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
     explain: bool = True
     explanation: Settings = field(default_factory=Settings)
     parametric_maps: bool = False
@@ -73,7 +76,7 @@ class DetectOptions:
         Segment every candidate by one click at its centre, and classify the segments.
     then
         How they are classified; the sequences are registered as whole volumes first.
-    device, precision
+    device, precision, engine
         As those of :class:`Options`.
     """
 
@@ -85,6 +88,7 @@ class DetectOptions:
     then: Options = DEFAULTS
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
 
 
 DETECT_DEFAULTS = DetectOptions()

@@ -132,7 +132,7 @@ def analyse_study(
     study, model, progress, stopwatch
         See :func:`classify_study`.
     options
-        Device and precision; whether to explain, what and how.
+        Device, precision and engine; whether to explain, what and how.
 
     Returns
     -------
@@ -149,7 +149,11 @@ def analyse_study(
     from LiverLesionAI.inference.suite import classifier_of
 
     classifier = classifier_of(
-        model, device=options.device, precision=options.precision, keep_loaded=options.explain
+        model,
+        device=options.device,
+        precision=options.precision,
+        engine=options.engine,
+        keep_loaded=options.explain,
     )
     return analyse_with(
         classifier,

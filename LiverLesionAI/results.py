@@ -352,8 +352,8 @@ class Provenance:
         ISO 8601, UTC.
     seconds
         Step to the time it took.
-    device, precision
-        What the network ran on.
+    device, precision, engine
+        What the network ran on, and what ran it.
     parameters
         Settings of each step.
     inputs
@@ -368,6 +368,7 @@ class Provenance:
     precision: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)

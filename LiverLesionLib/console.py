@@ -137,12 +137,15 @@ class ClassificationLogic(StudyLogic):
         model: str = "wang2021-phantom",
         device: str = "auto",
         precision: str = "auto",
+        engine: str = "auto",
         *,
         volumes: Mapping[str, Any] | None = None,
         segmentation: Any = None,
         reference: str | None = None,
     ) -> tuple[StudyResult, StudyNodes]:
         """Classify lesions and put the result into the scene.
+
+        More than six parameters: at the console each is named, and none is needed.
 
         Parameters
         ----------
@@ -152,6 +155,8 @@ class ClassificationLogic(StudyLogic):
             ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision
             ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        engine
+            ``"auto"``, ``"torch"`` or ``"openvino"``: what runs the network.
         volumes, segmentation, reference
             See :meth:`chosen_lesions`.
 
@@ -176,7 +181,7 @@ class ClassificationLogic(StudyLogic):
         from LiverLesionAI.scenes.show import show_result
         from LiverLesionAI.stopwatch import Stopwatch
 
-        classifier = self._state.classifier(model, device, precision)
+        classifier = self._state.classifier(model, device, precision, engine)
         unit = classifier.system.unit
         scene, nodes = slicer.mrmlScene, self.chosen_lesions(volumes, segmentation, reference, unit)
         study = study_of(scene, nodes)

@@ -83,7 +83,7 @@ class BatchOptions:
     def parameters(self) -> dict[str, Any]:
         """What changes an answer when it changes, beside input and model."""
         given = asdict(self.study)
-        names = ("register", "device", "precision", "explain", "explanation", "parametric_maps")
+        names = ("register", "device", "precision", "engine", "explain", "explanation", "parametric_maps")
         return {name: given[name] for name in names}
 
 

@@ -57,10 +57,14 @@ class Workshop:
                 f"Model {asked.label} is another one here than the run began with; give every worker the "
                 "same bundles, and start the run again where one was changed."
             )
-        key = (asked.label, opened.hashes, options.device, options.precision)
+        key = (asked.label, opened.hashes, options.device, options.precision, options.engine)
         if key not in self._classifiers:
             self._classifiers[key] = classifier_of(
-                opened, device=options.device, precision=options.precision, keep_loaded=True
+                opened,
+                device=options.device,
+                precision=options.precision,
+                engine=options.engine,
+                keep_loaded=True,
             )
         return self._classifiers[key]
 

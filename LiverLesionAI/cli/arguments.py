@@ -21,6 +21,10 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option("--precision", help="auto: bf16 where the hardware has it, else fp32."),
 ]
+Engine = Annotated[
+    Literal["auto", "torch", "openvino"],
+    typer.Option("--engine", help="What runs the network; auto: OpenVINO where it can (docs/engines.md)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
 ShowProgress = Annotated[
     ProgressMode,

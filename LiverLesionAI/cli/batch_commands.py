@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from LiverLesionAI.cli.arguments import Device, Json, Precision, ShowProgress
+from LiverLesionAI.cli.arguments import Device, Engine, Json, Precision, ShowProgress
 from LiverLesionAI.cli.console import ProgressMode, print_json, resolved, shown_progress, warn
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.options import DEFAULT_MODEL, Options
@@ -84,6 +84,7 @@ def run(
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: Engine = "auto",
     as_json: Json = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
@@ -97,6 +98,7 @@ def run(
             register=not no_register,
             device=device,
             precision=precision,
+            engine=engine,
             explain=not no_saliency,
             explanation=Settings(method=saliency_method),
         ),

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from LiverLesionAI.cli import batch_commands, reader_commands, train_command
-from LiverLesionAI.cli.arguments import Device, Json, Model, OutDir, Precision, ShowProgress, StudyPath
+from LiverLesionAI.cli.arguments import (
+    Device,
+    Engine,
+    Json,
+    Model,
+    OutDir,
+    Precision,
+    ShowProgress,
+    StudyPath,
+)
 from LiverLesionAI.cli.console import (
     ProgressMode,
     print_json,
@@ -154,6 +163,7 @@ def classify(
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: Engine = "auto",
     no_saliency: Annotated[
         bool, typer.Option("--no-saliency", help="Do not explain: no maps, no sequence weights.")
     ] = False,
@@ -183,6 +193,7 @@ def classify(
         register=not no_register,
         device=device,
         precision=precision,
+        engine=engine,
         explain=not no_saliency,
         explanation=Settings(method=saliency_method, target=explain_class),
         parametric_maps=parametric_maps,
@@ -215,6 +226,7 @@ def detect(
     model: Model = DEFAULT_DETECTOR,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: Engine = "auto",
     as_json: Json = False,
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
@@ -227,9 +239,10 @@ def detect(
         liver_mask=liver_mask,
         operating_point=operating_point,
         classify=then_classify,
-        then=Options(device=device, precision=precision),
+        then=Options(device=device, precision=precision, engine=engine),
         device=device,
         precision=precision,
+        engine=engine,
     )
     with shown_progress(progress) as show:
         result, files = detect_path(study, out, options, progress=show)
@@ -406,12 +419,15 @@ def features(
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: Engine = "auto",
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Write a model's answers and what its last hidden layer sees of a cohort, for `evaluate --embed`."""
     from LiverLesionAI.features import features_path
 
-    options = Options(model=model, register=not no_register, device=device, precision=precision)
+    options = Options(
+        model=model, register=not no_register, device=device, precision=precision, engine=engine
+    )
     with shown_progress(progress) as show:
         files = features_path(cohort, out, options, progress=show)
     for file in files:

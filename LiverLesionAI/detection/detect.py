@@ -71,7 +71,7 @@ def detect_study(
     bundle
         A model that answers for slices.
     options
-        Series, liver mask, operating point; device and precision.
+        Series, liver mask, operating point; device, precision and engine.
     progress, stopwatch
         See :func:`LiverLesionAI.pipeline.analyse_study`.
 
@@ -94,7 +94,9 @@ def detect_study(
     sequence = options.sequence or trained_on
     shown = _named(study, sequence, trained_on)
     runner = EvidenceRunner(TAXONOMIES[TAXONOMY].index(LOOKED_FOR))
-    classifier = Classifier(bundle, device=options.device, precision=options.precision, run=runner)
+    classifier = Classifier(
+        bundle, device=options.device, precision=options.precision, engine=options.engine, run=runner
+    )
     classified = classify_with(classifier, shown, progress=progress, stopwatch=stopwatch)
     with stopwatch.time("detect"):
         first = classified.answers[0].units[0].groups[0]

@@ -29,6 +29,7 @@ class _Gathered:
     """What the members said so far about one lesion."""
 
     prepared: Any
+    ahead: NDArray[np.float32] | None
     maps: list[NDArray[np.float64]] = field(default_factory=list)
     games: list[MemberGame] = field(default_factory=list)
 
@@ -81,7 +82,7 @@ def explain(
     indices = [
         {name: bundle.taxonomies[name].index(target) for name, target in each.items()} for each in targets
     ]
-    gathered = [_Gathered(method.prepare(lesion)) for lesion in inputs]
+    gathered = [_begun(method, lesion, classifier) for lesion in inputs]
     ticks = _Ticks(progress, bundle.member_count * len(inputs), method.ticks(len(bundle.spec.sequences)))
     for member in range(bundle.member_count if inputs else 0):
         network = classifier.network(member)
@@ -96,6 +97,7 @@ def explain(
                 stage=settings.stage or "",
                 seed=settings.seed,
                 prepared=found.prepared,
+                ahead=None if found.ahead is None else found.ahead[member],
                 tick=ticks.step_done,
             )
             maps, features = method.maps(question)
@@ -114,6 +116,12 @@ def explain(
         )
         for lesion, found, target, index in zip(inputs, gathered, targets, indices, strict=True)
     )
+
+
+def _begun(method: Method, lesion: LesionInput, classifier: Classifier) -> _Gathered:
+    prepared, engine = method.prepare(lesion), classifier.engine
+    ahead = None if engine is None else method.ahead(lesion, prepared, engine.features)
+    return _Gathered(prepared, ahead)
 
 
 def _on_device(lesion: LesionInput, classifier: Classifier) -> Any:

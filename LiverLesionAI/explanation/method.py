@@ -28,6 +28,10 @@ def _untold() -> None:
     """Tell nobody that a step is done."""
 
 
+Branches = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
+"""A sequence's patches, ``[N, 2, D, H, W]``, to the features of all members, ``[members, N, F]``."""
+
+
 @dataclass(frozen=True)
 class Question:
     """Why one member of a model says of one lesion that it is of a class.
@@ -50,6 +54,8 @@ class Question:
         Of random numbers.
     prepared
         What :meth:`Method.prepare` made of the lesion.
+    ahead
+        The member's share of what :meth:`Method.ahead` computed; None where it did not.
     tick
         Called after each step of those that :meth:`Method.ticks` announced.
     """
@@ -63,6 +69,7 @@ class Question:
     stage: str = ""
     seed: int = 0
     prepared: Any = None
+    ahead: NDArray[np.float32] | None = None
     tick: Callable[[], None] = _untold
 
     def features(self) -> Tensor:
@@ -88,6 +95,25 @@ class Method(ABC):
 
     def prepare(self, lesion: LesionInput) -> Any:
         """Compute once for a lesion what all members share."""
+        return None
+
+    def ahead(self, lesion: LesionInput, prepared: Any, branches: Branches) -> NDArray[np.float32] | None:
+        """Compute with all members at once what takes no gradients, on another engine than torch.
+
+        Parameters
+        ----------
+        lesion
+            The lesion.
+        prepared
+            What :meth:`prepare` made of it.
+        branches
+            Runs a branch of all members.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            ``[members, …]``; None for methods of gradients.
+        """
         return None
 
     def ticks(self, sequences: int) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_values
-from LiverLesionAI.explanation.method import Method, Question, without_lesion
+from LiverLesionAI.explanation.method import Branches, Method, Question, without_lesion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +72,28 @@ def _levels(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return sitk.GetArrayFromImage(otsu.Execute(sitk.GetImageFromArray(values[None])))[0].astype(np.int64)
 
 
+def _shown(patch: Tensor, empty: Tensor, parts: NDArray[np.int64]) -> Tensor:
+    """A patch ``[2, D, H, W]`` as each coalition of its parts shows it, ``[coalitions, 2, D, H, W]``."""
+    import torch
+
+    there = coalitions(LEVELS + 1)
+    shown = np.concatenate([np.ones((len(there), 1), bool), there], axis=1)[:, parts]
+    copies = patch.expand(len(there), -1, -1, -1, -1).clone()
+    copies[:, 0] = torch.where(torch.from_numpy(shown).to(patch.device), copies[:, 0], empty[0])
+    return copies
+
+
+def _seen(question: Question, index: int, empty: Tensor) -> Tensor:
+    """Features of a sequence's coalitions, ``[coalitions, F]``."""
+    import torch
+
+    if question.ahead is not None:
+        return torch.from_numpy(question.ahead[index])
+    copies = _shown(question.patches[index], empty, question.prepared[index])
+    with question.autocast:
+        return torch.cat([question.network.branch_features(index, each) for each in copies.split(_BATCH)])
+
+
 @dataclass(frozen=True)
 class LesionParts(Method):
     """Map what the network draws from each part of a lesion.
@@ -88,6 +110,21 @@ class LesionParts(Method):
         """Divide the lesion into its parts."""
         return lesion_parts(lesion.patches, lesion.grid.spacing_mm)
 
+    def ahead(
+        self, lesion: LesionInput, prepared: NDArray[np.int64], branches: Branches
+    ) -> NDArray[np.float32]:
+        """Run every branch for each of the coalitions: ``[members, S, coalitions, F]``, 0 where absent."""
+        import torch
+
+        patches = torch.from_numpy(lesion.patches)
+        empty = without_lesion(patches)
+        rows = {
+            i: branches(lesion.sequences[i], _shown(patches[i], empty[i], prepared[i]).numpy())
+            for i in np.flatnonzero(lesion.present).tolist()
+        }
+        none = np.zeros_like(next(iter(rows.values())))
+        return np.stack([rows.get(i, none) for i in range(len(lesion.present))], axis=1)
+
     def ticks(self, sequences: int) -> int:
         """One for each sequence."""
         return sequences
@@ -98,20 +135,12 @@ class LesionParts(Method):
 
         features, patches = question.features(), question.patches
         parts: NDArray[np.int64] = question.prepared
-        there = coalitions(LEVELS + 1)
         empty = without_lesion(patches)
         maps = np.zeros(parts.shape)
         with torch.no_grad():
             for i in np.flatnonzero(question.present).tolist():
-                shown = np.concatenate([np.ones((len(there), 1), bool), there], axis=1)[:, parts[i]]
-                chosen = torch.from_numpy(shown).to(patches.device)
-                copies = patches[i].expand(len(there), -1, -1, -1, -1).clone()
-                copies[:, 0] = torch.where(chosen, copies[:, 0], empty[i, 0])
-                rows = features.expand(len(there), -1, -1).clone()
-                with question.autocast:
-                    rows[:, i] = torch.cat(
-                        [question.network.branch_features(i, each) for each in copies.split(_BATCH)]
-                    )
+                rows = features.expand(2 ** (LEVELS + 1), -1, -1).clone()
+                rows[:, i] = _seen(question, i, empty[i])
                 worth = question.log_odds(rows).cpu().double().numpy()
                 sizes = np.bincount(parts[i].ravel(), minlength=LEVELS + 2)
                 density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)

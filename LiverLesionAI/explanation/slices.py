@@ -20,6 +20,7 @@ from LiverLesionAI.explanation.explain import unit_maps
 from LiverLesionAI.explanation.lesion import LesionExplanation
 from LiverLesionAI.explanation.method import class_log_odds
 from LiverLesionAI.explanation.weights import MemberGame, SequenceWeights, log_odds, sequence_weights
+from LiverLesionAI.inference.engine import FEATURES
 from LiverLesionAI.inputs.clinical import code_places
 from LiverLesionAI.inputs.slice_groups import SliceGroup
 from LiverLesionAI.progress import Progress, silent
@@ -252,30 +253,55 @@ def _games(
 ) -> Iterator[tuple[_Game, int]]:
     """Play the game of each slice with each member; yields it with the slice's position."""
     members = classifier.bundle.member_count
+    ahead = [_seen_ahead(group, players, classifier) for group in groups]
     for member in range(members):
         network: SliceNetwork = classifier.network(member)  # type: ignore[assignment]
-        for number, group in enumerate(groups):
-            yield _game(network, group, task, players, classifier), number
+        for number, (group, seen) in enumerate(zip(groups, ahead, strict=True)):
+            own = None if seen is None else seen[member]
+            yield _game(network, group, task, players, classifier, own), number
             progress("explain", (member + (number + 1) / len(groups)) / members)
 
 
+def _there(group: SliceGroup, players: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which sequences of a slice each coalition shows, ``[2**n, C]``."""
+    there = np.zeros((2 ** len(players), len(group.sequences)), bool)
+    there[:, [group.sequences.index(name) for name in players]] = coalitions(len(players))
+    return there & np.array(group.present)
+
+
+def _seen_ahead(
+    group: SliceGroup, players: tuple[str, ...], classifier: Classifier
+) -> NDArray[np.float32] | None:
+    """Features of a slice as each coalition shows it, ``[members, 2**n, F]``; None where torch answers."""
+    if classifier.engine is None:
+        return None
+    there = _there(group, players)
+    image = group.arrays()[0]
+    return classifier.engine.features(FEATURES, np.broadcast_to(image, (len(there), *image.shape)), there)
+
+
 def _game(
-    network: SliceNetwork, group: SliceGroup, task: str, players: tuple[str, ...], classifier: Classifier
+    network: SliceNetwork,
+    group: SliceGroup,
+    task: str,
+    players: tuple[str, ...],
+    classifier: Classifier,
+    seen: NDArray[np.float32] | None,
 ) -> _Game:
     import torch
 
-    image, present, *clinical = _tensors(group, classifier)
-    columns = [group.sequences.index(name) for name in players]
-    members = torch.zeros(2 ** len(players), len(group.sequences), dtype=torch.bool, device=image.device)
-    members[:, columns] = torch.from_numpy(coalitions(len(players))).to(image.device)
-    members &= present
+    image, _, *clinical = _tensors(group, classifier)
     with torch.no_grad():
-        features = torch.cat(
-            [
-                network.image.features(network.scaled(image.expand(len(part), -1, -1, -1), part))
-                for part in members.split(_BATCH)
-            ]
-        )
+        if seen is not None:
+            features = torch.from_numpy(seen)
+        else:
+            there = torch.from_numpy(_there(group, players)).to(image.device)
+            features = torch.cat(
+                [
+                    network.image.features(network.scaled(image.expand(len(part), -1, -1, -1), part))
+                    for part in there.split(_BATCH)
+                ]
+            )
         if not clinical:
             plain = _logits(network, features, None, task)
             return _Game(plain, plain, plain[-1:])

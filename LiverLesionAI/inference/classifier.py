@@ -12,6 +12,7 @@ import numpy as np
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import BundleError, StudyError
 from LiverLesionAI.inference.engine import Ran, autocast_of, load_fold, run_batches
+from LiverLesionAI.inference.engines import KEPT_WEIGHTS_BYTES, engine_of, weights_bytes, with_engine
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inference.familiar import compared_unit, judged
 from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
@@ -30,8 +31,6 @@ CPU_BATCH = 16
 """Groups that run together on a processor. Units are run one by one unless their system says otherwise: a
 lesion's numbers then do not depend on which lesions are beside it, and batches of patches would gain a fifth
 at most."""
-KEPT_WEIGHTS_BYTES = 2**30
-"""Members that together are no larger on disk stay in memory between calls where that is allowed."""
 
 
 class Runner(Protocol):
@@ -48,6 +47,7 @@ def predict(
     *,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
     progress: Progress = silent,
 ) -> Predictions:
     """Classify units.
@@ -62,22 +62,25 @@ def predict(
         Lesions, slices or studies, cut with the bundle's settings and sequences.
     device, precision
         See :func:`LiverLesionAI.inference.execution.resolve_execution`.
+    engine
+        See :func:`LiverLesionAI.inference.engines.with_engine`.
     progress
         Told the fraction of the work that is done.
 
     Returns
     -------
     Predictions
-        A sequence of :class:`UnitPrediction` with the device and precision that were used.
+        A sequence of :class:`UnitPrediction` with the device, precision and engine that were used.
 
     Raises
     ------
     BundleError
         If a required sequence is missing, the inputs were cut for another model, or weights are damaged.
     ConfigError
-        If device or precision is not possible.
+        If device, precision or engine is not possible.
     """
-    return Classifier(bundle, device=device, precision=precision).predict(units, progress=progress)
+    classifier = Classifier(bundle, device=device, precision=precision, engine=engine)
+    return classifier.predict(units, progress=progress)
 
 
 class Classifier:
@@ -89,6 +92,8 @@ class Classifier:
         The model.
     device, precision
         See :func:`LiverLesionAI.inference.execution.resolve_execution`.
+    engine
+        See :func:`LiverLesionAI.inference.engines.with_engine`.
     keep_loaded
         Keep every member's weights in memory between calls, for many calls; a model of more than
         :data:`KEPT_WEIGHTS_BYTES` is read anew, member by member, all the same.
@@ -102,13 +107,14 @@ class Classifier:
         *,
         device: str = "auto",
         precision: str = "auto",
+        engine: str = "auto",
         keep_loaded: bool = False,
         run: Runner = run_batches,
     ) -> None:
         self.bundle = bundle
-        self.execution = resolve_execution(device, precision)
-        size = sum(path.stat().st_size for path in bundle.member_paths) if keep_loaded else 0
-        self._keep_loaded = keep_loaded and size <= KEPT_WEIGHTS_BYTES
+        self.execution = with_engine(resolve_execution(device, precision), engine, bundle)
+        self.engine = engine_of(self.execution, bundle)
+        self._keep_loaded = keep_loaded and weights_bytes(bundle) <= KEPT_WEIGHTS_BYTES
         self._run_batches = run
         self._loaded: dict[int, nn.Module] = {}
         self._blank: nn.Module | None = None
@@ -138,11 +144,11 @@ class Classifier:
         inputs = [given for unit in units for given in unit.groups]
         for given in inputs:
             _check_input(self.bundle, given)
-        members = self.bundle.member_count
         ran: list[Ran] = []
-        for member in range(members if inputs else 0):
-            ran.append(self._run(self.network(member), [unit.groups for unit in units]))
-            progress("classify", (member + 1) / members)
+        if inputs and self.engine is not None:
+            ran = self.engine.run(inputs, progress)
+        elif inputs:
+            ran = self._ran_by_torch([unit.groups for unit in units], progress)
         found: list[UnitPrediction] = []
         first = 0
         for unit in units:
@@ -198,6 +204,9 @@ class Classifier:
 
     def load(self, progress: Progress = silent) -> None:
         """Read the weights of all members into memory, as far as they are kept."""
+        if self.engine is not None:
+            self.engine.load(progress)
+            return
         for member in range(self.bundle.member_count):
             progress("load", member / self.bundle.member_count)
             self.network(member)
@@ -206,6 +215,15 @@ class Classifier:
     def autocast(self) -> torch.autocast:
         """The precision in which features are computed, as a context."""
         return autocast_of(self.execution)
+
+    def _ran_by_torch(self, units: Sequence[Sequence[NetworkInput]], progress: Progress) -> list[Ran]:
+        """What each member answers."""
+        members = self.bundle.member_count
+        ran: list[Ran] = []
+        for member in range(members):
+            ran.append(self._run(self.network(member), units))
+            progress("classify", (member + 1) / members)
+        return ran
 
     def _run(self, network: nn.Module, units: Sequence[Sequence[NetworkInput]]) -> Ran:
         """Run one member; where the GPU's memory does not hold a batch, in smaller ones, then on the CPU."""

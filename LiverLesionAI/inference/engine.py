@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+FEATURES = "features"
+"""Name of the one part, up to the features, of a network that has no branches."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """What came of running a network.

@@ -14,11 +14,12 @@ spinning, without which a network takes ten times as long as soon as another pro
 
 @dataclass(frozen=True)
 class Execution:
-    """Device and precision that were chosen, and what the user should know about the choice."""
+    """Device, precision and engine that were chosen, and what the user should know about the choice."""
 
     device: str
     precision: str
     warnings: tuple[str, ...] = ()
+    engine: str = "torch"
 
 
 def resolve_execution(device: str = "auto", precision: str = "auto") -> Execution:

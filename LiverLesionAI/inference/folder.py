@@ -22,6 +22,7 @@ def classify_folder(
     *,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Classify a study folder as it lies there, without registering or explaining.
 
@@ -39,7 +40,7 @@ def classify_folder(
     from LiverLesionAI.readers.folder import read_study_folder
 
     units, _failures = cut_units(read_study_folder(study), bundle)
-    predictions = predict(bundle, units, device=device, precision=precision)
+    predictions = predict(bundle, units, device=device, precision=precision, engine=engine)
     lesions = {
         STUDY if unit.lesion_id is None else str(unit.lesion_id): {
             task: answer.result().probabilities for task, answer in unit.tasks.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.bundles.suite import Suite
 from LiverLesionAI.inference.classifier import Classifier
+from LiverLesionAI.inference.engines import with_engine
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.results import ModelSummary
@@ -18,16 +19,23 @@ class SuiteClassifier:
     ----------
     suite
         The models.
-    device, precision, keep_loaded
+    device, precision, engine, keep_loaded
         See :class:`~LiverLesionAI.inference.classifier.Classifier`.
     """
 
     def __init__(
-        self, suite: Suite, *, device: str = "auto", precision: str = "auto", keep_loaded: bool = False
+        self,
+        suite: Suite,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        keep_loaded: bool = False,
     ) -> None:
         self.suite = suite
-        self._device, self._precision, self._keep_loaded = device, precision, keep_loaded
-        self._execution = resolve_execution(device, precision)
+        self._device, self._precision, self._engine = device, precision, engine
+        self._keep_loaded = keep_loaded
+        self._execution = with_engine(resolve_execution(device, precision), engine, suite.bundles[0])
         self._classifiers: dict[str, Classifier] = {}
 
     @property
@@ -55,7 +63,11 @@ class SuiteClassifier:
         """The classifier of one of the models."""
         if bundle.name not in self._classifiers:
             self._classifiers[bundle.name] = Classifier(
-                bundle, device=self._device, precision=self._precision, keep_loaded=self._keep_loaded
+                bundle,
+                device=self._device,
+                precision=self._precision,
+                engine=self._engine,
+                keep_loaded=self._keep_loaded,
             )
         return self._classifiers[bundle.name]
 
@@ -71,7 +83,12 @@ AnyClassifier = Classifier | SuiteClassifier
 
 
 def classifier_of(
-    model: Bundle | Suite, *, device: str = "auto", precision: str = "auto", keep_loaded: bool = False
+    model: Bundle | Suite,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    engine: str = "auto",
+    keep_loaded: bool = False,
 ) -> AnyClassifier:
     """Make a model, or the models of a system, ready to classify.
 
@@ -79,13 +96,19 @@ def classifier_of(
     ----------
     model
         What :func:`LiverLesionAI.bundles.suite.open_model` opens.
-    device, precision, keep_loaded
+    device, precision, engine, keep_loaded
         See :class:`~LiverLesionAI.inference.classifier.Classifier`.
 
     Raises
     ------
     ConfigError
-        If device or precision is not possible.
+        If device, precision or engine is not possible.
     """
     kind = SuiteClassifier if isinstance(model, Suite) else Classifier
-    return kind(model, device=device, precision=precision, keep_loaded=keep_loaded)  # type: ignore[arg-type]
+    return kind(
+        model,  # type: ignore[arg-type]
+        device=device,
+        precision=precision,
+        engine=engine,
+        keep_loaded=keep_loaded,
+    )

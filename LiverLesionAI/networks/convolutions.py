@@ -67,8 +67,22 @@ def fold_normalisation(network: nn.Module) -> nn.Module:
         The same network.
     """
     for module in list(network.modules()):
-        for (name, layer), (after, norm) in pairwise(list(module.named_children())):
+        for (_, layer), (after, norm) in pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d | nn.Conv3d) and isinstance(norm, _BatchNorm):
-                setattr(module, name, nn.utils.fuse_conv_bn_eval(layer, norm))
+                _take_over(layer, norm)
                 setattr(module, after, nn.Identity())
     return network
+
+
+@torch.no_grad()
+def _take_over(layer: nn.Conv2d | nn.Conv3d, norm: _BatchNorm) -> None:
+    """Scale a convolution's kernel in place, and give it the bias that is left of the normalisation.
+
+    As :func:`torch.nn.utils.fuse_conv_bn_eval` does, without its copies, which take longer than the product.
+    """
+    assert norm.running_mean is not None and norm.running_var is not None
+    shrink = torch.rsqrt(norm.running_var + norm.eps)
+    layer.weight.mul_((norm.weight * shrink).reshape(-1, *(1,) * (layer.weight.ndim - 1)))
+    before = torch.zeros_like(norm.running_mean) if layer.bias is None else layer.bias
+    bias = (before - norm.running_mean) * shrink * norm.weight + norm.bias
+    layer.bias = nn.Parameter(bias, layer.weight.requires_grad)

@@ -115,6 +115,11 @@ STAGE_ENDS = {"stem": "act", "layer1": "layer1", "layer2": "layer2"}
 _PARTS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
 
 
+def parts_of(branch: nn.Module) -> tuple[nn.Module, ...]:
+    """The modules that a branch is run through, in order."""
+    return tuple(getattr(branch, name) for name in _PARTS)
+
+
 def cells(branch: nn.Module, x: Tensor, stage: str) -> Tensor:
     """Run a branch up to the end of a stage: ``[B, 2, D, H, W]`` to ``[B, C, d, h, w]``."""
     for name in _PARTS[: _PARTS.index(STAGE_ENDS[stage]) + 1]:
@@ -214,7 +219,11 @@ class MultitaskResNet3D(nn.Module):
             task: torch.cat([features[:, leading].flatten(1), everything], dim=1)
             for task, leading in self.fused.items()
         }
-        return {task: self.heads[_head_name(task)](inputs) for task, inputs in fused.items()}
+        return {task: self.head(task)(inputs) for task, inputs in fused.items()}
+
+    def head(self, task: str) -> nn.Module:
+        """The head of a task."""
+        return self.heads[_head_name(task)]
 
     def branch_features(self, index: int, x: Tensor) -> Tensor:
         """Run one branch: ``[B, C, D, H, W]`` to ``[B, F]``, float32."""
@@ -245,7 +254,7 @@ class MultitaskResNet3D(nn.Module):
         shares = {}
         inputs = change.cpu().double()
         for task, leading in self.fused.items():
-            head = self.heads[_head_name(task)]
+            head = self.head(task)
             if not isinstance(head, nn.Linear):
                 continue
             blocks = head.weight.cpu().double().unflatten(1, (-1, self.feature_count))

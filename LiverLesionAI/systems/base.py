@@ -281,6 +281,14 @@ class System(ABC):
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Describe the network's inputs by name, in MONAI's words (``network_data_format``)."""
 
+    def engines(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Engines that can run a model's networks; see :mod:`LiverLesionAI.inference.engines`."""
+        return ("torch",)
+
+    def members_abreast(self, spec: ModelSpec) -> int:
+        """How many members an engine may run side by side on the same input."""
+        return 1
+
     def fit(self, spec: ModelSpec, study: Study) -> Fit:
         """Say how well a model fits a study: it must have what the model cannot do without."""
         missing = [name for name in spec.required_sequences if name not in study.images]

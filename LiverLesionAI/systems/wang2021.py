@@ -220,6 +220,14 @@ class Wang2021(System):
         with built_on(device):
             return MultitaskResNet3D(spec.sequences, heads, width=size.width, head_hidden=size.head_hidden)
 
+    def engines(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Both."""
+        return ("torch", "openvino")
+
+    def members_abreast(self, spec: ModelSpec) -> int:
+        """Those that have 64 channels in their first layers together: fewer leave vectors half empty."""
+        return max(1, 64 // spec.network.width)
+
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """A patch of two channels for each sequence."""
         channels = ("sequence", "blurred outline of the lesion")

@@ -241,6 +241,10 @@ class Yasaka2018(System):
             )
             return SliceNetwork(image, TASK, (0.5, 0.5))
 
+    def engines(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Both."""
+        return ("torch", "openvino")
+
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """An image with a channel per phase."""
         return {"slice": image_format(spec.sequences, (spec.patches.size,) * 2, modality="CT")}

@@ -310,6 +310,10 @@ class Zhen2020(System):
             state.update({name: own[name] for name in last})
         return state
 
+    def engines(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Both."""
+        return ("torch", "openvino")
+
     def input_format(self, spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """An image with a channel per sequence, and the clinical codes where they are read."""
         image = image_format(spec.sequences, (spec.patches.size,) * 2)

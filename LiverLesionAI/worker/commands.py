@@ -37,15 +37,17 @@ def load(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Read a model into memory, so that the first lesion need not wait for it."""
-    classifier = state.classifier(model, device, precision)
+    classifier = state.classifier(model, device, precision, engine)
     classifier.load(progress)
     execution = classifier.execution
     return {
         "models": [asdict(summary) for summary in classifier.summaries],
         "device": execution.device,
         "precision": execution.precision,
+        "engine": execution.engine,
         "warnings": list(execution.warnings),
     }
 
@@ -95,6 +97,7 @@ def classify(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Classify the lesions of a study; ``results`` is the content of ``results.json``, without explanations.
 
@@ -106,7 +109,7 @@ def classify(
     with stopwatch.time("read"):
         progress("read", 0.0)
         opened = receive_study(study, mask)
-    result = state.classify(opened, state.classifier(model, device, precision), progress, stopwatch)
+    result = state.classify(opened, state.classifier(model, device, precision, engine), progress, stopwatch)
     return {"results": result.to_dict()}
 
 
@@ -251,6 +254,7 @@ def detect(
     operating_point: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Look for lesions on every slice; ``evidence`` names the file of the map in the series' frame."""
     from LiverLesionAI.bundles import load_bundle
@@ -259,7 +263,9 @@ def detect(
     from LiverLesionAI.worker.exchange import receive_study
     from LiverLesionAI.writers.volumes import write_image
 
-    options = DetectOptions(model=model, operating_point=operating_point, device=device, precision=precision)
+    options = DetectOptions(
+        model=model, operating_point=operating_point, device=device, precision=precision, engine=engine
+    )
     found = detect_study(receive_study(study), load_bundle(model), options, progress=progress)
     file = write_image(found.found.evidence, _folder(out) / "activation.nrrd", compression=0)
     return {"results": found.result.to_dict(), "evidence": str(file)}
@@ -276,6 +282,7 @@ def classify_candidates(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Segment candidates of ``detect`` by one click each, and classify the segments.
 
@@ -302,7 +309,9 @@ def classify_candidates(
     progress("segment", 1.0)
     if segmented.lesions is None:
         raise StudyError("No accepted candidate stands out from its surroundings; segment them by hand.")
-    result = state.classify(segmented, state.classifier(model, device, precision), progress, Stopwatch())
+    result = state.classify(
+        segmented, state.classifier(model, device, precision, engine), progress, Stopwatch()
+    )
     joined = with_candidates(result, found, candidates, warnings)
     file = write_image(smallest_labels(segmented.lesions), _folder(out) / "lesions.nrrd", compression=0)
     return {"results": joined.to_dict(), "mask": str(file)}

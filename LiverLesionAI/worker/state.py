@@ -25,13 +25,13 @@ SAME_PROBABILITY = 0.02
 class WorkerState:
     """The model that was used last, ready to classify; what was classified last, and its explanation."""
 
-    _key: tuple[tuple[str, ...], str, str] | None = None
+    _key: tuple[tuple[str, ...], str, str, str] | None = None
     _classifier: AnyClassifier | None = field(default=None, repr=False)
     _classified: Classified | None = field(default=None, repr=False)
     _analysis: Analysis | None = field(default=None, repr=False)
     _asked: Settings | None = None
 
-    def classifier(self, model: str, device: str, precision: str) -> AnyClassifier:
+    def classifier(self, model: str, device: str, precision: str, engine: str = "auto") -> AnyClassifier:
         """Return a model, loaded already if it was the last one and has not been changed on disk.
 
         Raises
@@ -39,16 +39,18 @@ class WorkerState:
         BundleError
             If there is no such model.
         ConfigError
-            If device or precision is not possible.
+            If device, precision or engine is not possible.
         """
         from LiverLesionAI.bundles.suite import open_model
         from LiverLesionAI.inference.suite import classifier_of
 
         opened = open_model(model)
-        key = (opened.hashes, device, precision)
+        key = (opened.hashes, device, precision, engine)
         if self._classifier is None or self._key != key:
             self._classifier = None
-            self._classifier = classifier_of(opened, device=device, precision=precision, keep_loaded=True)
+            self._classifier = classifier_of(
+                opened, device=device, precision=precision, engine=engine, keep_loaded=True
+            )
             self._key = key
         return self._classifier
 
@@ -111,11 +113,13 @@ class WorkerState:
 
     def _classifier_of(self, result: StudyResult) -> AnyClassifier:
         """The models that gave a result."""
+        from LiverLesionAI.inference.engines import usable
+
         provenance, last = result.provenance, self._classifier
-        wanted = (provenance.device, provenance.precision)
-        if last and _has_models(last, result) and (last.execution.device, last.execution.precision) == wanted:
+        wanted = (provenance.device, provenance.precision, usable(provenance.engine))
+        if last and _has_models(last, result) and _ran_on(last) == wanted:
             return last
-        found = self.classifier(_asked_model(result), provenance.device, provenance.precision)
+        found = self.classifier(_asked_model(result), *wanted)
         if not _has_models(found, result):
             raise StudyError(f"Model {found.name} is not the one that classified; classify the study again.")
         return found
@@ -136,6 +140,11 @@ class WorkerState:
 def _asked_model(result: StudyResult) -> str:
     """Name of the model that was asked; of the system where its models answered together."""
     return result.models[0].system if result.chosen_models else result.models[0].name
+
+
+def _ran_on(classifier: AnyClassifier) -> tuple[str, str, str]:
+    execution = classifier.execution
+    return execution.device, execution.precision, execution.engine
 
 
 def _has_models(classifier: AnyClassifier, result: StudyResult) -> bool:

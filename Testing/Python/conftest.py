@@ -29,6 +29,14 @@ settings.load_profile("fixed")
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the graphs of the tests' models out of the user's cache folder, also in other processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVERLESIONAI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def kept_library() -> Iterator[None]:
     """Put the library's modules back after a test that reads them anew, as a module's Reload does."""

@@ -141,13 +141,13 @@ def test_damaged_weights_are_not_used(tmp_path: Path) -> None:
 
 def test_progress_is_told_member_by_member(bundle: Bundle) -> None:
     told: list[tuple[str, float]] = []
-    predict(bundle, [unit(1)], progress=lambda step, fraction: told.append((step, fraction)))
+    predict(bundle, [unit(1)], engine="torch", progress=lambda step, done: told.append((step, done)))
     assert told == [("classify", 0.5), ("classify", 1.0)]
 
 
 def test_bfloat16_stays_close_to_float32(bundle: Bundle) -> None:
-    exact = predict(bundle, [unit(1)], device="cpu", precision="fp32")
-    coarse = predict(bundle, [unit(1)], device="cpu", precision="bf16")
+    exact = predict(bundle, [unit(1)], device="cpu", precision="fp32", engine="torch")
+    coarse = predict(bundle, [unit(1)], device="cpu", precision="bf16", engine="torch")
     assert exact.execution == Execution("cpu", "fp32")
     assert coarse.execution.precision == "bf16"
     assert np.abs(all_probabilities(exact) - all_probabilities(coarse)).max() <= 0.02
@@ -219,7 +219,8 @@ def test_without_memory_on_the_gpu_batches_shrink_then_the_processor_takes_over(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lesions = [unit(seed) for seed in range(5)]
-    expected = all_probabilities(predict(bundle, lesions, device="cpu", precision="fp32"))
+    on_cpu = predict(bundle, lesions, device="cpu", precision="fp32", engine="torch")
+    expected = all_probabilities(on_cpu)
     sizes = []
 
     def run_out_of_memory(network: Any, inputs: Any, chosen: Execution, batch_size: int) -> Any:
