@@ -161,10 +161,10 @@ def test_lesions_share_a_batch_and_have_the_answers_that_they_have_alone(at_hand
         sizes.append(len(inputs))
         return run_batches(network, inputs, *rest)
 
-    together = Classifier(bundle, run=run).predict(units)
+    together = Classifier(bundle, engine="torch", run=run).predict(units)
     assert sizes == [2] and not failures
     for unit, found in zip(units, together, strict=True):
-        (alone,) = Classifier(bundle).predict([unit])
+        (alone,) = Classifier(bundle, engine="torch").predict([unit])
         expected = pytest.approx(alone.tasks["type"].result().probabilities, abs=1e-5)
         assert found.tasks["type"].result().probabilities == expected
 

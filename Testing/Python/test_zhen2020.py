@@ -127,7 +127,8 @@ def without(study: Any, *names: str) -> Any:
 
 
 def malignant_first(monkeypatch: pytest.MonkeyPatch, *, is_malignant: bool) -> None:
-    """Make every answer about malignancy the one wanted, whatever random weights say."""
+    """Make every answer about malignancy the one wanted, whatever random weights say; torch gives them."""
+    from LiverLesionAI.inference import engines
     from LiverLesionAI.networks.slice_network import SliceNetwork
 
     given = SliceNetwork.logits
@@ -140,6 +141,7 @@ def malignant_first(monkeypatch: pytest.MonkeyPatch, *, is_malignant: bool) -> N
         return found
 
     monkeypatch.setattr(SliceNetwork, "logits", logits)
+    monkeypatch.setattr(engines, "has_openvino", lambda: False)
 
 
 def test_the_model_that_fits_the_study_answers_each_question(at_hand, phantoms, monkeypatch) -> None:
