@@ -41,6 +41,8 @@ def add_overlay(
 ) -> Node:
     """Add a volume that is coloured from 0 to `upper` and shows nothing of what lies below a threshold.
 
+    What lies above `upper` has the last colour: it is the most of all, and must not be left out.
+
     It gets no storage node before it is saved, and its window is set before its voxels are: both spare the
     scene events.
 
@@ -56,7 +58,8 @@ def add_overlay(
     display.SetWindowLevelMinMax(0.0, upper)
     display.SetInterpolate(True)
     display.AutoThresholdOff()
-    display.SetThreshold(threshold, upper)
+    highest = float(sitk.GetArrayViewFromImage(image).max())
+    display.SetThreshold(threshold, max(upper, highest))
     display.ApplyThresholdOn()
     put_image(node, image)
     return node

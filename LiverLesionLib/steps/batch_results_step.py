@@ -16,7 +16,7 @@ from LiverLesionLib.steps.step import Host, PanelStep
 if TYPE_CHECKING:
     from LiverLesionAI.batch.rows import StudyRow
 
-STUDY, STATE, LACKING, CLASSES, PROBABILITY, NOTE = range(6)
+STUDY, CLASSES, PROBABILITY, STATE, LACKING, NOTE = range(6)
 
 
 class BatchResultsStep(PanelStep):
@@ -35,7 +35,7 @@ class BatchResultsStep(PanelStep):
         self._batches = batches
         self._first_items: dict[str, Any] = {}
         ui, table = self.ui, self.ui.batchTable
-        columns = [_("Study"), _("State"), _("Lacks"), _("Class"), _("p"), _("Note")]
+        columns = [_("Study"), _("Class"), _("p"), _("State"), _("Lacks"), _("Note")]
         height = table.height
         bars.prepare(table, columns, NOTE)
         table.setMinimumHeight(max(200, height))
@@ -87,7 +87,19 @@ class BatchResultsStep(PanelStep):
         else:
             self._update(changed or ())
         self._fill_classes()
+        self._hide_empty()
         self._filter()
+
+    def _hide_empty(self) -> None:
+        """Leave out columns that say nothing of any study."""
+        rows = self._batches.rows.values()
+        is_said = {
+            CLASSES: any(row.classes for row in rows),
+            PROBABILITY: any(row.probability is not None for row in rows),
+            LACKING: any(row.lacking != () for row in rows),
+        }
+        for column, is_shown in is_said.items():
+            self.ui.batchTable.setColumnHidden(column, not is_shown)
 
     def _fill(self) -> None:
         table = self.ui.batchTable
@@ -124,7 +136,7 @@ class BatchResultsStep(PanelStep):
             table.item(number, column).setText(text)
             table.item(number, column).setToolTip(text)
         if row.probability is not None:
-            table.item(number, PROBABILITY).setData(qt.Qt.DisplayRole, round(row.probability, 3))
+            table.item(number, PROBABILITY).setData(qt.Qt.DisplayRole, round(row.probability, 2))
 
     def _fill_classes(self) -> None:
         combo = self.ui.batchClassCombo

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_CLASS, _READER = 1, 4
+"""Columns of the answers, and of what readers decided, which is shown once one has."""
 READY_AFTER_MS = 1500
 """So long after a study was assigned or a model chosen the worker begins to load the model."""
 
@@ -64,9 +66,9 @@ class ClassifyStep(WorkStep):
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
-        answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malignant"), _("Reader")]
-        bars.prepare(self.ui.resultsTable, answers, 2, 3)
-        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
+        answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malig."), _("Reader")]
+        bars.prepare(self.ui.resultsTable, answers, _CLASS, longest={2: "100±15 %", 3: "100 %"})
+        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 0, 1)
         self.ui.classesLabel.visible = False
         selection.on_result(self._show_result)
         selection.on_lesion(self._show_lesion)
@@ -83,14 +85,10 @@ class ClassifyStep(WorkStep):
                 "Python packages are missing; Classify will ask to install them."
             )
             return
-        from LiverLesionAI.bundles import list_bundles
-        from LiverLesionAI.bundles.suite import list_suites
+        from LiverLesionAI.bundles.suite import models_at_hand
         from LiverLesionAI.options import DEFAULT_MODEL
 
-        bundles = list_bundles()
-        default = [bundle for bundle in bundles if bundle.name == DEFAULT_MODEL]
-        others = [bundle for bundle in bundles if bundle.name != DEFAULT_MODEL]
-        self._models = (*default, *list_suites(bundles).values(), *others)
+        self._models = models_at_hand(DEFAULT_MODEL)
         blocked = self.ui.modelCombo.blockSignals(True)
         self.ui.modelCombo.clear()
         self.ui.modelCombo.addItems([bundle.name for bundle in self._models])
@@ -108,6 +106,8 @@ class ClassifyStep(WorkStep):
         _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
         self._describe()
         self.ui.classifyButton.enabled = not self.is_busy or self.is_running
+        if self._selection.result is not None:
+            self._keep_classes_readable(answered(self._selection.result))
         if not self.is_running:
             self._tell()
 
@@ -218,10 +218,18 @@ class ClassifyStep(WorkStep):
     def _show_answers(self, result: StudyResult) -> None:
         """The table of answers; what does not hold any more is in brackets."""
         blocked = self.ui.resultsTable.blockSignals(True)
-        rows = [each.row(outdated(each.name, result, self._changes)) for each in answered(result)]
+        shown = answered(result)
+        rows = [each.row(outdated(each.name, result, self._changes)) for each in shown]
         bars.fill(self.ui.resultsTable, rows)
+        is_decided = any(each.reading is not None for each in shown)
+        self.ui.resultsTable.setColumnHidden(_READER, not is_decided)
+        self._keep_classes_readable(shown)
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
+
+    def _keep_classes_readable(self, shown: Sequence[Answered]) -> None:
+        names = [each.answer.predicted for each in shown if each.answer is not None]
+        bars.keep_readable(self.ui.resultsTable, _CLASS, max(names, key=len, default=""))
 
     def fail(self, text: str) -> None:
         """Show what went wrong with the reader's last action; the result is told again after it."""

@@ -71,12 +71,11 @@ class CohortStep(PanelStep):
         self.say(DONE, f"{'; '.join(said)}.")
 
     def _load_models(self) -> None:
-        from LiverLesionAI.bundles import list_bundles
-        from LiverLesionAI.bundles.suite import list_suites
+        from LiverLesionAI.bundles.suite import models_at_hand
+        from LiverLesionAI.options import DEFAULT_MODEL
 
         if self._models:
             return
-        bundles = list_bundles()
-        self._models = (*bundles, *list_suites(bundles).values())
+        self._models = models_at_hand(DEFAULT_MODEL)
         self.ui.modelCombo.clear()
         self.ui.modelCombo.addItems([model.name for model in self._models])

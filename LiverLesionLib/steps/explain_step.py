@@ -137,14 +137,18 @@ class ExplainStep(WorkStep):
 
     def _show_weights(self, lesion: LesionResult | None) -> None:
         """How much each sequence counted for the class that was explained, a column for each task."""
+        from LiverLesionAI.results import task_title
+
         weights = {} if lesion is None else lesion.sequence_weights
         table = self.ui.weightsTable
         if lesion is None or not weights:
             bars.fill(table, ())
             return
         tasks = sorted(weights, key=lambda task: not lesion.tasks[task].primary)
-        titles = [f"{task}: {lesion.explained[task]}" for task in tasks]
-        bars.prepare(table, [_("Sequence"), *titles], *range(1, 1 + len(titles)))
+        titles = [_("for {name}").format(name=lesion.explained[task]) for task in tasks]
+        bars.prepare(table, [_("Seq."), *titles], *range(1, 1 + len(titles)))
+        for column, task in enumerate(tasks, start=1):
+            table.horizontalHeaderItem(column).setToolTip(f"{task_title(task)}: {lesion.explained[task]}")
         largest = max(abs(each["shapley"]) for task in weights.values() for each in task.values())
         names = dict.fromkeys(name for task in weights.values() for name in task)
         bars.fill(table, [(name, *_weight_cells(lesion, tasks, name, largest)) for name in names])

@@ -214,7 +214,7 @@ def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phan
     _assign(made_desktop, widget)
     truth = lesion_geometry(phantom.study.outlined_lesions, 1)
     assert widget.ui.lesionTable.rowCount == 1
-    assert widget.ui.lesionTable.item(0, 1).text() == f"{truth.diameter_mm:.0f} mm"
+    assert widget.ui.lesionTable.item(0, 1).text() == f"{truth.diameter_mm:.0f}"
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     widget.ui.layoutButton.click()
     widget.panel.lesions.select(1)

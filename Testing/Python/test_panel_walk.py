@@ -74,8 +74,8 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     weights = lesion.sequence_weights["type"]
     assert [ui.weightsTable.item(row, 0).text() for row in range(ui.weightsTable.rowCount)] == list(weights)
     titles = [ui.weightsTable.horizontalHeaderItem(column).text() for column in range(3)]
-    assert titles[0] == "Sequence" and f"type: {kind.predicted}" in titles
-    shown = ui.weightsTable.cellWidget(0, titles.index(f"type: {kind.predicted}"))
+    assert titles[0] == "Seq." and f"for {kind.predicted}" in titles
+    shown = ui.weightsTable.cellWidget(0, titles.index(f"for {kind.predicted}"))
     assert shown.text in (f"{weights['T2WI']['shapley']:+.1f}".replace("-", "−"), "0.0")
     assert "With another sequence" in shown.toolTip and "LAP" in shown.toolTip
     ui.weightsButton.click()
