@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import qt
 
 from LiverLesionLib.controls.palette import Colour, text_on
+from LiverLesionLib.controls.visibility import show
 
 _ROW_HEIGHT, _ROW_MARGIN = 24, 9
 _HEADER_HEIGHT, _HEADER_MARGIN = 26, 11
@@ -155,7 +156,7 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
         for column, cell in enumerate(cells):
             _put(table, row, column, cell)
     table.blockSignals(blocked)
-    table.visible = bool(rows)
+    show(table, bool(rows))
     _fit_height(table)
 
 

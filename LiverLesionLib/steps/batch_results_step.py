@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.batches import Batches
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.steps.step import Host, PanelStep
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class BatchResultsStep(PanelStep):
         bars.prepare(table, columns, NOTE)
         table.setMinimumHeight(max(200, height))
         table.setMaximumHeight(_NO_LIMIT)
-        table.visible = True
+        show(table, True)
         table.connect("cellDoubleClicked(int,int)", self.show_study)
         ui.batchFilterEdit.connect("textChanged(QString)", lambda text: self._filter())
         ui.batchClassCombo.connect("currentIndexChanged(int)", lambda index: self._filter())

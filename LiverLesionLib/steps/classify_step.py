@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.clinical_form import ClinicalForm
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.answers import Answered, answered, answered_with
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-_CLASS, _READER = 1, 4
-"""Columns of the answers, and of what readers decided, which is shown once one has."""
+_CLASS, _PROBABILITY, _MALIGNANCY, _READER = range(1, 5)
+"""Columns of the answers; those without a word for any row are not shown."""
 READY_AFTER_MS = 1500
 """So long after a study was assigned or a model chosen the worker begins to load the model."""
 
@@ -67,9 +68,11 @@ class ClassifyStep(WorkStep):
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
         answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malig."), _("Reader")]
-        bars.prepare(self.ui.resultsTable, answers, _CLASS, longest={2: "100±15 %", 3: "100 %"})
+        bars.prepare(
+            self.ui.resultsTable, answers, _CLASS, longest={_PROBABILITY: "100±15 %", _MALIGNANCY: "100 %"}
+        )
         bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 0, 1)
-        self.ui.classesLabel.visible = False
+        show(self.ui.classesLabel, False)
         selection.on_result(self._show_result)
         selection.on_lesion(self._show_lesion)
 
@@ -127,6 +130,12 @@ class ClassifyStep(WorkStep):
     def forget(self) -> None:
         """The scene closes."""
         self._ready_timer.stop()
+
+    @property
+    def sequences_read(self) -> tuple[str, ...]:
+        """Sequences that the chosen model reads; none where there is no model."""
+        model = self._chosen_model()
+        return () if model is None else tuple(model.sequences)
 
     def _chosen_model(self) -> Model | None:
         return next((each for each in self._models if each.name == self.parameters.model), None)
@@ -207,7 +216,7 @@ class ClassifyStep(WorkStep):
         if result is None:
             bars.fill(self.ui.resultsTable, ())
             bars.fill(self.ui.classesTable, ())
-            self.ui.classesLabel.visible = False
+            show(self.ui.classesLabel, False)
             self._said = None
             self.say(TODO, "")
             return
@@ -221,7 +230,9 @@ class ClassifyStep(WorkStep):
         shown = answered(result)
         rows = [each.row(outdated(each.name, result, self._changes)) for each in shown]
         bars.fill(self.ui.resultsTable, rows)
+        has_malignancy = any(task.is_binary for each in shown for task in each.tasks.values())
         is_decided = any(each.reading is not None for each in shown)
+        self.ui.resultsTable.setColumnHidden(_MALIGNANCY, not has_malignancy)
         self.ui.resultsTable.setColumnHidden(_READER, not is_decided)
         self._keep_classes_readable(shown)
         self.ui.resultsTable.blockSignals(blocked)
@@ -269,7 +280,7 @@ class ClassifyStep(WorkStep):
         if result is not None and result.unit != "lesion" and self._study_is_shown:
             lesion = None
         shown = None if result is None else answered_with(result, lesion)
-        self.ui.classesLabel.visible = shown is not None
+        show(self.ui.classesLabel, shown is not None)
         if result is None or shown is None:
             return
         blocked = self.ui.resultsTable.blockSignals(True)
@@ -287,6 +298,7 @@ class ClassifyStep(WorkStep):
             self.parameters.model = self._models[index].name
             self._describe()
             self.get_ready()
+            self.host.refresh_soon()
 
     def _device_chosen(self, index: int) -> None:
         self.parameters.device = _DEVICES[index]

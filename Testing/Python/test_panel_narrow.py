@@ -72,6 +72,23 @@ def test_the_class_stays_readable_beside_long_sets(made_desktop: Any) -> None:
     bars.fill(table, ())
 
 
+def test_what_is_hidden_while_its_step_is_folded_stays_hidden(made_desktop: Any) -> None:
+    import slicer
+
+    from LiverLesionLib.controls import bars
+
+    made_desktop.enter("LiverLesionAI")
+    ui = slicer.modules.LiverLesionAIWidget.ui
+    bars.fill(ui.resultsTable, [("lesion 1", "HCC")])
+    ui.classifyStep.collapsed = True
+    bars.fill(ui.resultsTable, ())
+    bars.fill(ui.classesTable, [("HCC",)])
+    assert not ui.classesTable.visible
+    ui.classifyStep.collapsed = False
+    assert ui.classesTable.visible and not ui.resultsTable.visible and not ui.classifyProgress.visible
+    bars.fill(ui.classesTable, ())
+
+
 def test_the_default_model_is_offered_first(made_desktop: Any) -> None:
     import slicer
 

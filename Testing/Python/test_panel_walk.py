@@ -114,6 +114,7 @@ def test_the_whole_panel(made_desktop: Any, widget: Any, tmp_path: Path) -> None
     made_desktop.open_scene(tmp_path / "out" / "scene.mrb")
     made_desktop.settle(300)
     assert ui.resultsTable.item(0, 1).text() == kind.predicted
+    assert ui.stateLabel.text == "Classified: 1; decided: 0; as the scene has it."
     assert ui.folderEdit.currentPath == str(tmp_path / panel.result.study.id)
     assert ui.selectorLAP.currentNode().GetName() == "LAP"
     assert panel.parameters.model == "tiny"
