@@ -41,12 +41,18 @@ class Walk:
         Of the module.
     folder
         Of the pictures, below ``docs/images``.
+
+    Attributes
+    ----------
+    place
+        Folder on this machine that pictures show as ``/data``.
     """
 
     def __init__(self, made: Desktop, name: str, folder: str) -> None:
         import slicer
 
         self.made, self.name, self.folder = made, name, IMAGES / folder
+        self.place = ""
         self.views = pictures.SliceViews()
         self.views.open(pictures.FOUR_UP)
         slicer.app.layoutManager().layoutLogic()
@@ -99,6 +105,11 @@ class Walk:
                 target = frame.findChild(QtWidgets.QWidget, below) if below else None
                 top = 0 if target is None else target.mapTo(area.widget(), target.rect().topLeft()).y()
                 area.verticalScrollBar().setValue(top)
+        words = [*frame.findChildren(QtWidgets.QLabel), *frame.findChildren(QtWidgets.QLineEdit)]
+        for each in words if self.place else ():
+            blocked = each.blockSignals(True)
+            each.setText(each.text().replace(self.place, "/data"))
+            each.blockSignals(blocked)
         return pictures.panel_picture(frame, height)
 
 
@@ -166,6 +177,7 @@ def main_walk(made: Desktop) -> None:
     made.settle(300)
     walk.shoot("6-decided", "classifyStep", "decideStep", height=800, below="resultsTable")
     with tempfile.TemporaryDirectory() as out:
+        walk.place = out
         ui.folderEdit.currentPath = str(Path(out) / "phantom")
         ui.saveButton.click()
         walk.finish()
@@ -202,6 +214,7 @@ def batch_walk(made: Desktop) -> None:
     """List a cohort, run it, show a study."""
     walk = Walk(made, "LiverLesionBatch", "batch")
     with tempfile.TemporaryDirectory(prefix="cohort") as folder:
+        walk.place = folder
         cohort = Path(folder) / "cohort"
         asked = ["--studies", str(COHORT_SIZE), "--seed", str(COHORT_SEED), "--lesion-centred"]
         phantom = [sys.executable, "-m", "LiverLesionAI", "phantom", "--out", str(cohort)]

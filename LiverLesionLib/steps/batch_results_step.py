@@ -127,17 +127,17 @@ class BatchResultsStep(PanelStep):
         table = self.ui.batchTable
         states = {"waiting": _("to do"), "done": _("done"), "failed": _("failed")}
         lacks = _("seen when read") if row.lacking is None else ", ".join(row.lacking)
+        probability = "" if row.probability is None else f"{row.probability:.2f}"
         for column, text in (
             (STUDY, row.study.id),
             (STATE, states[row.state]),
             (LACKING, lacks),
             (CLASSES, ", ".join(row.classes)),
+            (PROBABILITY, probability),
             (NOTE, row.note or (_("look twice") if row.doubtful else "")),
         ):
             table.item(number, column).setText(text)
             table.item(number, column).setToolTip(text)
-        if row.probability is not None:
-            table.item(number, PROBABILITY).setData(qt.Qt.DisplayRole, round(row.probability, 2))
 
     def _fill_classes(self) -> None:
         combo = self.ui.batchClassCombo

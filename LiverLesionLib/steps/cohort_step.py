@@ -66,7 +66,9 @@ class CohortStep(PanelStep):
         short = sum(bool(row.lacking) for row in rows)
         unread = sum(row.lacking is None for row in rows)
         said = [_("{count} studies").format(count=len(rows))]
-        said += [_("{count} lack something").format(count=short)] if short else []
+        if short:
+            words = _("1 lacks something") if short == 1 else _("{count} lack something")
+            said += [words.format(count=short)]
         said += [_("what {count} have is seen when they are read").format(count=unread)] if unread else []
         self.say(DONE, f"{'; '.join(said)}.")
 
