@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import qt
 
-from LiverLesionLib.controls.palette import Colour, text_on
+from LiverLesionLib.controls.palette import Colour, is_dark, text_on
 from LiverLesionLib.controls.visibility import show
 
 _ROW_HEIGHT, _ROW_MARGIN = 24, 9
@@ -20,14 +20,16 @@ _PATCH = 20
 _FEWEST_LETTERS = 3
 """So many letters of a column stay on show where a table is narrow."""
 _STYLE = (
-    "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px;{} }}"
-    "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
+    "QProgressBar {{ border: none; background: {background}; text-align: center; margin: 3px;{words} }}"
+    "QProgressBar::chunk {{ background-color: rgb{colour}; }}"
 )
 
 _FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
 """Red for a class, blue against it, as in the figures."""
 
-_REACHES_TEXT = 0.55
+_FAINT, _LIGHT, _DARK = "rgba(128, 128, 128, 40)", "rgb(190, 190, 190)", "rgb(100, 100, 100)"
+"""What is behind a bar: as good as nothing, or what its text can be read on too."""
+_REACHES_TEXT = 0.2
 _GREY = (150, 150, 150)
 _EDGE = 1e-4
 _SMALLEST_SHOWN = 0.05
@@ -224,8 +226,13 @@ def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
     _fill_bar(bar, cell.value, cell.text or _percent(cell.value))
-    on_bar = f" color: {text_on(cell.colour)};" if cell.value > _REACHES_TEXT else ""
-    bar.styleSheet = _STYLE.format(on_bar, *cell.colour)
+    background, words = _FAINT, ""
+    if cell.value > _REACHES_TEXT:
+        words = text_on(cell.colour)
+        if is_dark(bar) == (words == "black"):
+            background = _LIGHT if words == "black" else _DARK
+        words = f" color: {words};"
+    bar.styleSheet = _STYLE.format(background=background, words=words, colour=tuple(cell.colour))
     bar.toolTip = cell.tip
     return bar
 

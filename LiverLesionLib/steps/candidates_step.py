@@ -21,8 +21,8 @@ from LiverLesionLib.steps.work_step import Words, WorkStep
 if TYPE_CHECKING:
     from LiverLesionAI.results import Candidate, StudyResult
 
-_ACCEPTED = 0
-"""Column of the check marks."""
+_ACCEPTED, _PROBABILITY, _CLASS = 0, 1, 3
+"""Columns of the check marks, of the detector's and of the classifier's answers."""
 
 
 class CandidatesStep(WorkStep):
@@ -41,7 +41,7 @@ class CandidatesStep(WorkStep):
             host, ui.candidatesStep, ui.candidatesStatus, ui.outlineButton, ui.outlineProgress, words
         )
         titles = [_("Accept"), _("HCC"), _("Slices"), _("Class")]
-        bars.prepare(ui.candidateTable, titles, 1, 3)
+        bars.prepare(ui.candidateTable, titles, _CLASS, longest={_PROBABILITY: "0.99"})
         ui.candidateTable.connect("cellClicked(int,int)", self.clicked)
 
     @property
@@ -135,6 +135,9 @@ class CandidatesStep(WorkStep):
             for each in candidates
         ]
         bars.fill(self.ui.candidateTable, rows)
+        bars.keep_readable(
+            self.ui.candidateTable, _CLASS, max((each.text for each in given.values()), key=len, default="")
+        )
         self.ui.candidateTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
 
     def clicked(self, row: int, column: int) -> None:

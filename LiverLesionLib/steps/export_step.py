@@ -36,7 +36,7 @@ class ExportStep(StepwiseStep):
         self._choosers: list[Any] = []
         self.ui.datasetEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.ui.datasetEdit.connect("currentPathChanged(QString)", self._folder_chosen)
-        bars.prepare(self.ui.diagnosisTable, [_("Lesion"), _("Diameter"), _("Class")], 2)
+        bars.prepare(self.ui.diagnosisTable, [_("Lesion"), _("mm"), _("Class")], 0, 2)
 
     def refresh(self) -> None:
         """Exporting needs a folder and the class of a lesion."""
@@ -109,7 +109,7 @@ class ExportStep(StepwiseStep):
 
     def _show_lesions(self) -> None:
         lesions, chosen, names = self.lesion_rows, self._remembered(), self._names
-        rows = [(bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f} mm", "") for each in lesions]
+        rows = [(bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f}", "") for each in lesions]
         bars.fill(self.ui.diagnosisTable, rows)
         self._choosers = []
         for row, lesion in enumerate(lesions):

@@ -89,6 +89,22 @@ def test_what_is_hidden_while_its_step_is_folded_stays_hidden(made_desktop: Any)
     bars.fill(ui.classesTable, ())
 
 
+def test_a_bar_and_what_is_behind_it_both_carry_its_text(made_desktop: Any) -> None:
+    """Black on a light colour, white on a dark one: whatever the text reaches beyond the bar has to fit."""
+    import slicer
+
+    from LiverLesionLib.controls import bars
+
+    table = slicer.modules.LiverLesionAIWidget.ui.classesTable
+    orange, brown = (213, 94, 0), (150, 75, 0)
+    bars.fill(table, [("", bars.Bar(p, colour)) for p in (0.1, 0.6) for colour in (orange, brown)])
+    faint, also_faint, light, dark = (table.cellWidget(row, 1).styleSheet for row in range(4))
+    assert "color: white" not in faint and "rgba" in faint and "rgba" in also_faint
+    assert " color: black;" in light and "rgba" in light
+    assert " color: white;" in dark and "rgb(100, 100, 100)" in dark
+    bars.fill(table, ())
+
+
 def test_the_default_model_is_offered_first(made_desktop: Any) -> None:
     import slicer
 
