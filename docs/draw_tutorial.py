@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from desktop_harness.desktop import Desktop, desktop  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 HEIGHT = 700
 LIMIT_S = 900.0
-DETECTION_SEED, COHORT_SEED, COHORT_SIZE = 860_011, 860_100, 7
+COHORT_SEED, COHORT_SIZE = 860_100, 7
 
 
 class Walk:
@@ -137,9 +136,8 @@ def main_walk(made: Desktop) -> None:
     made.settle(300)
     walk.shoot("2-aligned", "alignStep", height=760)
     ui.checkerboardButton.click()
-    phantom = generate_study(
-        sample_data.SEED, classes=sample_data.CLASSES, misalign_mm=sample_data.MISALIGNED_MM
-    )
+    wanted = sample_data.sample()
+    phantom = generate_study(wanted.seed, **wanted.options)
     for lesion in phantom.truth.lesions:
         ui.oneClickButton.click()
         x, y, z = lesion.centre_lps_mm
@@ -186,17 +184,11 @@ def main_walk(made: Desktop) -> None:
 
 def detection_walk(made: Desktop) -> None:
     """Look for HCC, outline and classify what was found."""
-    import slicer
 
-    from LiverLesionAI.phantom import generate_study
-    from LiverLesionAI.scenes.show import show_study
-    from LiverLesionAI.sequences import W_SEQUENCES
+    from LiverLesionLib.sample_data import load_phantom
 
     walk = Walk(made, "LiverHCCDetection", "detection")
-    phantom = generate_study(
-        DETECTION_SEED, classes=("HCC", "HCC", "metastasis"), sequences=(*W_SEQUENCES, "HBP")
-    )
-    show_study(slicer.mrmlScene, replace(phantom.study, lesions=None))
+    load_phantom(segmented=False, hepatobiliary=True)
     walk.ui.assignButton.click()
     made.settle(300)
     walk.ui.detectButton.click()
