@@ -41,7 +41,7 @@ class CandidatesStep(WorkStep):
             host, ui.candidatesStep, ui.candidatesStatus, ui.outlineButton, ui.outlineProgress, words
         )
         titles = [_("Accept"), _("HCC"), _("Slices"), _("Class")]
-        bars.prepare(ui.candidateTable, titles, _CLASS, longest={_PROBABILITY: "0.99"})
+        bars.prepare(ui.candidateTable, titles, _CLASS, longest={_PROBABILITY: "000 0.99"})
         ui.candidateTable.connect("cellClicked(int,int)", self.clicked)
 
     @property
