@@ -67,6 +67,19 @@ W_SEQUENCES: tuple[str, ...] = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP"
 
 CT_PHASES: tuple[str, ...] = tuple(name for name, each in SEQUENCES.items() if each.modality == "CT")
 
+
+def modality_of(names: Iterable[str]) -> Literal["MR", "CT"]:
+    """Modality of a study's sequences: CT where all of them are; MRI also where there are none.
+
+    Examples
+    --------
+    >>> modality_of(["CT_ART", "CT_DELAY"]), modality_of([])
+    ('CT', 'MR')
+    """
+    at_hand = list(names)
+    return "CT" if at_hand and all(name in CT_PHASES for name in at_hand) else "MR"
+
+
 REFERENCE_ORDER = ("T2WI", "CT_ART", "CT_PORTAL", "CT_DELAY")
 """Which sequence is the reference where none is named: the first of these, else the first at hand."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from LiverLesionAI.errors import ConfigError
 
@@ -132,6 +133,22 @@ def lesion_class(name: str) -> LesionClass | None:
     """The class of that name in any of the papers' taxonomies; None where there is none."""
     every = (each for taxonomy in TAXONOMIES.values() for each in taxonomy.classes)
     return next((each for each in every if each.name == name), None)
+
+
+_OF_LESIONS = {"MR": ("W7", "Z7"), "CT": ("Y5",)}
+"""Modality to the taxonomies that lesions on it are diagnosed by."""
+
+
+def diagnoses_on(modality: Literal["MR", "CT"]) -> tuple[str, ...]:
+    """Names of the classes that a lesion may have, in the order of its taxonomies.
+
+    Examples
+    --------
+    >>> diagnoses_on("CT")[:2]
+    ('HCC', 'other_malignant')
+    """
+    names = (name for each in _OF_LESIONS[modality] for name in TAXONOMIES[each].names)
+    return tuple(dict.fromkeys(names))
 
 
 def taxonomy_named(name: str) -> Taxonomy:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from LiverLesionAI.sequences import CT_PHASES
+
 if TYPE_CHECKING:
     from LiverLesionAI.scenes.nodes import ChosenNodes
 
-SEQUENCES = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP")
+SEQUENCES = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP", "HBP", *CT_PHASES)
 """The sequences that a panel has a selector for, in its order."""
 
 
@@ -25,6 +27,10 @@ class StudyParameters:
     volumePVP: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
     volumeDP: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
     volumeHBP: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
+    volumeCT_PLAIN: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
+    volumeCT_ART: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
+    volumeCT_PORTAL: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
+    volumeCT_DELAY: slicer.vtkMRMLScalarVolumeNode  # noqa: N815
     segmentation: slicer.vtkMRMLSegmentationNode
     reference: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,58 @@ from slicer.i18n import tr as _
 from LiverLesionLib.dependencies import ensure_packages
 
 SEED = 800_012
-STUDY_ID = f"phantom-{SEED}"
 CLASSES = ("HCC", "cyst", "metastasis")
 MISALIGNED_MM = (12.0, 3.0)
 """Bounds of the rigid and of the smooth displacement between sequences: something is left to align."""
+HEPATOBILIARY_SEED = 860_011
+HEPATOBILIARY_CLASSES = ("HCC", "HCC", "metastasis")
 _INTERVAL_MS = 100
 _MAKE = """
 import sys
 from LiverLesionAI.phantom import generate_study
 from LiverLesionAI.worker.exchange import send_study
-send_study(generate_study({seed}, classes={classes}, misalign_mm={misaligned}).study, sys.argv[1])
+send_study(generate_study({seed}, **{options}).study, sys.argv[1])
 """
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A phantom study of the samples.
+
+    Attributes
+    ----------
+    seed, classes
+        What it is made from.
+    misaligned_mm
+        Bounds of the rigid and of the smooth displacement between its sequences.
+    hepatobiliary
+        Whether it has the hepatobiliary phase besides the seven sequences.
+    """
+
+    seed: int
+    classes: tuple[str, ...]
+    misaligned_mm: tuple[float, float] = (0.0, 0.0)
+    hepatobiliary: bool = False
+
+    @property
+    def study_id(self) -> str:
+        """Name of the study."""
+        return f"phantom-{self.seed}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of ``generate_study`` beside the seed."""
+        from LiverLesionAI.sequences import W_SEQUENCES
+
+        sequences = (*W_SEQUENCES, "HBP") if self.hepatobiliary else W_SEQUENCES
+        return {"classes": self.classes, "sequences": sequences, "misalign_mm": self.misaligned_mm}
+
+
+def sample(hepatobiliary: bool = False) -> Sample:
+    """Return the sample with or without the hepatobiliary phase."""
+    if hepatobiliary:
+        return Sample(HEPATOBILIARY_SEED, HEPATOBILIARY_CLASSES, hepatobiliary=True)
+    return Sample(SEED, CLASSES, MISALIGNED_MM)
 
 
 def register_sample_data() -> None:
@@ -31,9 +73,11 @@ def register_sample_data() -> None:
     import SampleData
 
     icon = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / "LiverLesionPhantom.png"
+    hepatobiliary = PhantomLoader(sample(hepatobiliary=True), segmented=False)
     samples = {
-        _("Liver phantom, lesions segmented"): PhantomLoader(segmented=True),
-        _("Liver phantom, nothing segmented"): PhantomLoader(segmented=False),
+        _("Liver phantom, lesions segmented"): PhantomLoader(sample(), segmented=True),
+        _("Liver phantom, nothing segmented"): PhantomLoader(sample(), segmented=False),
+        _("Liver phantom with hepatobiliary phase"): hepatobiliary,
     }
     for name, loader in samples.items():
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -47,7 +91,7 @@ def register_sample_data() -> None:
         )
 
 
-def load_phantom(segmented: bool = True) -> list[Any]:
+def load_phantom(segmented: bool = True, hepatobiliary: bool = False) -> list[Any]:
     """Make a phantom study of three lesions, show it, and return its volume nodes; waits some seconds.
 
     Where it is in the scene already, it stays as it is, with all that was made of it. It is a digital
@@ -57,13 +101,16 @@ def load_phantom(segmented: bool = True) -> list[Any]:
     ----------
     segmented
         Whether the lesions come as segments.
+    hepatobiliary
+        Whether it is the study with the hepatobiliary phase.
     """
-    if present := _in_scene():
+    wanted = sample(hepatobiliary)
+    if present := _in_scene(wanted):
         return present
     ensure_packages("sample")
     from LiverLesionAI.phantom import generate_study
 
-    return _show(generate_study(SEED, classes=CLASSES, misalign_mm=MISALIGNED_MM).study, segmented)
+    return _show(generate_study(wanted.seed, **wanted.options).study, segmented)
 
 
 class PhantomLoader:
@@ -71,12 +118,14 @@ class PhantomLoader:
 
     Parameters
     ----------
+    wanted
+        The phantom.
     segmented
         Whether the lesions come as segments.
     """
 
-    def __init__(self, segmented: bool) -> None:
-        self._segmented = segmented
+    def __init__(self, wanted: Sample, segmented: bool) -> None:
+        self._sample, self._segmented = wanted, segmented
         self._process: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._timer = qt.QTimer()
@@ -90,13 +139,13 @@ class PhantomLoader:
 
         if self._process is not None:
             return
-        if _in_scene():
+        if _in_scene(self._sample):
             slicer.util.showStatusMessage(_("The liver phantom is in the scene already."), 3000)
             return
         ensure_packages("sample")
         slicer.util.showStatusMessage(_("Making a liver phantom; this takes some seconds…"))
         self._folder = tempfile.TemporaryDirectory(prefix="LiverLesionAI-")
-        code = _MAKE.format(seed=SEED, classes=CLASSES, misaligned=MISALIGNED_MM)
+        code = _MAKE.format(seed=self._sample.seed, options=self._sample.options)
         self._process = start_process([worker_command()[0], "-c", code, self._folder.name])
         self._timer.start()
 
@@ -117,12 +166,12 @@ class PhantomLoader:
             slicer.util.showStatusMessage(_("A liver phantom was made."), 3000)
 
 
-def _in_scene() -> list[Any]:
-    """Volume nodes of the phantom's sequences, where the scene has them."""
+def _in_scene(wanted: Sample) -> list[Any]:
+    """Volume nodes of a phantom's sequences, where the scene has them."""
     from LiverLesionAI.mrml import attributes
     from LiverLesionAI.scenes.nodes import study_nodes
 
-    nodes = study_nodes(slicer.mrmlScene, STUDY_ID)
+    nodes = study_nodes(slicer.mrmlScene, wanted.study_id)
     return [
         node for node in nodes if node.GetAttribute(attributes.SEQUENCE) and node.IsA("vtkMRMLVolumeNode")
     ]

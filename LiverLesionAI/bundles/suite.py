@@ -123,6 +123,14 @@ def open_model(path_or_name: str | Path) -> Model:
         ) from None
 
 
+def models_at_hand(first: str) -> tuple[Model, ...]:
+    """All that can be asked: the model of a name first, then systems by their names, then other models."""
+    bundles = list_bundles()
+    preferred = tuple(bundle for bundle in bundles if bundle.name == first)
+    others = tuple(bundle for bundle in bundles if bundle.name != first)
+    return (*preferred, *list_suites(bundles).values(), *others)
+
+
 def list_suites(bundles: tuple[Bundle, ...] | None = None) -> Mapping[str, Suite]:
     """Systems that are asked by their names, of which models are at hand: name to its models."""
     bundles = list_bundles() if bundles is None else bundles

@@ -9,6 +9,10 @@ import SimpleITK as sitk
 from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
 from LiverLesionAI.mrml.volumes import put_image
 
+_LABELS = 5
+_LEGEND_SIZE, _LEGEND_POINTS = (0.12, 0.3), 12
+"""Share of a view that a legend takes at most, across and up, and its letters."""
+
 
 def add_colour_scale(scene: Node, name: str, colours: Sequence[Sequence[float]]) -> Node:
     """Add a continuous colour scale.
@@ -41,6 +45,8 @@ def add_overlay(
 ) -> Node:
     """Add a volume that is coloured from 0 to `upper` and shows nothing of what lies below a threshold.
 
+    What lies above `upper` has the last colour: it is the most of all, and must not be left out.
+
     It gets no storage node before it is saved, and its window is set before its voxels are: both spare the
     scene events.
 
@@ -56,7 +62,8 @@ def add_overlay(
     display.SetWindowLevelMinMax(0.0, upper)
     display.SetInterpolate(True)
     display.AutoThresholdOff()
-    display.SetThreshold(threshold, upper)
+    highest = float(sitk.GetArrayViewFromImage(image).max())
+    display.SetThreshold(threshold, max(upper, highest))
     display.ApplyThresholdOn()
     put_image(node, image)
     return node
@@ -73,8 +80,11 @@ def add_colour_legend(volume: Node, title: str) -> Node:
     """
     node = slicer_module().vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
     node.SetTitleText(title)
-    node.SetLabelFormat("%.1f")
-    node.SetNumberOfLabels(5)
+    node.SetLabelFormat("%.2f")
+    node.SetNumberOfLabels(_LABELS)
+    node.SetSize(*_LEGEND_SIZE)
+    for words in (node.GetTitleTextProperty(), node.GetLabelTextProperty()):
+        words.SetFontSize(_LEGEND_POINTS)
     node.SetVisibility3D(False)
     node.SetVisibility(True)
     node.SetSaveWithScene(False)

@@ -186,6 +186,29 @@ def show_maps_of(scene: Node, study_id: str, lesion_id: int) -> None:
         view.SetForegroundVolumeID(None if other is None else other.GetID())
 
 
+def show_legend(scene: Node, study_id: str, lesion_id: int, over: Node, target: str) -> None:
+    """Let the legend of a lesion's maps show with the one of them that is shown now.
+
+    It is made anew: views look at a legend that comes, not at one whose map a program has put before them.
+
+    Parameters
+    ----------
+    scene, study_id, lesion_id
+        Whose maps they are.
+    over
+        The map.
+    target
+        The class that the maps speak for.
+    """
+    legends = mrml.nodes_of(scene, "vtkMRMLColorLegendDisplayNode")
+    marks = {attributes.STUDY: study_id, attributes.LESION: str(lesion_id)}
+    old = [each for each in legends if all(each.GetAttribute(name) == mark for name, mark in marks.items())]
+    mrml.remove_nodes(scene, old)
+    made = mrml.add_colour_legend(over, f"saliency, {target}")
+    for name, mark in marks.items():
+        made.SetAttribute(name, mark)
+
+
 def place_of(saliency: Node | None, lesion: LesionResult) -> Point:
     """Return where a lesion is to be looked at, LPS mm: its slice of largest area, else its centre.
 

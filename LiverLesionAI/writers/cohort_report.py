@@ -135,7 +135,8 @@ def _rows(entry: CohortEntry) -> list[dict[str, Any]]:
     for answered in ([entry.result] if entry.result.study_tasks else []) + list(entry.result.lesions):
         lesion = answered if isinstance(answered, LesionResult) else None
         tasks = answered.study_tasks if isinstance(answered, StudyResult) else answered.tasks
-        notes = "; ".join(answered.warnings)
+        unlike = answered.out_of_distribution
+        notes = "; ".join([*answered.warnings, *(unlike.in_words if unlike is not None else ())])
         rows.append(
             {
                 "study": entry.result.study.id,
@@ -154,7 +155,13 @@ def _rows(entry: CohortEntry) -> list[dict[str, Any]]:
 
 def _answer(task: TaskResult) -> dict[str, Any]:
     spread = task.std.get(task.predicted)
-    return {"predicted": task.predicted, "probability": task.probability, "spread": spread}
+    possible = task.set_in_words if task.is_ambiguous else task.predicted
+    return {
+        "predicted": task.predicted,
+        "possible": possible,
+        "probability": task.probability,
+        "spread": spread,
+    }
 
 
 def _differs(tasks: Mapping[str, TaskResult], truth: str) -> bool:

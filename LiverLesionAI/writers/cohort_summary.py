@@ -70,7 +70,7 @@ class CohortSummary:
     software: set[str] = field(default_factory=set)
     is_phantom: bool = False
     _classes: dict[str, Counter[str]] = field(default_factory=dict)
-    _colours: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    _titles: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     _bands: Counter[str] = field(default_factory=Counter)
     _primary: set[str] = field(default_factory=set)
     _seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -96,9 +96,9 @@ class CohortSummary:
         counts = self._classes.setdefault(name, Counter())
         for each in answer.probabilities:
             counts.setdefault(each, 0)
+            known = answer.class_named(each)
+            self._titles[name, each] = (known.title, "#{:02x}{:02x}{:02x}".format(*known.colour))
         counts[answer.predicted] += 1
-        shown = answer.predicted_class
-        self._colours[name, answer.predicted] = (shown.title, "#{:02x}{:02x}{:02x}".format(*shown.colour))
         if answer.primary:
             self._primary.add(name)
             self._bands[next(words for least, words in BANDS if answer.probability >= least)] += 1
@@ -118,8 +118,8 @@ class CohortSummary:
             rows = [
                 {
                     "name": name,
-                    "title": self._colours.get((task, name), (name, "#cccccc"))[0],
-                    "colour": self._colours.get((task, name), (name, "#cccccc"))[1],
+                    "title": self._titles[task, name][0],
+                    "colour": self._titles[task, name][1],
                     "count": count,
                     "share": count / total,
                 }

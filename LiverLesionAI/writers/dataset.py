@@ -8,8 +8,9 @@ from pathlib import Path
 from LiverLesionAI.cohort import COHORT_FILE, COLUMNS, CohortRow, append_rows, read_rows
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.files import output_folder
+from LiverLesionAI.sequences import modality_of
 from LiverLesionAI.study import Study
-from LiverLesionAI.taxonomy import TAXONOMIES
+from LiverLesionAI.taxonomy import diagnoses_on
 from LiverLesionAI.writers.study_folder import write_study_folder
 
 _FORBIDDEN = set('/\\:*?"<>|')
@@ -28,7 +29,9 @@ def add_to_dataset(
     study
         The study; its id names its folder.
     diagnoses
-        Lesion to class of taxonomy W7. Lesions without one stay in the mask and get no row.
+        Lesion to one of the classes of :func:`~LiverLesionAI.taxonomy.diagnoses_on` the study's modality,
+        which training takes where its recipe knows them. Lesions without one stay in the mask and get no
+        row.
     folder
         The data set's folder: new, empty, or an earlier data set.
     patient
@@ -75,7 +78,7 @@ def _check(study: Study, diagnoses: Mapping[int, str]) -> None:
         raise OutputError(f"{study.id!r} cannot be the name of a folder; use letters, digits, - and _.")
     if not diagnoses:
         raise OutputError(f"No lesion of study {study.id} has a class; choose one for at least one lesion.")
-    known = TAXONOMIES["W7"].names
+    known = diagnoses_on(modality_of(study.images))
     for lesion, truth in diagnoses.items():
         if truth not in known:
             raise OutputError(f"Class {truth!r} of lesion {lesion} is not one of {', '.join(known)}.")

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import qt
 
-from LiverLesionLib.controls.palette import Colour, text_on
+from LiverLesionLib.controls.palette import Colour, is_dark, text_on
+from LiverLesionLib.controls.visibility import show
 
 _ROW_HEIGHT, _ROW_MARGIN = 24, 9
 _HEADER_HEIGHT, _HEADER_MARGIN = 26, 11
 """Heights with small fonts, and what surrounds the letters of larger ones."""
+_CELL_MARGIN = 10
+"""What surrounds a text in a cell from left to right."""
+_PATCH = 20
+"""Width of a patch of colour with the space behind it."""
+_FEWEST_LETTERS = 3
+"""So many letters of a column stay on show where a table is narrow."""
 _STYLE = (
-    "QProgressBar {{ border: none; background: rgba(128, 128, 128, 40); text-align: center; margin: 3px;{} }}"
-    "QProgressBar::chunk {{ background-color: rgb({}, {}, {}); }}"
+    "QProgressBar {{ border: none; background: {background}; text-align: center; margin: 3px;{words} }}"
+    "QProgressBar::chunk {{ background-color: rgb{colour}; }}"
 )
 
 _FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
 """Red for a class, blue against it, as in the figures."""
 
-_REACHES_TEXT = 0.55
+_FAINT, _LIGHT, _DARK = "rgba(128, 128, 128, 40)", "rgb(190, 190, 190)", "rgb(100, 100, 100)"
+"""What is behind a bar: as good as nothing, or what its text can be read on too."""
+_REACHES_TEXT = 0.2
 _GREY = (150, 150, 150)
 _EDGE = 1e-4
 _SMALLEST_SHOWN = 0.05
@@ -100,36 +109,84 @@ class Weight:
 Cell = str | Bar | Chip | Stale | Tipped | Weight
 
 
-def prepare(table: qt.QTableWidget, columns: Sequence[str], *stretched: int) -> None:
-    """Set the headers of a table; the columns `stretched` share the space that is left."""
+def prepare(
+    table: qt.QTableWidget, columns: Sequence[str], *stretched: int, longest: Mapping[int, str] | None = None
+) -> None:
+    """Set the headers of a table.
+
+    Parameters
+    ----------
+    table
+        To be filled with :func:`fill`.
+    columns
+        Their titles.
+    stretched
+        Columns that share the space that is left; what does not fit there is cut short and told under the
+        mouse. The others are as wide as their contents.
+    longest
+        Column to the longest text of its bars: it is as wide as that, or as its title.
+    """
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels(list(columns))
     table.verticalHeader().setVisible(False)
-    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
     table.setWordWrap(False)
-    header = table.horizontalHeader()
-    for column in range(len(columns)):
+    header, letters = table.horizontalHeader(), table.fontMetrics()
+    header.setMinimumSectionSize(letters.horizontalAdvance("m" * _FEWEST_LETTERS))
+    for column, title in enumerate(columns):
         kind = qt.QHeaderView.Stretch if column in stretched else qt.QHeaderView.ResizeToContents
-        header.setSectionResizeMode(column, kind)
+        text = (longest or {}).get(column)
+        header.setSectionResizeMode(column, qt.QHeaderView.Fixed if text else kind)
+        if text:
+            width = max(letters.horizontalAdvance(each) for each in (text, title))
+            header.resizeSection(column, width + _CELL_MARGIN)
+        table.horizontalHeaderItem(column).setToolTip(title)
     header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setHighlightSections(False)
     fill(table, ())
 
 
 def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
-    """Show rows, and make the table as high as they are; an empty table is hidden."""
+    """Show rows, and make the table as high as they are; an empty table is hidden.
+
+    Where the panel is too narrow for the columns at their narrowest, there is room for a scroll bar as well.
+    """
     blocked = table.blockSignals(True)
-    letters = table.fontMetrics().height()
-    row_height = max(_ROW_HEIGHT, letters + _ROW_MARGIN)
-    table.verticalHeader().setDefaultSectionSize(row_height)
+    table.verticalHeader().setDefaultSectionSize(_row_height(table))
     table.setRowCount(0)
     table.setRowCount(len(rows))
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
             _put(table, row, column, cell)
     table.blockSignals(blocked)
-    table.setFixedHeight(row_height * len(rows) + max(_HEADER_HEIGHT, letters + _HEADER_MARGIN))
-    table.visible = bool(rows)
+    show(table, bool(rows))
+    _fit_height(table)
+
+
+def keep_readable(table: qt.QTableWidget, column: int, text: str) -> None:
+    """Let a stretched column with patches of colour stay as wide as a text.
+
+    Where the panel is too narrow for that, the table scrolls sideways.
+    """
+    header = table.horizontalHeader()
+    others = sum(header.sectionSize(each) for each in range(table.columnCount) if each != column)
+    width = table.fontMetrics().horizontalAdvance(text) + _PATCH + _CELL_MARGIN
+    fits = not table.isVisible() or table.viewport().width - others >= width
+    header.setSectionResizeMode(column, qt.QHeaderView.Stretch if fits else qt.QHeaderView.Fixed)
+    if not fits:
+        header.resizeSection(column, width)
+    _fit_height(table)
+
+
+def _row_height(table: qt.QTableWidget) -> int:
+    return max(_ROW_HEIGHT, table.fontMetrics().height() + _ROW_MARGIN)
+
+
+def _fit_height(table: qt.QTableWidget) -> None:
+    header = max(_HEADER_HEIGHT, table.fontMetrics().height() + _HEADER_MARGIN)
+    height = _row_height(table) * table.rowCount + header
+    if table.isVisible() and table.horizontalHeader().length() > table.viewport().width:
+        height += table.horizontalScrollBar().sizeHint.height()
+    table.setFixedHeight(height)
 
 
 def icon(colour: Colour) -> qt.QIcon:
@@ -169,15 +226,21 @@ def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
     _fill_bar(bar, cell.value, cell.text or _percent(cell.value))
-    on_bar = f" color: {text_on(cell.colour)};" if cell.value > _REACHES_TEXT else ""
-    bar.styleSheet = _STYLE.format(on_bar, *cell.colour)
+    background, words = _FAINT, ""
+    if cell.value > _REACHES_TEXT:
+        words = text_on(cell.colour)
+        if is_dark(bar) == (words == "black"):
+            background = _LIGHT if words == "black" else _DARK
+        words = f" color: {words};"
+    bar.styleSheet = _STYLE.format(background=background, words=words, colour=tuple(cell.colour))
     bar.toolTip = cell.tip
     return bar
 
 
 def _weight(cell: Weight) -> qt.QLabel:
     label = qt.QLabel(f"{cell.value:+.1f}".replace("-", "−") if abs(cell.value) >= _SMALLEST_SHOWN else "0.0")
-    label.setAlignment(qt.Qt.AlignCenter)
+    free_side = qt.Qt.AlignLeft if cell.value > 0 else qt.Qt.AlignRight
+    label.setAlignment(free_side | qt.Qt.AlignVCenter)
     part = min(abs(cell.value) / cell.largest, 1.0) * (0.5 - 2 * _EDGE) if cell.largest > 0 else 0.0
     low, high, colour = (0.5, 0.5 + part, _FOR) if cell.value > 0 else (0.5 - part, 0.5, _AGAINST)
     label.styleSheet = _TWO_SIDED.format(

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import DONE, WRONG, style_of
 from LiverLesionLib.controls.owner import Owner
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dicom_files import first_file
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ class ClinicalForm:
         self._ui.clinicalTable.setEditTriggers(qt.QAbstractItemView.AllEditTriggers)
         self._ui.clinicalTable.connect("cellChanged(int,int)", self._typed)
         self._ui.clinicalFromDicomButton.connect("clicked(bool)", self.take_from_dicom)
-        self._ui.clinicalStatus.visible = False
+        show(self._ui.clinicalStatus, False)
 
     def refresh(self, is_read: bool) -> None:
         """Show the form for models that read clinical data, with what the scene has."""
-        self._ui.clinicalBox.visible = is_read
+        show(self._ui.clinicalBox, is_read)
         if not is_read or self._step.parameters is None:
             return
         volumes = self._step.chosen().volumes
@@ -140,4 +141,4 @@ class ClinicalForm:
     def _tell(self, mark: str, text: str) -> None:
         self._ui.clinicalStatus.text = text
         self._ui.clinicalStatus.styleSheet = style_of(mark, self._ui.clinicalStatus)
-        self._ui.clinicalStatus.visible = True
+        show(self._ui.clinicalStatus, True)

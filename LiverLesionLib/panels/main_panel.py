@@ -33,8 +33,11 @@ class MainPanel(BasePanel):
     def make_steps(self) -> tuple[PanelStep, ...]:
         """Make the seven steps; they share which result is shown and which lesion of it is selected."""
         self.selection = Selection()
+        self._opened: StudyResult | None = None
         self.selection.on_result(self._remember)
-        self.study_step = StudyStep(self, lambda: self.classify.get_ready())
+        self.study_step = StudyStep(
+            self, lambda: self.classify.get_ready(), lambda: self.classify.sequences_read
+        )
         self.align = AlignStep(self)
         self.lesions = LesionsStep(self, self.selection)
         self.classify = ClassifyStep(self, self.selection, self._classified)
@@ -63,6 +66,7 @@ class MainPanel(BasePanel):
     def parameters_connected(self) -> None:
         """Show the result that the scene remembers; where it cannot be read, step 4 says why."""
         result, failure = _result_from_text(self.parameters.result)
+        self._opened = result
         self.selection.show(result)
         if failure:
             self.classify.fail(failure)
@@ -77,7 +81,7 @@ class MainPanel(BasePanel):
             self.running,
             self.result,
             self.classify.out_of_date,
-            self.save_step.is_saved,
+            self.save_step.is_saved or (None if self.result is self._opened else False),
         )
         show_state(self.ui.stateLabel, state)
 

@@ -40,7 +40,7 @@ def state_of(
     running: object | None,
     result: StudyResult | None,
     out_of_date: str,
-    is_saved: bool,
+    is_saved: bool | None,
 ) -> State:
     """Return what a reader has to know, the most urgent first.
 
@@ -55,7 +55,7 @@ def state_of(
     result, out_of_date
         The result on show, and what has changed since; empty where nothing has.
     is_saved
-        Whether the result as it is has been saved.
+        Whether the result as it is has been saved; None where it came with the scene.
     """
     if isinstance(running, PanelStep):
         percent = f" {100 * running.fraction:.0f} %" if isinstance(running, WorkStep) else ""
@@ -71,7 +71,7 @@ def state_of(
     words = _("Classified: {count}; decided: {decided}; {saved}.").format(
         count=len(result.lesions) if result.unit == "lesion" else _("the study"),
         decided=sum(lesion.reading is not None for lesion in result.lesions),
-        saved=_("saved") if is_saved else _("not saved"),
+        saved=_("as the scene has it") if is_saved is None else _("saved") if is_saved else _("not saved"),
     )
     return State("done", words)
 

@@ -66,7 +66,7 @@ class AlignStep(WorkStep):
         self.ui.undoRegisterButton.connect("clicked(bool)", self.undo)
         self.ui.alignTable.connect("cellClicked(int,int)", self._row_clicked)
         self.ui.alignSequenceCombo.connect("currentIndexChanged(int)", self._sequence_chosen)
-        bars.prepare(self.ui.alignTable, [_("Sequence"), _("Alignment"), _("Similarity")], 1)
+        bars.prepare(self.ui.alignTable, [_("Seq."), _("Alignment"), _("Similarity")], 1)
         self.compare, self.offset = Compare(self), ManualOffsetControls(self)
 
     @property

@@ -11,12 +11,13 @@ from slicer.i18n import tr as _
 from LiverLesionLib.batches import Batches
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.steps.step import Host, PanelStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.batch.rows import StudyRow
 
-STUDY, STATE, LACKING, CLASSES, PROBABILITY, NOTE = range(6)
+STUDY, CLASSES, PROBABILITY, STATE, LACKING, NOTE = range(6)
 
 
 class BatchResultsStep(PanelStep):
@@ -35,12 +36,12 @@ class BatchResultsStep(PanelStep):
         self._batches = batches
         self._first_items: dict[str, Any] = {}
         ui, table = self.ui, self.ui.batchTable
-        columns = [_("Study"), _("State"), _("Lacks"), _("Class"), _("p"), _("Note")]
+        columns = [_("Study"), _("Class"), _("p"), _("State"), _("Lacks"), _("Note")]
         height = table.height
         bars.prepare(table, columns, NOTE)
         table.setMinimumHeight(max(200, height))
         table.setMaximumHeight(_NO_LIMIT)
-        table.visible = True
+        show(table, True)
         table.connect("cellDoubleClicked(int,int)", self.show_study)
         ui.batchFilterEdit.connect("textChanged(QString)", lambda text: self._filter())
         ui.batchClassCombo.connect("currentIndexChanged(int)", lambda index: self._filter())
@@ -87,7 +88,19 @@ class BatchResultsStep(PanelStep):
         else:
             self._update(changed or ())
         self._fill_classes()
+        self._hide_empty()
         self._filter()
+
+    def _hide_empty(self) -> None:
+        """Leave out columns that say nothing of any study."""
+        rows = self._batches.rows.values()
+        is_said = {
+            CLASSES: any(row.classes for row in rows),
+            PROBABILITY: any(row.probability is not None for row in rows),
+            LACKING: any(row.lacking != () for row in rows),
+        }
+        for column, is_shown in is_said.items():
+            self.ui.batchTable.setColumnHidden(column, not is_shown)
 
     def _fill(self) -> None:
         table = self.ui.batchTable
@@ -114,17 +127,17 @@ class BatchResultsStep(PanelStep):
         table = self.ui.batchTable
         states = {"waiting": _("to do"), "done": _("done"), "failed": _("failed")}
         lacks = _("seen when read") if row.lacking is None else ", ".join(row.lacking)
+        probability = "" if row.probability is None else f"{row.probability:.2f}"
         for column, text in (
             (STUDY, row.study.id),
             (STATE, states[row.state]),
             (LACKING, lacks),
             (CLASSES, ", ".join(row.classes)),
+            (PROBABILITY, probability),
             (NOTE, row.note or (_("look twice") if row.doubtful else "")),
         ):
             table.item(number, column).setText(text)
             table.item(number, column).setToolTip(text)
-        if row.probability is not None:
-            table.item(number, PROBABILITY).setData(qt.Qt.DisplayRole, round(row.probability, 3))
 
     def _fill_classes(self) -> None:
         combo = self.ui.batchClassCombo

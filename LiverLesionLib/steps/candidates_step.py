@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ from LiverLesionLib.steps.work_step import Words, WorkStep
 if TYPE_CHECKING:
     from LiverLesionAI.results import Candidate, StudyResult
 
-_ACCEPTED = 0
-"""Column of the check marks."""
+_ACCEPTED, _PROBABILITY, _CLASS = 0, 1, 3
+"""Columns of the check marks, of the detector's and of the classifier's answers."""
 
 
 class CandidatesStep(WorkStep):
@@ -40,8 +40,8 @@ class CandidatesStep(WorkStep):
         super().__init__(
             host, ui.candidatesStep, ui.candidatesStatus, ui.outlineButton, ui.outlineProgress, words
         )
-        titles = [_("Accept"), _("HCC"), _("Slices"), _("Segment")]
-        bars.prepare(ui.candidateTable, titles, 1)
+        titles = [_("Accept"), _("HCC"), _("Slices"), _("Class")]
+        bars.prepare(ui.candidateTable, titles, _CLASS, longest={_PROBABILITY: "000 0.99"})
         ui.candidateTable.connect("cellClicked(int,int)", self.clicked)
 
     @property
@@ -63,12 +63,7 @@ class CandidatesStep(WorkStep):
         elif not candidates:
             self.say(DONE, _("No candidate; this does not mean that there is no lesion."))
         elif any(each.lesion for each in candidates):
-            self.say(
-                DONE,
-                _("Segments were made of {count} candidates.").format(
-                    count=sum(each.lesion is not None for each in candidates)
-                ),
-            )
+            self.say(DONE, segments_in_words(accepted))
         else:
             words = _("{accepted} of {count} accepted. Click a row to see its place, its mark to reject it.")
             self.say(TODO, words.format(accepted=len(accepted), count=len(candidates)))
@@ -129,17 +124,20 @@ class CandidatesStep(WorkStep):
     def _fill(self, result: StudyResult | None, candidates: tuple[Candidate, ...]) -> None:
         from LiverLesionAI.taxonomy import HCC
 
-        rejected, names = self.rejected, _classes(result)
+        rejected, given = self.rejected, _classes(result)
         rows: list[list[bars.Cell]] = [
             [
-                "☐" if each.rank in rejected else "☑",
-                bars.Bar(each.probability, HCC.colour, f"{each.rank}: {each.probability:.2f}"),
+                f"{'☐' if each.rank in rejected else '☑'} {each.rank}",
+                bars.Bar(each.probability, HCC.colour, f"{each.probability:.2f}"),
                 f"{each.slices[0] + 1}–{each.slices[1] + 1}",
-                names.get(each.lesion or 0, ""),
+                "" if each.lesion is None else given.get(each.lesion, "–"),
             ]
             for each in candidates
         ]
         bars.fill(self.ui.candidateTable, rows)
+        bars.keep_readable(
+            self.ui.candidateTable, _CLASS, max((each.text for each in given.values()), key=len, default="")
+        )
         self.ui.candidateTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
 
     def clicked(self, row: int, column: int) -> None:
@@ -154,9 +152,27 @@ class CandidatesStep(WorkStep):
             self.jump(candidate)
 
 
-def _classes(result: StudyResult | None) -> dict[int, str]:
+def _classes(result: StudyResult | None) -> dict[int, bars.Chip]:
     """Label of each segment to the class that it was given, with its probability."""
     return {
-        lesion.id: f"{lesion.answer.predicted} {lesion.answer.probability:.2f}" if lesion.answer else "–"
+        lesion.id: bars.Chip(
+            f"{lesion.answer.predicted} {lesion.answer.probability:.2f}",
+            lesion.answer.predicted_class.colour,
+            lesion.answer.set_in_words,
+        )
         for lesion in (result.lesions if result else ())
+        if lesion.answer
     }
+
+
+def segments_in_words(accepted: Sequence[Candidate]) -> str:
+    """Say of how many accepted candidates segments were made, and of which none was."""
+    without = [str(each.rank) for each in accepted if each.lesion is None]
+    counts = {"made": len(accepted) - len(without), "count": len(accepted)}
+    if not without:
+        return _("{made} of {count} accepted candidates have a segment.").format(**counts)
+    words = _(
+        "{made} of {count} accepted candidates have a segment; without one: {ranks}. "
+        "Where no border was found, segment by hand in Liver Lesion AI."
+    )
+    return words.format(**counts, ranks=", ".join(without))

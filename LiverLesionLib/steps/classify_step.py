@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.clinical_form import ClinicalForm
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.answers import Answered, answered, answered_with
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_CLASS, _PROBABILITY, _MALIGNANCY, _READER = range(1, 5)
+"""Columns of the answers; those without a word for any row are not shown."""
 READY_AFTER_MS = 1500
 """So long after a study was assigned or a model chosen the worker begins to load the model."""
 
@@ -64,10 +67,12 @@ class ClassifyStep(WorkStep):
         self.ui.deviceCombo.connect("currentIndexChanged(int)", self._device_chosen)
         self.ui.precisionCombo.connect("currentIndexChanged(int)", self._precision_chosen)
         self.ui.resultsTable.connect("itemSelectionChanged()", self._row_chosen)
-        answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malignant"), _("Reader")]
-        bars.prepare(self.ui.resultsTable, answers, 2, 3)
-        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 1)
-        self.ui.classesLabel.visible = False
+        answers = [_("Lesion"), _("Class"), _("p ±SD"), _("malig."), _("Reader")]
+        bars.prepare(
+            self.ui.resultsTable, answers, _CLASS, longest={_PROBABILITY: "100±15 %", _MALIGNANCY: "100 %"}
+        )
+        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 0, 1)
+        show(self.ui.classesLabel, False)
         selection.on_result(self._show_result)
         selection.on_lesion(self._show_lesion)
 
@@ -83,14 +88,10 @@ class ClassifyStep(WorkStep):
                 "Python packages are missing; Classify will ask to install them."
             )
             return
-        from LiverLesionAI.bundles import list_bundles
-        from LiverLesionAI.bundles.suite import list_suites
+        from LiverLesionAI.bundles.suite import models_at_hand
         from LiverLesionAI.options import DEFAULT_MODEL
 
-        bundles = list_bundles()
-        default = [bundle for bundle in bundles if bundle.name == DEFAULT_MODEL]
-        others = [bundle for bundle in bundles if bundle.name != DEFAULT_MODEL]
-        self._models = (*default, *list_suites(bundles).values(), *others)
+        self._models = models_at_hand(DEFAULT_MODEL)
         blocked = self.ui.modelCombo.blockSignals(True)
         self.ui.modelCombo.clear()
         self.ui.modelCombo.addItems([bundle.name for bundle in self._models])
@@ -108,6 +109,8 @@ class ClassifyStep(WorkStep):
         _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
         self._describe()
         self.ui.classifyButton.enabled = not self.is_busy or self.is_running
+        if self._selection.result is not None:
+            self._keep_classes_readable(answered(self._selection.result))
         if not self.is_running:
             self._tell()
 
@@ -127,6 +130,12 @@ class ClassifyStep(WorkStep):
     def forget(self) -> None:
         """The scene closes."""
         self._ready_timer.stop()
+
+    @property
+    def sequences_read(self) -> tuple[str, ...]:
+        """Sequences that the chosen model reads; none where there is no model."""
+        model = self._chosen_model()
+        return () if model is None else tuple(model.sequences)
 
     def _chosen_model(self) -> Model | None:
         return next((each for each in self._models if each.name == self.parameters.model), None)
@@ -207,7 +216,7 @@ class ClassifyStep(WorkStep):
         if result is None:
             bars.fill(self.ui.resultsTable, ())
             bars.fill(self.ui.classesTable, ())
-            self.ui.classesLabel.visible = False
+            show(self.ui.classesLabel, False)
             self._said = None
             self.say(TODO, "")
             return
@@ -218,10 +227,20 @@ class ClassifyStep(WorkStep):
     def _show_answers(self, result: StudyResult) -> None:
         """The table of answers; what does not hold any more is in brackets."""
         blocked = self.ui.resultsTable.blockSignals(True)
-        rows = [each.row(outdated(each.name, result, self._changes)) for each in answered(result)]
+        shown = answered(result)
+        rows = [each.row(outdated(each.name, result, self._changes)) for each in shown]
         bars.fill(self.ui.resultsTable, rows)
+        has_malignancy = any(task.is_binary for each in shown for task in each.tasks.values())
+        is_decided = any(each.reading is not None for each in shown)
+        self.ui.resultsTable.setColumnHidden(_MALIGNANCY, not has_malignancy)
+        self.ui.resultsTable.setColumnHidden(_READER, not is_decided)
+        self._keep_classes_readable(shown)
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
+
+    def _keep_classes_readable(self, shown: Sequence[Answered]) -> None:
+        names = [each.answer.predicted for each in shown if each.answer is not None]
+        bars.keep_readable(self.ui.resultsTable, _CLASS, max(names, key=len, default=""))
 
     def fail(self, text: str) -> None:
         """Show what went wrong with the reader's last action; the result is told again after it."""
@@ -261,7 +280,7 @@ class ClassifyStep(WorkStep):
         if result is not None and result.unit != "lesion" and self._study_is_shown:
             lesion = None
         shown = None if result is None else answered_with(result, lesion)
-        self.ui.classesLabel.visible = shown is not None
+        show(self.ui.classesLabel, shown is not None)
         if result is None or shown is None:
             return
         blocked = self.ui.resultsTable.blockSignals(True)
@@ -279,6 +298,7 @@ class ClassifyStep(WorkStep):
             self.parameters.model = self._models[index].name
             self._describe()
             self.get_ready()
+            self.host.refresh_soon()
 
     def _device_chosen(self, index: int) -> None:
         self.parameters.device = _DEVICES[index]

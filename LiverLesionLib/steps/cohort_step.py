@@ -66,17 +66,18 @@ class CohortStep(PanelStep):
         short = sum(bool(row.lacking) for row in rows)
         unread = sum(row.lacking is None for row in rows)
         said = [_("{count} studies").format(count=len(rows))]
-        said += [_("{count} lack something").format(count=short)] if short else []
+        if short:
+            words = _("1 lacks something") if short == 1 else _("{count} lack something")
+            said += [words.format(count=short)]
         said += [_("what {count} have is seen when they are read").format(count=unread)] if unread else []
         self.say(DONE, f"{'; '.join(said)}.")
 
     def _load_models(self) -> None:
-        from LiverLesionAI.bundles import list_bundles
-        from LiverLesionAI.bundles.suite import list_suites
+        from LiverLesionAI.bundles.suite import models_at_hand
+        from LiverLesionAI.options import DEFAULT_MODEL
 
         if self._models:
             return
-        bundles = list_bundles()
-        self._models = (*bundles, *list_suites(bundles).values())
+        self._models = models_at_hand(DEFAULT_MODEL)
         self.ui.modelCombo.clear()
         self.ui.modelCombo.addItems([model.name for model in self._models])

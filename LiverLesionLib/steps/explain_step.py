@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -12,6 +12,13 @@ from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.layouts import is_side_by_side, show_chart, show_side_by_side
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.selection import Selection
+from LiverLesionLib.steps.explanation_words import (
+    explained,
+    method_title,
+    target_of,
+    weight_cells,
+    without_explanation,
+)
 from LiverLesionLib.steps.job import Job, check_present, read_study
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
@@ -78,7 +85,7 @@ class ExplainStep(WorkStep):
         if result is None:
             raise StudyError(_("Nothing to explain yet; classify first."))
         if not self.methods:
-            raise StudyError(_without_explanation(result))
+            raise StudyError(without_explanation(result))
         if folder is None:
             study = read_study(nodes, result.unit)
             yield
@@ -127,27 +134,31 @@ class ExplainStep(WorkStep):
         if self.is_running:
             return
         if result is not None and not self.methods:
-            self.say(TODO, _without_explanation(result))
+            self.say(TODO, without_explanation(result))
         elif result is None or lesion is None:
             self.say(TODO, _("Nothing to explain yet; classify first."))
         elif not names:
             self.say(TODO, _("The answer has not been explained; press Explain."))
         else:
-            self.say(DONE, _explained(result, lesion, len(names)))
+            self.say(DONE, explained(result, lesion, len(names)))
 
     def _show_weights(self, lesion: LesionResult | None) -> None:
         """How much each sequence counted for the class that was explained, a column for each task."""
+        from LiverLesionAI.results import task_title
+
         weights = {} if lesion is None else lesion.sequence_weights
         table = self.ui.weightsTable
         if lesion is None or not weights:
             bars.fill(table, ())
             return
         tasks = sorted(weights, key=lambda task: not lesion.tasks[task].primary)
-        titles = [f"{task}: {lesion.explained[task]}" for task in tasks]
-        bars.prepare(table, [_("Sequence"), *titles], *range(1, 1 + len(titles)))
+        titles = [_("for {name}").format(name=lesion.explained[task]) for task in tasks]
+        bars.prepare(table, [_("Seq."), *titles], *range(1, 1 + len(titles)))
+        for column, task in enumerate(tasks, start=1):
+            table.horizontalHeaderItem(column).setToolTip(f"{task_title(task)}: {lesion.explained[task]}")
         largest = max(abs(each["shapley"]) for task in weights.values() for each in task.values())
         names = dict.fromkeys(name for task in weights.values() for name in task)
-        bars.fill(table, [(name, *_weight_cells(lesion, tasks, name, largest)) for name in names])
+        bars.fill(table, [(name, *weight_cells(lesion, tasks, name, largest)) for name in names])
 
     def _offer_classes(self, result: StudyResult | None) -> None:
         """Offer the classes and methods of a new result; what it was explained with is chosen."""
@@ -170,7 +181,7 @@ class ExplainStep(WorkStep):
         """Offer what the result's system can explain with."""
         self.methods = () if result is None else _methods_of(result)
         self.ui.methodCombo.clear()
-        self.ui.methodCombo.addItems([_title(method) for method in self.methods])
+        self.ui.methodCombo.addItems([method_title(method) for method in self.methods])
         if chosen in self.methods:
             self.ui.methodCombo.setCurrentIndex(self.methods.index(chosen))
 
@@ -197,6 +208,7 @@ class ExplainStep(WorkStep):
             foregroundOpacity=self.parameters.opacity,
         )
         self._look_changed()
+        self._show_legend()
         self._jump(saliency)
 
     def show_weights(self) -> None:
@@ -215,6 +227,7 @@ class ExplainStep(WorkStep):
         field_mm = None if lesion is None else max(_FIELD_MM, _FIELD_DIAMETERS * lesion.diameter_mm)
         show_side_by_side(self.chosen().volumes, maps, self.parameters.opacity, field_mm)
         self._look_changed()
+        self._show_legend()
         self._jump(next(iter(maps.values()), None))
 
     def _show_where_nothing_is(self) -> None:
@@ -229,6 +242,7 @@ class ExplainStep(WorkStep):
             return
         if maps_in_views(slicer.mrmlScene, result.study.id):
             self._look_changed()
+            self._show_legend()
             return
         self.ui.mapCombo.setCurrentIndex(0)
         self.ui.overlayCombo.setCurrentIndex(
@@ -265,7 +279,20 @@ class ExplainStep(WorkStep):
         result, lesion = self._selection.result, self._selection.lesion
         if result is not None and lesion is not None:
             show_maps_of(slicer.mrmlScene, result.study.id, lesion.id)
+            self._show_legend()
         self.refresh()
+
+    def _show_legend(self) -> None:
+        """Let the colours be explained beside a map of the selected lesion that is shown."""
+        from LiverLesionAI.scenes.saliency import maps_in_views, show_legend
+
+        scene, result, lesion = slicer.mrmlScene, self._selection.result, self._selection.lesion
+        if result is None or lesion is None:
+            return
+        shown = [view for view, key in maps_in_views(scene, result.study.id) if key.lesion == lesion.id]
+        if shown:
+            over = scene.GetNodeByID(shown[0].GetForegroundVolumeID())
+            show_legend(scene, result.study.id, lesion.id, over, target_of(result, lesion))
 
     def _kind_chosen(self, index: int) -> None:
         self.refresh()
@@ -300,61 +327,6 @@ class ExplainStep(WorkStep):
         return lesion_maps(slicer.mrmlScene, result.study.id, lesion.id, weighted=weighted)
 
 
-def _explained(result: StudyResult, lesion: LesionResult, count: int) -> str:
-    """Say what the maps of a lesion speak for."""
-    from LiverLesionAI.scenes.explanations import mapped_task
-
-    text = _("{count} maps of {name}: what speaks for {diagnosis}.")
-    task = mapped_task(result, lesion)
-    diagnosis = lesion.explained.get(task) or lesion.tasks[task].predicted
-    lines = [text.format(count=count, name=lesion.name, diagnosis=diagnosis)]
-    return "\n".join([*lines, *_clinical_worth(result)])
-
-
-def _clinical_worth(result: StudyResult) -> list[str]:
-    """Say what the clinical fields that are known added to the answers that rest on them."""
-    from LiverLesionAI.inputs.clinical import FIELDS
-    from LiverLesionAI.results import task_title
-
-    titles = {each.name: each.title for each in FIELDS}
-    lines = []
-    for task, fields in result.clinical_weights.items():
-        ranked = sorted(fields.items(), key=lambda each: -abs(each[1]))
-        worth = ", ".join(f"{titles[name]} {value:+.1f}".replace("-", "−") for name, value in ranked)
-        line = _("Clinical data for {diagnosis} ({task}, log-odds): {worth}.")
-        lines.append(
-            line.format(diagnosis=result.explained.get(task, ""), task=task_title(task), worth=worth)
-        )
-    return lines
-
-
-def _weight_cells(
-    lesion: LesionResult, tasks: Sequence[str], sequence: str, largest: float
-) -> list[bars.Cell]:
-    """A sequence's weight in each task; with it, under the mouse, what it adds beside each other sequence."""
-    cells: list[bars.Cell] = []
-    for task in tasks:
-        weights = lesion.sequence_weights[task]
-        if sequence not in weights:
-            cells.append("")
-            continue
-        cells.append(
-            bars.Weight(weights[sequence]["shapley"], largest, _interactions(lesion, task, sequence))
-        )
-    return cells
-
-
-def _interactions(lesion: LesionResult, task: str, sequence: str) -> str:
-    pairs = [each for each in lesion.sequence_interactions.get(task, ()) if sequence in each[:2]]
-    lines = [
-        f"{first if second == sequence else second} {value:+.1f}".replace("-", "−")
-        for first, second, value in sorted(pairs, key=lambda each: -abs(each[2]))
-    ]
-    if not lines:
-        return ""
-    return "\n".join([_("With another sequence, more or less than both alone (log-odds):"), *lines])
-
-
 def _methods_of(result: StudyResult) -> tuple[str, ...]:
     """Methods that the panel offers for a result; empty where its system has none or is not installed."""
     from LiverLesionAI.errors import ConfigError
@@ -365,19 +337,3 @@ def _methods_of(result: StudyResult) -> tuple[str, ...]:
     except ConfigError:
         return ()
     return tuple(method for method in _PREFERRED if method in offered) or offered
-
-
-def _without_explanation(result: StudyResult) -> str:
-    """Say why a result cannot be explained."""
-    return _("Models of the system {name} are not explained here.").format(name=result.models[0].system)
-
-
-def _title(method: str) -> str:
-    titles = {
-        "integrated-grad-cam": _("at once"),
-        "lesion-parts": _("part by part"),
-        "integrated-gradients": _("voxel by voxel"),
-        "input-gradient": _("by the slope at each pixel"),
-        "grad-cam": _("by the last features"),
-    }
-    return titles.get(method, method)

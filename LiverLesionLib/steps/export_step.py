@@ -36,7 +36,7 @@ class ExportStep(StepwiseStep):
         self._choosers: list[Any] = []
         self.ui.datasetEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.ui.datasetEdit.connect("currentPathChanged(QString)", self._folder_chosen)
-        bars.prepare(self.ui.diagnosisTable, [_("Lesion"), _("Diameter"), _("Class")], 2)
+        bars.prepare(self.ui.diagnosisTable, [_("Lesion"), _("mm"), _("Class")], 0, 2)
 
     def refresh(self) -> None:
         """Exporting needs a folder and the class of a lesion."""
@@ -87,18 +87,29 @@ class ExportStep(StepwiseStep):
     def _diagnoses(self) -> dict[int, str]:
         """Lesion to class, of the lesions that have one."""
         chosen = self._remembered()
-        return {each.id: chosen[each.segment_id] for each in self.lesion_rows if each.segment_id in chosen}
+        names = self._names
+        return {
+            each.id: chosen[each.segment_id]
+            for each in self.lesion_rows
+            if chosen.get(each.segment_id) in names
+        }
 
     def _remembered(self) -> dict[str, str]:
         """Segment ID to class."""
         known: dict[str, str] = json.loads(self.parameters.diagnoses or "{}")
         return known
 
-    def _show_lesions(self) -> None:
-        from LiverLesionAI.taxonomy import TAXONOMIES
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Classes on offer, which are those of the study's modality."""
+        from LiverLesionAI.sequences import modality_of
+        from LiverLesionAI.taxonomy import diagnoses_on
 
-        lesions, chosen, names = self.lesion_rows, self._remembered(), TAXONOMIES["W7"].names
-        rows = [(bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f} mm", "") for each in lesions]
+        return diagnoses_on(modality_of(self.chosen().volumes))
+
+    def _show_lesions(self) -> None:
+        lesions, chosen, names = self.lesion_rows, self._remembered(), self._names
+        rows = [(bars.Chip(each.name, each.colour), f"{each.diameter_mm:.0f}", "") for each in lesions]
         bars.fill(self.ui.diagnosisTable, rows)
         self._choosers = []
         for row, lesion in enumerate(lesions):
@@ -114,12 +125,10 @@ class ExportStep(StepwiseStep):
             self._choosers.append(chooser)
 
     def _class_chosen(self, segment_id: str, index: int) -> None:
-        from LiverLesionAI.taxonomy import TAXONOMIES
-
         chosen = self._remembered()
         chosen.pop(segment_id, None)
         if index > 0:
-            chosen[segment_id] = TAXONOMIES["W7"].names[index - 1]
+            chosen[segment_id] = self._names[index - 1]
         self.parameters.diagnoses = json.dumps(chosen)
         self._exported = ""
         self.forget_error()

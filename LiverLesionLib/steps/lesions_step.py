@@ -39,8 +39,10 @@ class LesionsStep(PanelStep):
         self._selection = selection
         self.ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen)
         self.ui.lesionTable.connect("cellClicked(int,int)", self._row_clicked)
-        columns = [_("Lesion"), _("Diameter"), _("Volume"), _("Slice")]
+        columns = [_("Lesion"), _("mm"), _("ml"), _("Slice")]
         bars.prepare(self.ui.lesionTable, columns, 0)
+        for column, tip in enumerate((_("Longest axial diameter"), _("Volume")), start=1):
+            self.ui.lesionTable.horizontalHeaderItem(column).setToolTip(tip)
         self._set_up_editor()
         self.rows: list[LesionRow] = []
         self.one_click, self.outlines = OneClick(self), OutlineControls(self)
@@ -123,8 +125,8 @@ class LesionsStep(PanelStep):
         level = "" if reference is None else "{}/{}".format(*mrml.slice_number(reference, centre))
         return (
             bars.Chip(lesion.name, lesion.colour),
-            f"{lesion.diameter_mm:.0f} mm",
-            f"{lesion.volume_ml:.1f} ml",
+            f"{lesion.diameter_mm:.0f}",
+            f"{lesion.volume_ml:.1f}",
             bars.Tipped(level, _("Centre: {place} mm").format(place=_place(lesion))),
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls.marks import TODO, WRONG, style_of
+from LiverLesionLib.controls.visibility import show
 
 if TYPE_CHECKING:
     from LiverLesionAI.scenes.logic import LesionRow
@@ -156,7 +157,7 @@ class PanelStep:
         self._frame.text = f"{self.title}  {mark}".rstrip()
         self._status.text = text
         self._status.styleSheet = style_of(mark, self._frame)
-        self._status.visible = bool(text)
+        show(self._status, bool(text))
         self.host.state_changed()
 
     @contextmanager

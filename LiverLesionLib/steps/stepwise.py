@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.steps.step import Host, PanelStep
 
 
@@ -30,7 +31,7 @@ class StepwiseStep(PanelStep):
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._advance)
-        self._bar.visible = False
+        show(self._bar, False)
         self._button.connect("clicked(bool)", self.toggle)
 
     def work(self) -> Generator[float, None, None]:
@@ -57,7 +58,7 @@ class StepwiseStep(PanelStep):
             self.host.running = self
             self._button.text = _("Cancel")
             self._bar.value = 0
-            self._bar.visible = True
+            show(self._bar, True)
             self._timer.start()
             self.host.refresh()
 
@@ -84,7 +85,7 @@ class StepwiseStep(PanelStep):
         work, self._work = self._work, None
         self._timer.stop()
         self._button.text = self._words
-        self._bar.visible = False
+        show(self._bar, False)
         self.host.running = None
         if work is not None:
             work.close()

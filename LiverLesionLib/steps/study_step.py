@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from LiverLesionAI.sequences import modality_of
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dicom_files import first_file
 from LiverLesionLib.parameters import SEQUENCES
 from LiverLesionLib.steps.step import Host, PanelStep
@@ -19,8 +21,15 @@ def _nothing() -> None:
     """Do nothing more."""
 
 
+def _no_model() -> tuple[str, ...]:
+    """Sequences that are read where no model is chosen."""
+    return ()
+
+
 class StudyStep(PanelStep):
     """Sequence selectors, the button that fills them, the reference.
+
+    There are selectors for MRI or for CT, as the model reads them, and for what was chosen besides.
 
     Parameters
     ----------
@@ -28,11 +37,18 @@ class StudyStep(PanelStep):
         The panel.
     assigned
         Called when volumes have been found for sequences.
+    read
+        Tells the sequences that the chosen model reads.
     """
 
-    def __init__(self, host: Host, assigned: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        host: Host,
+        assigned: Callable[[], None] = _nothing,
+        read: Callable[[], Sequence[str]] = _no_model,
+    ) -> None:
         super().__init__(host, host.ui.studyStep, host.ui.studyStatus)
-        self._assigned = assigned
+        self._assigned, self._read = assigned, read
         self.ui.assignButton.connect("clicked(bool)", self.assign)
         self.ui.referenceCombo.connect("currentIndexChanged(int)", self._reference_chosen)
         for name in SEQUENCES:
@@ -62,8 +78,11 @@ class StudyStep(PanelStep):
     def refresh(self) -> None:
         """Grey what is missing, say why the others were chosen."""
         volumes = self.chosen().volumes
+        offered = self._offered(volumes)
         for name in SEQUENCES:
             label, selector = getattr(self.ui, f"label{name}"), self._selector(name)
+            for widget in (label, selector):
+                show(widget, name in offered)
             label.styleSheet = "" if name in volumes else "color: gray;"
             selector.toolTip = self._reasons.get(name, label.toolTip) if name in volumes else label.toolTip
         self._show_studies()
@@ -75,13 +94,21 @@ class StudyStep(PanelStep):
             names = _(" and ").join(repeated)
             self.say(TODO, _("One volume is chosen for {names}; choose each its own.").format(names=names))
             return
-        missing = [name for name in SEQUENCES if name not in volumes]
+        missing = [name for name in offered if name not in volumes]
         text = _("{count} sequences, reference {reference}.").format(
             count=len(volumes), reference=self.parameters.reference
         )
         if missing:
             text += " " + _("Not in this study: {names}.").format(names=", ".join(missing))
         self.say(DONE, text)
+
+    def _offered(self, volumes: Mapping[str, Any]) -> list[str]:
+        """Sequences with a selector on show: those of the model's modality, and what was chosen besides.
+
+        Without a model the volumes tell the modality.
+        """
+        modality = modality_of(self._read() or volumes)
+        return [name for name in SEQUENCES if modality_of([name]) == modality or name in volumes]
 
     def _adopt_lesions(self) -> None:
         """Take the scene's segmentation of lesions where none is chosen and only one can be meant."""

@@ -9,6 +9,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls.marks import TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dependencies import Action, ensure_packages
 from LiverLesionLib.steps.job import Job
 from LiverLesionLib.steps.step import Host, PanelStep
@@ -48,7 +49,7 @@ class WorkStep(PanelStep):
         self._button, self._bar, self._words = button, bar, words
         self._idle = button.text
         self.fraction = 0.0
-        bar.visible = False
+        show(bar, False)
         button.connect("clicked(bool)", self.toggle)
 
     def prepare(self) -> Generator[None, None, Job]:
@@ -87,7 +88,7 @@ class WorkStep(PanelStep):
         self._button.enabled = True
         self.fraction = 0.0
         self._bar.value = 0
-        self._bar.visible = True
+        show(self._bar, True)
         self.say(TODO, self._words.doing)
 
     def progress(self, step: str, fraction: float) -> None:
@@ -110,7 +111,7 @@ class WorkStep(PanelStep):
         """Cancel becomes the button; `message` is None after a cancellation, else what went wrong."""
         self._button.text = self._idle
         self._button.enabled = True
-        self._bar.visible = False
+        show(self._bar, False)
         if self.parameters is not None:
             self.refresh()
         if message is None:

@@ -76,6 +76,14 @@ def test_columns_of_the_reader_s_own_are_kept(registered: Study, tmp_path: Path)
     assert lines[1:] == ["old,old,old,1,cyst,Bonn", "ball,ball,ball,1,HCC,"]
 
 
+def test_lesions_on_ct_get_the_classes_of_ct(ball_study: Callable[..., Study], tmp_path: Path) -> None:
+    study = ball_study(sequences=("CT_ART", "CT_DELAY"))
+    (*_, table) = add_to_dataset(study, {1: "other_malignant"}, tmp_path / "data")
+    assert "other_malignant" in table.read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match="is not one of HCC, other_malignant"):
+        tuple(add_to_dataset(replace(study, id="other"), {1: "FNH"}, tmp_path / "data"))
+
+
 @pytest.mark.parametrize(
     ("change", "diagnoses", "words"),
     [

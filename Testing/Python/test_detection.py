@@ -123,8 +123,10 @@ def test_the_scene_holds_markups_and_the_map(detected: tuple[StudyResult, Path])
     assert points.GetNumberOfControlPoints() == len(result.candidates)
     x, y, z = points.GetNthControlPointPosition(0)
     assert (-x, -y, z) == pytest.approx(result.candidates[0].centre_lps_mm, abs=1e-3)
-    names = [node.GetName() for node in mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")]
-    assert any("evidence of HCC" in name for name in names)
+    shown = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
+    (overlay,) = [node for node in shown if "evidence of HCC" in node.GetName()]
+    highest = sitk.GetArrayViewFromImage(mrml.image_from_volume(overlay)).max()
+    assert overlay.GetDisplayNode().GetUpperThreshold() >= highest
 
 
 @pytest.mark.parametrize("way", ["scene", "dicom"])

@@ -18,6 +18,7 @@ from LiverLesionAI.batch.supervise import Limits
 from LiverLesionAI.cohort import CohortRow, write_rows
 
 COUNT = 6
+CLASSES, PROBABILITY, STATE, LACKING, NOTE = range(1, 6)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def run(made: Any, widget: Any) -> None:
 def test_what_studies_lack_is_seen_before_the_run(widget: Any) -> None:
     ui = widget.ui
     assert ui.batchTable.rowCount == COUNT and "2 lack something" in ui.cohortStatus.text
-    assert column(ui, 2)[:5] == ["", "", "", "DWI", "lesions"]
+    assert column(ui, LACKING)[:5] == ["", "", "", "DWI", "lesions"]
     assert "6 to do" in ui.batchStatus.text and not (widget.panel.batches.out).exists()
 
 
@@ -86,18 +87,18 @@ def test_run_filter_and_go_on(made_desktop: Any, widget: Any) -> None:
     run(made_desktop, widget)
     assert "5 done, 1 failed, 0 to do" in ui.batchStatus.text
     assert (widget.panel.batches.out / "results.csv").is_file()
-    assert column(ui, 1).count("done") == 5 and "fault of LiverLesionAI" in column(ui, 5)[-1]
+    assert column(ui, STATE).count("done") == 5 and "fault of LiverLesionAI" in column(ui, NOTE)[-1]
     ui.batchFilterEdit.text = "s9"
     assert column(ui, 0) == ["S9-fault"]
     ui.batchFilterEdit.text = ""
     ui.batchClassCombo.setCurrentIndex(1)
-    assert set(column(ui, 3)) == {ui.batchClassCombo.currentText}
+    assert set(column(ui, CLASSES)) == {ui.batchClassCombo.currentText}
     ui.batchClassCombo.setCurrentIndex(0)
     ui.batchMostSpin.value = 0.4
-    assert all(float(text) <= 0.4 for text in column(ui, 4))
+    assert all(float(text) <= 0.4 for text in column(ui, PROBABILITY))
     ui.batchMostSpin.value = 1.0
-    ui.batchTable.sortItems(4)
-    values = [float(text) for text in column(ui, 4) if text]
+    ui.batchTable.sortItems(PROBABILITY)
+    values = [float(text) for text in column(ui, PROBABILITY) if text]
     assert values == sorted(values) and len(values) == 5
     ui.lookButton.click()
     assert "5 done, 1 failed" in ui.batchStatus.text

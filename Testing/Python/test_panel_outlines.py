@@ -63,7 +63,7 @@ def _erase_above(node: Any, volume: Any, slices: int) -> None:
 def test_the_table_says_where_a_lesion_lies(widget: Any) -> None:
     (row,) = widget.panel.lesions.rows
     cells = [widget.ui.lesionTable.item(0, column) for column in range(4)]
-    assert [cell.text() for cell in cells] == ["lesion 1", f"{row.diameter_mm:.0f} mm", "4.1 ml", "9/18"]
+    assert [cell.text() for cell in cells] == ["lesion 1", f"{row.diameter_mm:.0f}", "4.1", "9/18"]
     assert cells[3].toolTip() == "Centre: L60 P70 S49 mm"
     assert row.centroid_lps_mm == pytest.approx((60.0, 70.0, 49.4), abs=0.1)
 

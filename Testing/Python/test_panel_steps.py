@@ -63,6 +63,31 @@ def test_sequences_are_assigned_with_reasons(made_desktop: Any, widget: Any, pha
     assert "✓" in widget.ui.studyStep.text
 
 
+def test_selectors_are_those_that_the_model_reads(
+    made_desktop: Any, widget: Any, ball_study: Callable[..., Study]
+) -> None:
+    """MRI or CT; what was chosen besides stays on show."""
+    ui = widget.ui
+
+    def shown() -> list[str]:
+        from LiverLesionLib.parameters import SEQUENCES
+
+        return [name for name in SEQUENCES if getattr(ui, f"selector{name}").visible]
+
+    phases = ["CT_PLAIN", "CT_ART", "CT_PORTAL", "CT_DELAY"]
+    assert shown()[0] == "T2WI" and not set(phases) & set(shown())
+    ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("yasaka2018"))
+    made_desktop.settle(300)
+    assert shown() == phases
+    nodes = _show(ball_study(sequences=("CT_ART", "CT_DELAY")))
+    _assign(made_desktop, widget)
+    assert ui.selectorCT_DELAY.currentNode() is nodes.volumes["CT_DELAY"]
+    assert ui.studyStatus.text == "2 sequences, reference CT_ART. Not in this study: CT_PLAIN, CT_PORTAL."
+    ui.modelCombo.setCurrentIndex(0)
+    made_desktop.settle(300)
+    assert shown()[0] == "T2WI" and shown()[-2:] == ["CT_ART", "CT_DELAY"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -214,7 +239,7 @@ def test_lesions_are_measured_and_jumped_to(made_desktop: Any, widget: Any, phan
     _assign(made_desktop, widget)
     truth = lesion_geometry(phantom.study.outlined_lesions, 1)
     assert widget.ui.lesionTable.rowCount == 1
-    assert widget.ui.lesionTable.item(0, 1).text() == f"{truth.diameter_mm:.0f} mm"
+    assert widget.ui.lesionTable.item(0, 1).text() == f"{truth.diameter_mm:.0f}"
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     widget.ui.layoutButton.click()
     widget.panel.lesions.select(1)

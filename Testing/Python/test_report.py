@@ -13,7 +13,7 @@ from made_explanations import weights_of
 from made_studies import made_result, made_study
 
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.results import SequenceRegistration, StudyResult
+from LiverLesionAI.results import OutOfDistribution, SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.cohort_report import (
     CohortEntry,
@@ -168,6 +168,24 @@ def test_a_cohort_page_links_the_studies(tmp_path: Path) -> None:
     assert base64.b64decode(page.addresses[0].partition(",")[2]).startswith(b"\x89PNG")
     assert "our cohort" in page.text and "2 studies · 4 lesions" in page.text
     assert "Phantom-trained: not for clinical use" in page.text
+
+
+def test_a_cohort_page_tells_sets_and_what_is_unlike_the_training(tmp_path: Path) -> None:
+    """The filter still finds a row by the class that was predicted."""
+    result = explained_result()
+    lesion = result.lesions[0]
+    kind = lesion.tasks["type"]
+    unsure = replace(
+        kind, calibrated=dict(kind.probabilities), prediction_set=("HCC", "metastasis"), coverage=0.9
+    )
+    doubted = replace(
+        lesion, tasks={**lesion.tasks, "type": unsure}, out_of_distribution=OutOfDistribution(3.0, 1.2)
+    )
+    entry = CohortEntry(replace(result, lesions=(doubted,)))
+    text = write_cohort_report([entry], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f'data-class="{kind.predicted}">HCC or metastasis (90%)</td>' in text
+    assert "unlike what the model was trained on" in text
+    assert "1 study · 1 lesion<" in text and "Hepatocellular carcinoma" in text and ">Abscess<" in text
 
 
 def test_mean_weights_are_per_explained_class() -> None:

@@ -29,7 +29,9 @@ def test_samples_are_offered_when_slicer_has_started(made_desktop: Any) -> None:
 
     assert slicer.modules.sampleDataSources == {}
     slicer.app.start_up_completed()
-    assert list(_sources()) == ["Liver phantom, lesions segmented", "Liver phantom, nothing segmented"]
+    first, second, third = _sources()
+    assert (first, second) == ("Liver phantom, lesions segmented", "Liver phantom, nothing segmented")
+    assert third == "Liver phantom with hepatobiliary phase"
     for source in _sources().values():
         assert source.thumbnailFileName == (ROOT / "Resources/Icons/LiverLesionPhantom.png").as_posix()
 
@@ -79,6 +81,14 @@ def test_the_console_waits_for_the_phantom(made_desktop: Any) -> None:
     assert [volume.GetName() for volume in volumes] == SEQUENCES
     (segmentation,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_the_phantom_for_the_detection_has_its_series(made_desktop: Any) -> None:
+    from LiverLesionLib.sample_data import SEED, sample
+
+    wanted = sample(hepatobiliary=True)
+    assert "HBP" in wanted.options["sequences"] and wanted.seed != SEED
+    assert not 900_000 <= wanted.seed < 910_000
 
 
 def test_a_phantom_that_is_there_stays_with_what_was_made_of_it(made_desktop: Any) -> None:

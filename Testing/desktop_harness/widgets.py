@@ -37,13 +37,18 @@ class MRMLWidget(Events, QtWidgets.QWidget):
 
 
 class CollapsibleButton(Events, QtWidgets.QWidget):
-    """``ctkCollapsibleButton``: a title that folds its contents away."""
+    """``ctkCollapsibleButton``: a title that folds its contents away.
+
+    As in CTK a property of a child tells that it was hidden while the button was open; hiding it while the
+    button is folded changes nothing that could be noticed.
+    """
 
     EVENTS = ("contentsCollapsed(bool)", "clicked()", "clicked(bool)")
+    _REMEMBERED = "visibilityToParent"
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._text, self._collapsed = "", False
+        self._text, self._collapsed, self._forcing = "", False, False
         self._TITLE = self.fontMetrics().height() + 12
         self.setContentsMargins(0, self._TITLE, 0, 0)
 
@@ -63,8 +68,25 @@ class CollapsibleButton(Events, QtWidgets.QWidget):
 
     def childEvent(self, event: Any) -> None:
         super().childEvent(event)
-        if self._collapsed:
-            self._show_contents()
+        child = event.child()
+        if isinstance(child, QtWidgets.QWidget) and event.added():
+            child.installEventFilter(self)
+            if self._collapsed:
+                self._show_child(child)
+
+    def eventFilter(self, child: Any, event: Any) -> bool:
+        if not self._forcing and event.type() == QtCore.QEvent.Type.ShowToParent:
+            child.setProperty(self._REMEMBERED, True)
+            self._show_child(child)
+        elif not self._forcing and event.type() == QtCore.QEvent.Type.HideToParent:
+            child.setProperty(self._REMEMBERED, False)
+        return False
+
+    def _show_child(self, child: QtWidgets.QWidget) -> None:
+        """Show a child unless the button is folded, or the child was hidden on its own account."""
+        self._forcing = True
+        child.setVisible(not self._collapsed and child.property(self._REMEMBERED) is not False)
+        self._forcing = False
 
     def _get_text(self) -> str:
         return self._text
@@ -85,7 +107,7 @@ class CollapsibleButton(Events, QtWidgets.QWidget):
     def _show_contents(self) -> None:
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not self._collapsed)
+                self._show_child(child)
         self.setMaximumHeight(self._TITLE if self._collapsed else 16_777_215)
 
     text = Property(str, _get_text, _set_text)
