@@ -9,6 +9,8 @@ import SimpleITK as sitk
 from LiverLesionAI.mrml.scene import Node, add_node, slicer_module
 from LiverLesionAI.mrml.volumes import put_image
 
+_ABOVE_ROUNDING = 1.0001
+"""Scene files keep six digits of a threshold; the highest voxel must stay below it."""
 _LABELS = 5
 _LEGEND_SIZE, _LEGEND_POINTS = (0.12, 0.3), 12
 """Share of a view that a legend takes at most, across and up, and its letters."""
@@ -63,7 +65,7 @@ def add_overlay(
     display.SetInterpolate(True)
     display.AutoThresholdOff()
     highest = float(sitk.GetArrayViewFromImage(image).max())
-    display.SetThreshold(threshold, max(upper, highest))
+    display.SetThreshold(threshold, max(upper, highest) * _ABOVE_ROUNDING)
     display.ApplyThresholdOn()
     put_image(node, image)
     return node

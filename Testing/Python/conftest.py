@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -45,6 +46,14 @@ def kept_library() -> Iterator[None]:
     for name in [name for name in sys.modules if name.startswith("LiverLesionAI.")]:
         del sys.modules[name]
     sys.modules.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def locale_kept() -> Iterator[None]:
+    """Desktop libraries set the process's locale, by which later tests would read what programs say."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture
