@@ -16,6 +16,8 @@ from LiverLesionAI.explanation.method import Method, Question, without_lesion
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from LiverLesionAI.inputs.patches import LesionInput
+
 SMOOTHING_CELLS = 1.5
 """Standard deviation, in cells, of the Gaussian that spreads a map over neighbouring cells.
 
@@ -45,21 +47,26 @@ class GradCam(Method):
 
     steps: int = 3
 
+    def prepare(self, lesion: LesionInput) -> Tensor | None:
+        """Take the lesion out of its patches."""
+        import torch
+
+        return without_lesion(torch.from_numpy(lesion.patches)) if self.steps else None
+
     def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
         """Make one member's maps on the cells of the stage."""
         import torch
 
         network, patches, stage = question.network, question.patches, question.stage
+        empty = question.prepared if self.steps else None
+        ends = patches[:, None] if empty is None else torch.stack([patches, empty.to(patches.device)], dim=1)
         used = [i for i, there in enumerate(question.present) if there]
         with question.autocast, torch.no_grad():
-            found = [network.cells(i, patches[[i]], stage) for i in used]
+            both = [network.cells(i, ends[i], stage) for i in used]
+            found, start = [each[:1] for each in both], [each[-1:] for each in both]
             columns = list(network.mean_features)
             for i, each in zip(used, found, strict=True):
                 columns[i] = network.features_of_cells(i, each, stage)[0]
-            start = found
-            if self.steps:
-                empty = without_lesion(patches)
-                start = [network.cells(i, empty[[i]], stage) for i in used]
         if self.steps:
             slopes = self._slopes(question, used, columns, _points_between(start, found, self.steps))
             change = [b - a for a, b in zip(start, found, strict=True)]
