@@ -157,5 +157,5 @@ def _displacements(part: sitk.Transform) -> np.ndarray:
     import SimpleITK as sitk
 
     if isinstance(part, sitk.DisplacementFieldTransform):
-        return sitk.GetArrayViewFromImage(part.GetDisplacementField())
+        return sitk.GetArrayFromImage(part.GetDisplacementField())
     return np.array(part.GetParameters())

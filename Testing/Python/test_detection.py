@@ -125,7 +125,7 @@ def test_the_scene_holds_markups_and_the_map(detected: tuple[StudyResult, Path])
     assert (-x, -y, z) == pytest.approx(result.candidates[0].centre_lps_mm, abs=1e-3)
     shown = mrml.nodes_of(scene, "vtkMRMLScalarVolumeNode")
     (overlay,) = [node for node in shown if "evidence of HCC" in node.GetName()]
-    highest = sitk.GetArrayViewFromImage(mrml.image_from_volume(overlay)).max()
+    highest = sitk.GetArrayFromImage(mrml.image_from_volume(overlay)).max()
     assert overlay.GetDisplayNode().GetUpperThreshold() >= highest
 
 
@@ -178,7 +178,7 @@ def test_what_is_missing_is_told_in_a_sentence(phantom: Any) -> None:
 
 def test_a_single_slice_is_looked_at(phantom: Any) -> None:
     image = phantom.study.images["HBP"].image
-    areas = sitk.GetArrayViewFromImage(phantom.study.lesions != 0).sum(axis=(1, 2))
+    areas = sitk.GetArrayFromImage(phantom.study.lesions != 0).sum(axis=(1, 2))
     index = int(areas.argmax())
     one = replace(phantom.study, images={"HBP": SequenceImage(image[:, :, index : index + 1])}, lesions=None)
     found = detect_study(one, load_bundle("kim2020-phantom"))
