@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from LiverLesionAI.errors import ConfigError, DecisionError
 from LiverLesionAI.reading import Decision, Reading
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, StudyResult, TaskResult, with_warnings
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
 MOST_READERS = 2
@@ -142,7 +142,7 @@ def carry_over(earlier: StudyResult, result: StudyResult) -> StudyResult:
             lost.append(f"what was decided about {before.name} ({said}) was left out, because {why}")
         else:
             result = with_lesion(result, _with_reading(now, before))
-    return replace(result, warnings=(*result.warnings, *lost))
+    return with_warnings(result, *lost)
 
 
 def _is_asked_the_same(lesion: LesionResult, reading: Reading, result: StudyResult) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverLesionAI.analysis import Analysis, Found
 from LiverLesionAI.errors import DicomError
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import StudyResult, with_seconds
+from LiverLesionAI.results import StudyResult, with_seconds, with_warnings
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
@@ -73,7 +72,7 @@ def write_result(
     missing = missing_packages()
     if missing:
         warning = NO_REPORT.format(packages=" and ".join(missing))
-        result = replace(result, warnings=(*result.warnings, warning))
+        result = with_warnings(result, warning)
     figures = {}
     with stopwatch.time("write"):
         progress("write", 0.0)
@@ -90,10 +89,10 @@ def write_result(
             evidence = None if analysis.found is None else analysis.found.evidence
             write_scene(study, result, folder / "scene.mrb", explanations, evidence)
         else:
-            result = replace(result, warnings=(*result.warnings, NO_SCENE))
+            result = with_warnings(result, NO_SCENE)
         progress("write", 0.9)
         warnings = _write_dicom(study, result, folder, explanations if parametric_maps else ())
-        result = replace(result, warnings=(*result.warnings, *warnings))
+        result = with_warnings(result, *warnings)
     result = with_seconds(result, stopwatch.seconds)
     write_results(result, folder)
     if not missing:

@@ -525,6 +525,11 @@ def with_registration(result: StudyResult, registration: Mapping[str, SequenceRe
     return replace(result, registration=registration, warnings=(*result.warnings, *warnings))
 
 
+def with_warnings(result: StudyResult, *warnings: str) -> StudyResult:
+    """Return a result that says more of what was noticed."""
+    return replace(result, warnings=(*result.warnings, *warnings))
+
+
 def with_seconds(result: StudyResult, seconds: Mapping[str, float]) -> StudyResult:
     """Return a result that tells how long each step took."""
     return replace(result, provenance=replace(result.provenance, seconds=dict(seconds)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -269,6 +268,7 @@ class ClassificationLogic(StudyLogic):
         ensure_packages("classify")
         from LiverLesionAI import mrml
         from LiverLesionAI.progress import silent
+        from LiverLesionAI.results import with_warnings
         from LiverLesionAI.worker import commands
         from LiverLesionLib.controls.layouts import known_layout
 
@@ -280,7 +280,7 @@ class ClassificationLogic(StudyLogic):
                 self._state,
                 silent,
                 study=str(study),
-                results=replace(given, warnings=(*given.warnings, *self._moved(nodes))).to_dict(),
+                results=with_warnings(given, *self._moved(nodes)).to_dict(),
                 out=str(folder),
                 scene=scene,
                 instances=instances_of(nodes.volumes),

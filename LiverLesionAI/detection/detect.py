@@ -25,6 +25,7 @@ from LiverLesionAI.results import (
     StudyResult,
     with_registration,
     with_seconds,
+    with_warnings,
 )
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
@@ -300,20 +301,16 @@ def classify_candidates(
         progress("segment", 1.0)
     result = detection.result
     if study.lesions is None:
-        return study, Analysis(_warned(result, *warnings), found=detection.found)
+        return study, Analysis(with_warnings(result, *warnings), found=detection.found)
     model = open_model(options.then.model)
     try:
         analysis = analyse_study(study, model, options.then, progress=progress, stopwatch=stopwatch)
     except (PatchError, StudyError) as error:
         unclassified = f"the candidates were segmented but not classified: {error}"
         segmented = replace(result, candidates=candidates)
-        return study, Analysis(_warned(segmented, *warnings, unclassified), found=detection.found)
+        return study, Analysis(with_warnings(segmented, *warnings, unclassified), found=detection.found)
     joined = with_candidates(analysis.result, result, candidates, warnings)
     return study, replace(analysis, result=joined, found=detection.found)
-
-
-def _warned(result: StudyResult, *warnings: str) -> StudyResult:
-    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 def detect_path(

@@ -197,7 +197,7 @@ def save(
     from LiverLesionAI.analysis import Analysis
     from LiverLesionAI.files import files_below, output_folder, refuse_other_study
     from LiverLesionAI.outputs import write_result
-    from LiverLesionAI.results import StudyResult
+    from LiverLesionAI.results import StudyResult, with_warnings
     from LiverLesionAI.worker.exchange import receive_study
 
     result = StudyResult.from_dict(results)
@@ -212,7 +212,7 @@ def save(
             explanations = state.explain(result, study, progress).explanations
         except LiverLesionError as error:
             warnings.append(NO_EXPLANATION.format(reason=error))
-    result = replace(result, warnings=(*result.warnings, *warnings))
+    result = with_warnings(result, *warnings)
     stopwatch = Stopwatch(dict(result.provenance.seconds))
     open_scene = Path(scene) if scene is not None else None
     with output_folder(out) as folder:

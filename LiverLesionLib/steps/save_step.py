@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +59,7 @@ class SaveStep(WorkStep):
         """Write study and scene for the worker, which writes the output folder."""
         from LiverLesionAI import mrml
         from LiverLesionAI.errors import StudyError
+        from LiverLesionAI.results import with_warnings
         from LiverLesionAI.scenes.changes import alignment_warning
         from LiverLesionAI.worker.exchange import send_study
 
@@ -68,7 +68,7 @@ class SaveStep(WorkStep):
             raise StudyError(_("Nothing to save yet; classify first."))
         study = read_study(nodes, result.unit)
         moved = alignment_warning(changes_after_classifying(self.host))
-        saved = replace(result, warnings=(*result.warnings, *moved))
+        saved = with_warnings(result, *moved)
         yield
         sent = send_study(study, self.host.folder("saved"))
         yield
