@@ -17,7 +17,7 @@ from LiverLesionAI.phantom import PhantomStudy, generate_lesion
 from LiverLesionAI.phantom.acquisition import Scene, percentile_limits, sample, sample_positions
 from LiverLesionAI.phantom.anatomy import LABELS
 from LiverLesionAI.phantom.fields import Grid, Lattice, stream
-from LiverLesionAI.phantom.generate import COARSE, Patient, draw_patient, whole_volume_limits
+from LiverLesionAI.phantom.generate import COARSE, Patient, draw_patient
 from LiverLesionAI.phantom.kinetics import NO_UPTAKE
 from LiverLesionAI.phantom.tissues import Tissue
 from LiverLesionAI.sequences import W_SEQUENCES
@@ -100,7 +100,7 @@ def brain(seed: int, lesion_class: str) -> Study:
     if seed % 2:
         fine.labels[truth.painted.masks > 0] = LABELS.index(_TUMOUR)
     arrays = patient.scanner.acquire(fine, truth.grids, truth.displacements)
-    return made.with_arrays(arrays, whole_volume_limits(patient.scanner, coarse))
+    return made.with_arrays(arrays, patient.scanner.whole_volume_limits(coarse))
 
 
 def _of_head(tissues: tuple[Tissue, ...]) -> tuple[Tissue, ...]:
