@@ -14,6 +14,7 @@ from LiverLesionAI.explanation.method import Method, Question
 from LiverLesionAI.explanation.methods import TABLE
 from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
 from LiverLesionAI.explanation.weights import MemberGame, member_game, sequence_weights
+from LiverLesionAI.inference.side_by_side import side_by_side
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.progress import Progress, silent
 
@@ -84,26 +85,28 @@ def explain(
     ]
     gathered = [_begun(method, lesion, classifier) for lesion in inputs]
     ticks = _Ticks(progress, bundle.member_count * len(inputs), method.ticks(len(bundle.spec.sequences)))
-    for member in range(bundle.member_count if inputs else 0):
-        network = classifier.network(member)
-        for lesion, index, found in zip(inputs, indices, gathered, strict=True):
-            question = Question(
-                network=network,  # type: ignore[arg-type]
-                patches=_on_device(lesion, classifier),
-                present=lesion.present,
-                task=task,
-                index=index[task],
-                autocast=classifier.autocast(),
-                stage=settings.stage or "",
-                seed=settings.seed,
-                prepared=found.prepared,
-                ahead=None if found.ahead is None else found.ahead[member],
-                tick=ticks.step_done,
-            )
-            maps, features = method.maps(question)
-            found.maps.append(maps)
-            found.games.append(member_game(question.network, features, lesion.present))
-            ticks.lesion_done()
+    with side_by_side(classifier.execution.device) as each:
+        for member in range(bundle.member_count if inputs else 0):
+            network = classifier.network(member)
+            for lesion, index, found in zip(inputs, indices, gathered, strict=True):
+                question = Question(
+                    network=network,  # type: ignore[arg-type]
+                    patches=_on_device(lesion, classifier),
+                    present=lesion.present,
+                    task=task,
+                    index=index[task],
+                    autocast=classifier.autocast,
+                    stage=settings.stage or "",
+                    seed=settings.seed,
+                    prepared=found.prepared,
+                    ahead=None if found.ahead is None else found.ahead[member],
+                    tick=ticks.step_done,
+                    each=each,
+                )
+                maps, features = method.maps(question)
+                found.maps.append(maps)
+                found.games.append(member_game(question.network, features, lesion.present))
+                ticks.lesion_done()
     step = bundle.system.stages.get(settings.stage or "")
     return tuple(
         LesionExplanation(

@@ -28,6 +28,30 @@ left alone, the map is specks. The sum of the map is kept."""
 
 
 @dataclass(frozen=True)
+class _Branch:
+    """One sequence's branch, run.
+
+    Attributes
+    ----------
+    index
+        Of the sequence.
+    change
+        What its map is made of, ``[1, C, d, h, w]``: the activations, or how the lesion changes them.
+    features
+        Of the lesion, ``[F]``.
+    points, reached
+        Activations that gradients are taken at, ``[point, C, d, h, w]``, and the features they lead to,
+        ``[point, F]``.
+    """
+
+    index: int
+    change: Tensor
+    features: Tensor
+    points: Tensor
+    reached: Tensor
+
+
+@dataclass(frozen=True)
 class GradCam(Method):
     """Map what in each sequence speaks for a class, and against it (integrated Grad-CAM).
 
@@ -57,26 +81,18 @@ class GradCam(Method):
         """Make one member's maps on the cells of the stage."""
         import torch
 
-        network, patches, stage = question.network, question.patches, question.stage
+        patches = question.patches
         empty = question.prepared if self.steps else None
         ends = patches[:, None] if empty is None else torch.stack([patches, empty.to(patches.device)], dim=1)
         used = [i for i, there in enumerate(question.present) if there]
-        with question.autocast, torch.no_grad():
-            both = [network.cells(i, ends[i], stage) for i in used]
-            found, start = [each[:1] for each in both], [each[-1:] for each in both]
-            columns = list(network.mean_features)
-            for i, each in zip(used, found, strict=True):
-                columns[i] = network.features_of_cells(i, each, stage)[0]
-        if self.steps:
-            slopes = self._slopes(question, used, columns, _points_between(start, found, self.steps))
-            change = [b - a for a, b in zip(start, found, strict=True)]
-        else:
-            plain = self._slopes(question, used, columns, found)
-            slopes = tuple(each.mean(dim=(2, 3, 4), keepdim=True) for each in plain)
-            change = found
-        maps = np.zeros((len(question.present), *found[0].shape[2:]))
-        for i, each, slope in zip(used, change, slopes, strict=True):
-            maps[i] = (each.cpu().double() * slope.cpu().double()).sum(dim=(0, 1)).numpy()
+        branches = question.each(lambda i: self._run(question, i, ends[i]), used)
+        columns = list(question.network.mean_features)
+        for branch in branches:
+            columns[branch.index] = branch.features
+        slopes = _slopes(question, branches, columns)
+        found = question.each(lambda pair: self._map(*pair), list(zip(branches, slopes, strict=True)))
+        maps = np.zeros((len(question.present), *found[0].shape))
+        maps[used] = found
         return maps, torch.stack(columns)
 
     def on_patch(
@@ -86,29 +102,50 @@ class GradCam(Method):
         assert voxels_per_cell is not None
         return on_voxels(spread(maps) if self.steps else maps, size, voxels_per_cell)
 
-    def _slopes(
-        self, question: Question, used: Sequence[int], columns: Sequence[Tensor], points: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """Mean gradient over the points on the way, ``[point, C, d, h, w]`` of each branch, all at once."""
+    def _run(self, question: Question, index: int, ends: Tensor) -> _Branch:
+        """Run a branch to the points where gradients are taken, and on from there."""
         import torch
 
-        points = [point.detach().requires_grad_() for point in points]
-        with torch.enable_grad():
-            reached = [column.expand(len(points[0]), -1) for column in columns]
-            with question.autocast:
-                for i, point in zip(used, points, strict=True):
-                    reached[i] = question.network.features_of_cells(i, point, question.stage)
-            score = question.log_odds(torch.stack(reached, dim=1))
-            found = torch.autograd.grad(score.sum(), points)
-        return tuple(each.mean(dim=0, keepdim=True) for each in found)
+        network, stage = question.network, question.stage
+        with question.autocast():
+            with torch.no_grad():
+                both = network.cells(index, ends, stage)
+                found, start = both[:1], both[-1:]
+                features = network.features_of_cells(index, found, stage)[0]
+            points = _points_between(start, found, self.steps) if self.steps else found
+            points = points.detach().requires_grad_()
+            with torch.enable_grad():
+                reached = network.features_of_cells(index, points, stage)
+        return _Branch(index, found - start if self.steps else found, features, points, reached)
+
+    def _map(self, branch: _Branch, slope: Tensor) -> NDArray[np.float64]:
+        """The map of a branch, whose features at the points have this gradient."""
+        import torch
+
+        (found,) = torch.autograd.grad(branch.reached, branch.points, slope)
+        if not self.steps:
+            found = found.mean(dim=(2, 3, 4), keepdim=True)
+        mean: Tensor = found.mean(dim=0, keepdim=True)
+        return np.asarray((branch.change * mean).cpu().sum(dim=(0, 1), dtype=torch.float64))
 
 
-def _points_between(start: Sequence[Tensor], end: Sequence[Tensor], steps: int) -> list[Tensor]:
-    """Mid-points of the parts of a way, of each branch ``[steps, C, d, h, w]``."""
+def _slopes(question: Question, branches: Sequence[_Branch], columns: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradient of the class's log-odds in the features of each branch at its points, ``[point, F]``."""
     import torch
 
-    places = [(step + 0.5) / steps for step in range(steps)]
-    return [torch.cat([torch.lerp(a, b, place) for place in places]) for a, b in zip(start, end, strict=True)]
+    reached = [column.expand(len(branches[0].points), -1) for column in columns]
+    leaves = [branch.reached.detach().requires_grad_() for branch in branches]
+    for branch, leaf in zip(branches, leaves, strict=True):
+        reached[branch.index] = leaf
+    with torch.enable_grad():
+        return torch.autograd.grad(question.log_odds(torch.stack(reached, dim=1)).sum(), leaves)
+
+
+def _points_between(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Mid-points of the parts of a way, ``[steps, C, d, h, w]``."""
+    import torch
+
+    return torch.cat([torch.lerp(start, end, (step + 0.5) / steps) for step in range(steps)])
 
 
 def spread(maps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from LiverLesionAI.inference.side_by_side import Each, one_after_the_other
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -47,7 +49,7 @@ class Question:
     task, index
         The task and the position of the class.
     autocast
-        Precision of the branches.
+        Makes a context that sets the precision of the branches.
     stage
         Stage that activation maps are taken at.
     seed
@@ -58,6 +60,8 @@ class Question:
         The member's share of what :meth:`Method.ahead` computed; None where it did not.
     tick
         Called after each step of those that :meth:`Method.ticks` announced.
+    each
+        Runs branches that do not wait for each other, side by side where that is quicker.
     """
 
     network: BranchNetwork
@@ -65,19 +69,20 @@ class Question:
     present: tuple[bool, ...]
     task: str
     index: int
-    autocast: torch.autocast
+    autocast: Callable[[], torch.autocast]
     stage: str = ""
     seed: int = 0
     prepared: Any = None
     ahead: NDArray[np.float32] | None = None
     tick: Callable[[], None] = _untold
+    each: Each = one_after_the_other
 
     def features(self) -> Tensor:
         """Features of the lesion as it is, ``[S, F]``, float32."""
         import torch
 
         there = torch.tensor([list(self.present)], device=self.patches.device)
-        with torch.no_grad(), self.autocast:
+        with torch.no_grad(), self.autocast():
             (features,) = self.network.features(self.patches[None], there)
         return features
 

@@ -90,7 +90,7 @@ def _seen(question: Question, index: int, empty: Tensor) -> Tensor:
     if question.ahead is not None:
         return torch.from_numpy(question.ahead[index])
     copies = _shown(question.patches[index], empty, question.prepared[index])
-    with question.autocast:
+    with question.autocast():
         return torch.cat([question.network.branch_features(index, each) for each in copies.split(_BATCH)])
 
 

@@ -17,7 +17,7 @@ class Convolution2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, H, W]``."""
-        return _straight(self, x) if _can_go_straight(x) else super().forward(x)
+        return _straight(self, x) if can_go_straight(x) else super().forward(x)
 
 
 class Convolution3d(nn.Conv3d):
@@ -29,10 +29,11 @@ class Convolution3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, D, H, W]``."""
-        return _straight(self, x) if _can_go_straight(x) else super().forward(x)
+        return _straight(self, x) if can_go_straight(x) else super().forward(x)
 
 
-def _can_go_straight(x: Tensor) -> bool:
+def can_go_straight(x: Tensor) -> bool:
+    """Whether oneDNN itself can be called for this input: float32, on a processor, without gradients."""
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32

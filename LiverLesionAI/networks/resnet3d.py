@@ -15,7 +15,7 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from LiverLesionAI.networks.convolutions import Convolution3d
+from LiverLesionAI.networks.convolutions import Convolution3d, can_go_straight
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,18 @@ W_HEADS: Mapping[str, Head] = {
 """The two heads of the paper: ``fused2`` and ``fused7``."""
 
 
+NARROW = 16
+"""Up to so many output channels oneDNN multiplies two input channels faster plane after plane."""
+
+
 class Stem(Convolution3d):
     """The 7×7×7 stride-2 convolution, trained as a 4×4×4 convolution over 2×2×2 blocks of voxels.
 
     The result is the same sum of the same products. With 16 contiguous channels instead of two strided ones,
     processors compute the gradient of the kernel twice as fast (``benchmarks/training.py``); the stem is more
-    than half of a narrow network's work.
+    than half of a narrow network's work. For an answer a narrow stem takes image and annotation one after the
+    other, which takes 0.6 times as long as voxel by voxel, and hands on what the stages like: all channels of
+    a voxel together.
 
     Parameters
     ----------
@@ -60,11 +66,21 @@ class Stem(Convolution3d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, D, H, W]`` to ``[B, out, D/2, H/2, W/2]``, odd sides padded by one zero."""
         if not (torch.is_grad_enabled() and self.weight.requires_grad):
-            return super().forward(x)
+            return self._narrow(x) if self._is_narrow(x) else super().forward(x)
         odd = [side % 2 for side in reversed(x.shape[2:])]
         if any(odd):
             x = F.pad(x, [pad for side in odd for pad in (0, side)])
         return F.conv3d(_blocks(x), _block_kernel(self.weight))
+
+    def _is_narrow(self, x: Tensor) -> bool:
+        return self.out_channels <= NARROW and can_go_straight(x)
+
+    def _narrow(self, x: Tensor) -> Tensor:
+        kernel, pad = self.weight.contiguous(), self.kernel_size[0] // 2
+        found = torch.mkldnn_convolution(
+            x.contiguous(), kernel, self.bias, [pad] * 3, self.stride, [1] * 3, 1
+        )
+        return found.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _blocks(x: Tensor) -> Tensor:

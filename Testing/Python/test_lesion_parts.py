@@ -105,7 +105,7 @@ def test_only_the_part_that_the_network_reads_gets_anything(read: str) -> None:
     network: Any = _ReadsOnly(regions[read])
     parts = np.select([regions["core"][None], regions["rim"][None]], [1, LEVELS], 0)
     asked = Question(
-        network, torch.from_numpy(patches), (True,), "type", 0, torch.autocast("cpu", enabled=False),
+        network, torch.from_numpy(patches), (True,), "type", 0, lambda: torch.autocast("cpu", enabled=False),
         prepared=parts,
     )  # fmt: skip
     (found,), _ = LesionParts().maps(asked)
