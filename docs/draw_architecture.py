@@ -73,6 +73,7 @@ WORDS = {
     "progress": "how far",
     "resources": "own files",
     "sequences": "their names",
+    "side_by_side": "a core each",
     "stopwatch": "seconds",
     "panels": "steps put together, worker, scene events",
     "steps": "a part of a panel with its job",

@@ -14,9 +14,9 @@ from LiverLesionAI.explanation.method import Method, Question
 from LiverLesionAI.explanation.methods import TABLE
 from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
 from LiverLesionAI.explanation.weights import MemberGame, member_game, sequence_weights
-from LiverLesionAI.inference.side_by_side import side_by_side
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.side_by_side import a_core_each
 
 if TYPE_CHECKING:
     from LiverLesionAI.inference import Classifier, UnitPrediction
@@ -85,7 +85,7 @@ def explain(
     ]
     gathered = [_begun(method, lesion, classifier) for lesion in inputs]
     ticks = _Ticks(progress, bundle.member_count * len(inputs), method.ticks(len(bundle.spec.sequences)))
-    with side_by_side(classifier.execution.device) as each:
+    with a_core_each(classifier.execution.device) as each:
         for member in range(bundle.member_count if inputs else 0):
             network = classifier.network(member)
             for lesion, index, found in zip(inputs, indices, gathered, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from LiverLesionAI.inference.side_by_side import Each, one_after_the_other
+from LiverLesionAI.side_by_side import Each, one_after_the_other
 
 if TYPE_CHECKING:
     import torch

@@ -14,6 +14,7 @@ from LiverLesionAI.registration.plausibility import implausible
 from LiverLesionAI.registration.regions import Region, common_resolution_mm, prepared
 from LiverLesionAI.registration.similarity import REACH_MM, Similarity, search_shifts
 from LiverLesionAI.registration.stages import QUICK, THOROUGH, Images, Kind, refine
+from LiverLesionAI.side_by_side import Each, one_after_the_other
 
 LEAST_GAIN: Mapping[str, float] = {
     "none": 0.0,
@@ -101,9 +102,10 @@ class Alignment:
 class _Task:
     region: Region
     similarities: tuple[Similarity, ...]
+    each: Each
 
     def step(self, kind: str, transform: sitk.Transform) -> StageResult:
-        around = [similarity.around(transform) for similarity in self.similarities]
+        around = self.each(lambda similarity: similarity.around(transform), self.similarities)
         means = {name: float(np.mean([one[name] for one in around])) for name in self.region.focuses}
         return StageResult(kind, transform, means)
 
@@ -120,6 +122,7 @@ def align(
     stages: Sequence[Kind],
     cancelled: Callable[[], bool],
     tell: Callable[[float], None],
+    each: Each = one_after_the_other,
 ) -> Alignment:
     """Find the transform that makes images in one frame most like a fixed image.
 
@@ -137,6 +140,8 @@ def align(
         Asked now and then; True ends the work.
     tell
         Told the fraction that is done; may end the work by raising.
+    each
+        Does several things side by side.
 
     Returns
     -------
@@ -149,10 +154,12 @@ def align(
         If the work was ended.
     """
     tell(0.0)
-    shifts = [sitk.TranslationTransform(3, shift) for shift in search_shifts(where.search, fixed, moving)]
+    shifts = [
+        sitk.TranslationTransform(3, shift) for shift in search_shifts(where.search, fixed, moving, each)
+    ]
     tell(0.2)
-    task, pairs = _prepared(fixed, moving, where.close)
-    wide = functools.cache(lambda: _prepared(fixed, moving, where.search)[0])
+    task, pairs = _prepared(fixed, moving, where.close, each)
+    wide = functools.cache(lambda: _prepared(fixed, moving, where.search, each)[0])
     best = task.step("none", sitk.TranslationTransform(3))
     best = _better(best, [task.step("translation", shift) for shift in shifts])
     warnings = []
@@ -175,17 +182,20 @@ def similarity_of(
     fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region
 ) -> Callable[[str, sitk.Transform], StageResult]:
     """Return what measures a transform of images in one frame, as :func:`align` does."""
-    return _prepared(fixed, moving, region)[0].step
+    return _prepared(fixed, moving, region, one_after_the_other)[0].step
 
 
-def _prepared(fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region) -> tuple[_Task, list[Images]]:
+def _prepared(
+    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region, each: Each
+) -> tuple[_Task, list[Images]]:
     resolution = common_resolution_mm(region.box, fixed, *moving)
     still = _on_region(fixed, region, resolution)
     mask = _mask(region, still)
     effort = QUICK if region.body is None else THOROUGH
     reach = region.box.grown(1.5 * REACH_MM)
-    pairs = [Images(region.box, still, prepared(image, reach, resolution), mask, effort) for image in moving]
-    return _Task(region, tuple(Similarity.of(region, pair.fixed, pair.moving) for pair in pairs)), pairs
+    ready = each(lambda image: prepared(image, reach, resolution), moving)
+    pairs = [Images(region.box, still, image, mask, effort) for image in ready]
+    return _Task(region, tuple(Similarity.of(region, pair.fixed, pair.moving) for pair in pairs), each), pairs
 
 
 def _settled(task: _Task, start: StageResult, cancelled: Callable[[], bool]) -> StageResult:
@@ -211,12 +221,8 @@ def _proposed(
 ) -> tuple[list[StageResult], str | None]:
     """A stage's plausible results, one for each proposing image, and why the last one refused was."""
     steps, refusal = [], None
-    for images in proposers:
-        try:
-            transform = refine(images, stage, start, cancelled)
-        except RuntimeError:
-            if cancelled():
-                raise CancelledError from None
+    for transform in task.each(lambda images: _refined(images, stage, start, cancelled), proposers):
+        if transform is None:
             refusal = "the images do not overlap enough"
             continue
         fault = implausible(transform, task.region.box)
@@ -225,6 +231,18 @@ def _proposed(
         else:
             refusal = fault
     return steps, refusal
+
+
+def _refined(
+    images: Images, stage: Kind, start: sitk.Transform, cancelled: Callable[[], bool]
+) -> sitk.Transform | None:
+    """A stage's result for one image; None where it does not overlap enough with the fixed one."""
+    try:
+        return refine(images, stage, start, cancelled)
+    except RuntimeError:
+        if cancelled():
+            raise CancelledError from None
+        return None
 
 
 def _confirmed(step: StageResult, best: StageResult, wide: _Task) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from LiverLesionAI.registration.regions import CLOSE_MM, SEARCH_MM, lesion_regio
 from LiverLesionAI.registration.stages import STAGES, Kind, composed
 from LiverLesionAI.registration.threads import AlignmentJob, Threads
 from LiverLesionAI.results import SequenceRegistration
+from LiverLesionAI.side_by_side import Each
 from LiverLesionAI.study import Study
 
 Scope = Literal["lesion", "volume"]
@@ -112,16 +113,12 @@ def register_study(
     reports = {name: SequenceRegistration("given", None, None) for name in already_registered(study)}
     transforms: dict[str, sitk.Transform] = {}
     with Threads(workers, progress) as threads:
-        among = threads.run(
-            [_phase_job(study, group, name, where, stages) for group in groups for name in group.phases]
-        )
-        to_phase = dict(zip((name for group in groups for name in group.phases), among, strict=True))
-        onto = threads.run([_group_job(study, group, to_phase, where, stages) for group in groups])
-    for group, outcome in zip(groups, onto, strict=True):
-        for names in group.frames:
-            transform_found, report = _judged(study, names, outcome, to_phase.get(names[0]), where)
-            transforms |= dict.fromkeys(names, transform_found)
-            reports |= dict.fromkeys(names, report)
+        to_phase, onto = _aligned(study, groups, where, stages, threads)
+        frames = [(names, found) for group, found in zip(groups, onto, strict=True) for names in group.frames]
+        judged = threads.each(lambda frame: _judged(study, *frame, to_phase.get(frame[0][0]), where), frames)
+    for (names, _), (found, report) in zip(frames, judged, strict=True):
+        transforms |= dict.fromkeys(names, found)
+        reports |= dict.fromkeys(names, report)
     ordered = {name: reports[name] for name in study.images if name in reports}
     registered = _with_lesions_from(study.with_transforms(transforms), outlined_on)
     return RegisteredStudy(registered, ordered, scope)
@@ -158,6 +155,33 @@ def _whole_volume(study: Study) -> SearchRegions:
     return SearchRegions(region, region)
 
 
+def _aligned(
+    study: Study, groups: Sequence[Group], where: SearchRegions, stages: Sequence[Kind], threads: Threads
+) -> tuple[Mapping[str, Alignment], list[Alignment]]:
+    """Align phases with their anchor, then each group with the reference; a group of no phases need not wait.
+
+    Returns
+    -------
+    to_phase : mapping
+        Phase to its alignment with the anchor.
+    onto : list of Alignment
+        Of each group with the reference.
+    """
+    phases = [(group, name) for group in groups for name in group.phases]
+    alone = [group for group in groups if not group.phases]
+    first = threads.run(
+        [
+            *(_phase_job(study, group, name, where, stages) for group, name in phases),
+            *(_group_job(study, group, {}, where, stages) for group in alone),
+        ]
+    )
+    to_phase = {name: found for (_, name), found in zip(phases, first, strict=False)}
+    together = [group for group in groups if group.phases]
+    then = threads.run([_group_job(study, group, to_phase, where, stages) for group in together])
+    onto = dict(zip((*alone, *together), (*first[len(phases) :], *then), strict=True))
+    return to_phase, [onto[group] for group in groups]
+
+
 def _phase_job(
     study: Study, group: Group, name: str, where: SearchRegions, stages: Sequence[Kind]
 ) -> AlignmentJob:
@@ -168,9 +192,7 @@ def _phase_job(
     assert group.anchor is not None
     anchor, phase = study.images[group.anchor].image, study.images[name].image
     wide = SearchRegions(where.search, where.search)
-    return AlignmentJob(
-        (name,), 0.0, _PHASES_SHARE, lambda stop, tell: align(anchor, [phase], wide, stages, stop, tell)
-    )
+    return AlignmentJob((name,), 0.0, _PHASES_SHARE, lambda *how: align(anchor, [phase], wide, stages, *how))
 
 
 def _group_job(
@@ -181,24 +203,22 @@ def _group_job(
     stages: Sequence[Kind],
 ) -> AlignmentJob:
     """Align what lies in one frame, or was brought into one, with the reference."""
-    images = [study.images[name].image for name in group.names]
-    if group.anchor is not None:
-        frame = study.images[group.anchor].image
-        found = [to_phase.get(name) for name in group.names]
-        images = [_in_frame(image, frame, outcome) for image, outcome in zip(images, found, strict=True)]
     reference = study.images[study.reference].image
-    begin = _PHASES_SHARE if group.anchor else 0.0
-    return AlignmentJob(
-        group.names, begin, 1.0, lambda stop, tell: align(reference, images, where, stages, stop, tell)
-    )
+
+    def work(stop: Callable[[], bool], tell: Callable[[float], None], each: Each) -> Alignment:
+        images = each(lambda name: _in_frame(study, group, name, to_phase.get(name)), group.names)
+        return align(reference, images, where, stages, stop, tell, each)
+
+    return AlignmentJob(group.names, _PHASES_SHARE if group.anchor else 0.0, 1.0, work)
 
 
-def _in_frame(phase: sitk.Image, frame: sitk.Image, found: Alignment | None) -> sitk.Image:
+def _in_frame(study: Study, group: Group, name: str, found: Alignment | None) -> sitk.Image:
     """A phase as it would lie in the anchor's frame; only looked at to align, never classified."""
-    if found is None or found.best.kind == "none":
+    phase = study.images[name].image
+    if group.anchor is None or found is None or found.best.kind == "none":
         return phase
     resample = sitk.ResampleImageFilter()
-    resample.SetReferenceImage(frame)
+    resample.SetReferenceImage(study.images[group.anchor].image)
     resample.SetTransform(found.best.transform)
     resample.SetInterpolator(sitk.sitkLinear)
     resample.SetOutputPixelType(sitk.sitkFloat32)

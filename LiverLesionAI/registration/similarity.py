@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.registration.regions import Region, prepared
+from LiverLesionAI.side_by_side import Each, one_after_the_other
 
 BINS = 24
 GATE_SPACING_MM, GATE_VOXELS = 2.5, 60_000
@@ -122,7 +123,7 @@ def _on(grid: sitk.Image, image: sitk.Image, transform: sitk.Transform) -> NDArr
 
 
 def search_shifts(
-    region: Region, fixed: sitk.Image, moving: Sequence[sitk.Image]
+    region: Region, fixed: sitk.Image, moving: Sequence[sitk.Image], each: Each = one_after_the_other
 ) -> list[tuple[float, float, float]]:
     """Find the shift within `REACH_MM` under which two images are most alike, by trying all on a coarse grid.
 
@@ -134,6 +135,8 @@ def search_shifts(
         The image to align with.
     moving
         Images to be aligned, each by itself.
+    each
+        Does several things side by side.
 
     Returns
     -------
@@ -149,12 +152,13 @@ def search_shifts(
     steps = np.floor(REACH_MM / spacing).astype(int)
     reach = sitk.ConstantPad(grid, steps.tolist(), steps.tolist())
     axes = np.reshape(grid.GetDirection(), (3, 3))
-    shifts = []
-    for image in moving:
+
+    def shift(image: sitk.Image) -> tuple[float, float, float]:
         moved = binned(_on(reach, prepared(image, region.box.grown(REACH_MM), spacing), still))
         x, y, z = (axes @ (_best_offset(reference, moved, inside) * spacing)).tolist()
-        shifts.append((x, y, z))
-    return shifts
+        return x, y, z
+
+    return each(shift, moving)
 
 
 def _best_offset(

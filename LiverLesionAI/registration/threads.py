@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 
 import SimpleITK as sitk
 
 from LiverLesionAI.progress import Progress
 from LiverLesionAI.registration.alignment import Alignment, CancelledError
+from LiverLesionAI.side_by_side import Each, one_after_the_other
 
+T = TypeVar("T")
+R = TypeVar("R")
 _POLL_S = 0.1
 
 
@@ -28,13 +32,14 @@ class AlignmentJob:
     begin, end
         Their progress, 0 to 1, before and after it.
     work
-        Given a function that says whether to stop and one to be told the fraction that is done.
+        Given a function that says whether to stop, one to be told the fraction that is done, and one that
+        does several things side by side.
     """
 
     names: tuple[str, ...]
     begin: float
     end: float
-    work: Callable[[Callable[[], bool], Callable[[float], None]], Alignment]
+    work: Callable[[Callable[[], bool], Callable[[float], None], Each], Alignment]
 
 
 class Threads:
@@ -57,7 +62,9 @@ class Threads:
         self._done: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         self._stop = threading.Event()
-        self._executor = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+        count = workers or os.cpu_count() or 1
+        self._executor = ThreadPoolExecutor(count)
+        self._helpers = ThreadPoolExecutor(count) if count > 1 else None
         self._itk_threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
 
     def __enter__(self) -> Threads:
@@ -69,6 +76,8 @@ class Threads:
     ) -> None:
         self._stop.set()
         self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._helpers is not None:
+            self._helpers.shutdown(wait=True, cancel_futures=True)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._itk_threads)
 
     def run(self, jobs: Sequence[AlignmentJob]) -> list[Alignment]:
@@ -83,6 +92,12 @@ class Threads:
         self._show()
         return [future.result() for future in futures]
 
+    def each(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        """Call a function for each of several things: what a job does within itself."""
+        if self._helpers is None or len(things) < 2:
+            return one_after_the_other(function, things)
+        return list(self._helpers.map(function, things))
+
     def _do(self, job: AlignmentJob) -> Alignment:
         def tell(fraction: float) -> None:
             if self._stop.is_set():
@@ -90,7 +105,7 @@ class Threads:
             share = job.begin + fraction * (job.end - job.begin)
             self._done.update(dict.fromkeys(job.names, share))
 
-        return job.work(self._stop.is_set, tell)
+        return job.work(self._stop.is_set, tell, self.each)
 
     def _show(self) -> None:
         for name, fraction in tuple(self._done.items()):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from LiverLesionAI.inference.side_by_side import one_after_the_other, side_by_side
+from LiverLesionAI.side_by_side import a_core_each, one_after_the_other
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_two_run_at_a_time_with_a_core_each(two_cores) -> None:
         meet.wait()
         return thing, torch.get_num_threads()
 
-    with side_by_side("cpu") as each:
+    with a_core_each("cpu") as each:
         assert each(wait_for_the_other, range(4)) == [(0, 1), (1, 1), (2, 1), (3, 1)]
 
 
@@ -34,7 +34,7 @@ def test_the_number_of_threads_is_put_back(two_cores) -> None:
     def fails(thing: int) -> None:
         raise ValueError(thing)
 
-    with pytest.raises(ValueError, match="7"), side_by_side("cpu") as each:
+    with pytest.raises(ValueError, match="7"), a_core_each("cpu") as each:
         each(fails, [7])
     found: list[int] = []
     later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -53,11 +53,11 @@ def test_gradients_are_the_same_as_in_turn(two_cores) -> None:
             (found,) = torch.autograd.grad(layer(given).relu().sum(), given)
         return found.numpy()
 
-    with side_by_side("cpu") as each:
+    with a_core_each("cpu") as each:
         np.testing.assert_allclose(each(gradient, inputs), one_after_the_other(gradient, inputs), rtol=1e-5)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_other_devices_take_one_after_the_other(device: str) -> None:
-    with side_by_side(device) as each:
+    with a_core_each(device) as each:
         assert each is one_after_the_other

@@ -1,4 +1,4 @@
-"""Parts of a network side by side: one core for each."""
+"""Work that does not wait for each other, side by side: alignments, branches of a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_after_the_other(function: Callable[[T], R], things: Sequence[T]) -> list
 
 
 @contextmanager
-def side_by_side(device: str) -> Iterator[Each]:
+def a_core_each(device: str) -> Iterator[Each]:
     """Let branches of a network, which do not wait for each other, run at the same time on a processor.
 
     Cores that share every small convolution meet after each of thousands; where idle threads sleep
