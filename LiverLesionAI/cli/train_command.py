@@ -45,27 +45,31 @@ def train(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Train a model on a cohort, on phantoms or on LLD-MMRI and write it as a bundle."""
+    from LiverLesionAI.training.together import together
     from LiverLesionAI.training.train import train as run_training
 
     if config is None and lld is None:
         raise typer.BadParameter("give CONFIG.yaml, or --lld FOLDER")
-    with shown_progress(progress) as show:
+    with together() as ranks, shown_progress(progress if ranks.leads else ProgressMode.none) as show:
+        run = out
         if lld is not None:
-            config = _lld_config(lld, out, show, template=config, dixon=dixon, resume=resume)
-            run = out / "run"
+            run, folder = out / "run", lld
+            config = ranks.led(
+                lambda: _lld_config(folder, out, show, template=config, dixon=dixon, resume=resume)
+            )
             if audit_only:
                 return
-        else:
-            assert config is not None
-            run = out
+        assert config is not None
+        cohort = config
         if not resume:
-            _checked_cohort(config, show, leave_out=leave_out)
+            ranks.led(lambda: _checked_cohort(cohort, show, leave_out=leave_out))
         if check_only:
             return
         bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
-        if lld is not None:
-            _answer_test_part(out, bundle, show)
-    print(f"Written: {bundle}")
+        if ranks.leads:
+            if lld is not None:
+                _answer_test_part(out, bundle, show)
+            print(f"Written: {bundle}")
 
 
 def _answer_test_part(out: Path, bundle: Path, progress: Progress) -> None:

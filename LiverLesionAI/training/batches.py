@@ -86,16 +86,34 @@ class Epoch(Dataset[Batch]):
         return Draw(variant, rng, self.central, cached.labels)
 
 
-def training_batches(epoch: Epoch, batch_size: int) -> DataLoader[Batch]:
-    """Return the batches of a training epoch, shuffled; sizes differ by one at most, none is left out."""
+def training_batches(
+    epoch: Epoch, batch_size: int, parts: int = 1, chosen: range = range(1)
+) -> DataLoader[Batch]:
+    """Return the batches of a training epoch, shuffled; sizes differ by one at most, none is left out.
+
+    Parameters
+    ----------
+    epoch, batch_size
+        The cases, and how many a batch has at most.
+    parts, chosen
+        Each batch is divided into so many parts of nearly the same size; the chosen ones come one by one.
+    """
     assert epoch.number is not None
     order = np.random.default_rng([epoch.seed, epoch.number]).permutation(len(epoch))
-    return _loader(epoch, np.array_split(order, -(-len(order) // batch_size)))
+    batches = [
+        np.array_split(batch, parts) for batch in np.array_split(order, batch_count(len(order), batch_size))
+    ]
+    return _loader(epoch, [batch[part] for batch in batches for part in chosen])
+
+
+def batch_count(cases: int, batch_size: int) -> int:
+    """Batches of an epoch."""
+    return -(-cases // batch_size)
 
 
 def validation_batches(epoch: Epoch, batch_size: int) -> DataLoader[Batch]:
     """Return the unvaried cases in their order."""
-    return _loader(epoch, np.array_split(np.arange(len(epoch)), -(-len(epoch) // batch_size)))
+    return _loader(epoch, np.array_split(np.arange(len(epoch)), batch_count(len(epoch), batch_size)))
 
 
 def _loader(epoch: Epoch, batches: Sequence[np.ndarray]) -> DataLoader[Batch]:

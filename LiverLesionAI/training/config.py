@@ -126,6 +126,13 @@ class Optimisation(Part):
     shared_kernels
         Train all branches with the same kernels, each with its own normalisation. What one sequence teaches
         about edges and rims then serves all; a start for a run in which they part (``start_from``).
+    micro_batches
+        Each batch goes through the network in so many parts, whose gradients are averaged before the step:
+        less memory, and batch normalisation sees a part at a time. Processes that train together
+        (:mod:`LiverLesionAI.training.together`) share each batch in the same way.
+    recompute
+        Compute activations inside of branches or blocks again instead of keeping them: less memory still, a
+        third more time, the same weights.
     precision
         ``"auto"`` takes bfloat16 on GPUs that multiply it, else float32.
     """
@@ -145,6 +152,8 @@ class Optimisation(Part):
     patience: Annotated[PositiveInt, Field(le=100_000)] = 6
     average_epochs: Annotated[PositiveInt, Field(le=100)] = 1
     shared_kernels: bool = False
+    micro_batches: Annotated[PositiveInt, Field(le=1024)] = 1
+    recompute: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @model_validator(mode="after")

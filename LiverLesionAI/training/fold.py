@@ -14,16 +14,17 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from LiverLesionAI.errors import TrainingError
+from LiverLesionAI.errors import ConfigError, TrainingError
 from LiverLesionAI.files import write_json
 from LiverLesionAI.inference.execution import resolve_execution, resolve_training_execution
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.spreadsheet import write_table
 from LiverLesionAI.systems.base import outputs
-from LiverLesionAI.training.batches import Epoch, validation_batches
+from LiverLesionAI.training.batches import Epoch, batch_count, validation_batches
 from LiverLesionAI.training.cache import CachedCase
 from LiverLesionAI.training.config import Optimisation, TrainingConfig
 from LiverLesionAI.training.module import (
@@ -32,6 +33,7 @@ from LiverLesionAI.training.module import (
     LesionTraining,
     balanced_weights,
 )
+from LiverLesionAI.training.together import ALONE, Together
 
 WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
 
@@ -52,6 +54,7 @@ def train_fold(
     held_out: Sequence[CachedCase],
     folder: Path,
     report: Callable[[float], None],
+    ranks: Together = ALONE,
 ) -> None:
     """Train one fold, going on from its last finished epoch if there is one.
 
@@ -72,11 +75,18 @@ def train_fold(
         Where checkpoints, ``epochs.csv``, weights and predictions are written.
     report
         Told the fraction of the fold that is done, after each step; it may raise to stop.
+    ranks
+        The processes that train it together; the first one writes.
+
+    Raises
+    ------
+    ConfigError
+        If batches are too small to be divided.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     _quieten_lightning()
     settings = config.optimisation
-    steps = settings.epochs * -(-len(training) // settings.batch_size)
+    _check_parts(config, len(training), ranks.count)
+    steps = settings.epochs * batch_count(len(training), settings.batch_size)
     weights = balanced_weights(training, config.tasks) if settings.class_weights else None
     module = LesionTraining(config, fold, weights, steps)
     log = _EpochLog(folder / EPOCHS, config, steps, report)
@@ -86,7 +96,12 @@ def train_fold(
     execution = resolve_training_execution(settings.precision)
     trainer = pl.Trainer(
         accelerator="gpu" if execution.device == "cuda" else "cpu",
-        devices=1,
+        devices=_devices(execution.device, ranks),
+        num_nodes=ranks.machines,
+        strategy="auto" if ranks.count == 1 else DDPStrategy(find_unused_parameters=True),
+        plugins=ranks.environment and [ranks.environment],
+        use_distributed_sampler=False,
+        accumulate_grad_batches=settings.micro_batches,
         precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
         max_epochs=settings.epochs,
         callbacks=[*stopping, kept, log, latest],
@@ -98,13 +113,43 @@ def train_fold(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    last = ranks.led(lambda: _checkpoint_of(folder))
+    trainer.fit(module, datamodule=FoldData(config, fold, training, held_out), ckpt_path=last)
+
+    def finish() -> None:
+        module.load_state_dict(_mean_state(_whole_patches(kept.best_k_models)))
+        _finish(module.network, config, training, held_out, folder)
+
+    ranks.led(finish)
+
+
+def _check_parts(config: TrainingConfig, cases: int, processes: int) -> None:
+    """Refuse parts of batches with a single case, of which batch normalisation makes nothing."""
+    settings = config.optimisation
+    parts = processes * settings.micro_batches
+    smallest = cases // batch_count(cases, settings.batch_size)
+    if parts > 1 and smallest < 2 * parts:
+        raise ConfigError(
+            f"Batches of {smallest} cases cannot be divided into {parts} parts ({processes} processes, "
+            f"micro_batches {settings.micro_batches}) of two cases or more; raise batch_size."
+        )
+
+
+def _devices(kind: str, ranks: Together) -> list[int] | int:
+    """The GPU of a process by itself; how many devices a machine has for processes that train together."""
+    if ranks.count > 1:
+        return ranks.count // ranks.machines
+    return [torch.cuda.current_device()] if kind == "cuda" else 1
+
+
+def _checkpoint_of(folder: Path) -> Path | None:
+    """The checkpoint that a begun fold goes on from, found harmless."""
+    folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
-    data = FoldData(config, fold, training, held_out)
-    if last.exists():
-        _read_checkpoint(last)
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-    module.load_state_dict(_mean_state(_whole_patches(kept.best_k_models)))
-    _finish(module.network, config, training, held_out, folder)
+    if not last.exists():
+        return None
+    _read_checkpoint(last)
+    return last
 
 
 def _keeping(settings: Optimisation, folder: Path, held_out: bool) -> _Checkpoint:
@@ -214,13 +259,17 @@ class _EpochLog(Callback):
         self.rows = list(state_dict["rows"])
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.report(_share_of_work(trainer.global_step / self.steps, self.settings))
+        if trainer.is_global_zero:
+            self.report(_share_of_work(trainer.global_step / self.steps, self.settings))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         values["epoch"] = trainer.current_epoch
         self.rows.append({name: values[name] for name in self.columns if name in values})
-        write_table(self.path, self.columns, ([row.get(name) for name in self.columns] for row in self.rows))
+        if trainer.is_global_zero:
+            write_table(
+                self.path, self.columns, ([row.get(name) for name in self.columns] for row in self.rows)
+            )
 
 
 def _share_of_work(share_of_steps: float, settings: Optimisation) -> float:

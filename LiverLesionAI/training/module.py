@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from LiverLesionAI.networks.recompute import recompute_blocks
 from LiverLesionAI.systems.base import Task, outputs
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import Batch, Epoch, training_batches, validation_batches
@@ -65,19 +66,34 @@ class LesionTraining(pl.LightningModule):
         start_network(network, config, fold)
         self.network = network
         config.recipe.begin(self.network, shared_kernels=config.optimisation.shared_kernels)
+        if config.optimisation.recompute:
+            recompute_blocks(self.network)
         self.class_weights = nn.ParameterList(class_weights or []).requires_grad_(False)
         self._seen: list[tuple[Tensor, Tensor, float]] = []
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, number: int) -> Tensor:
         """Sum of the tasks' cross-entropies.
 
-        What dropout leaves out hangs on the number of the step, so that a run that was interrupted learns as
-        one that was not.
+        What dropout leaves out hangs on the number of the step and the part of the batch, so that a run that
+        was interrupted learns as one that was not.
         """
-        torch.manual_seed(_seed_of([*self._seeds, self.global_step + 1]))
+        parts = self.config.optimisation.micro_batches
+        part = self.global_rank * parts + number % parts
+        torch.manual_seed(_seed_of([*self._seeds, self.global_step + 1, *([part] if part else [])]))
         loss = self._loss(self._logits(batch), batch.labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
+        size = len(batch.labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=self._shared)
         return loss
+
+    @property
+    def _shared(self) -> bool:
+        return self.trainer.world_size > 1
+
+    def on_validation_epoch_start(self) -> None:
+        """Let all processes validate the first one's network: each kept statistics of its own batches."""
+        if self._shared:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the predictions of a validation batch."""
@@ -93,11 +109,12 @@ class LesionTraining(pl.LightningModule):
         loss = float(np.average([loss for _, _, loss in self._seen], weights=sizes))
         self._seen.clear()
         for task, accuracy in zip(self.tasks, correct, strict=True):
-            self.log(f"val_{task}_accuracy", accuracy.float())
-        self.log("val_loss", loss)
+            self.log(f"val_{task}_accuracy", accuracy.float(), sync_dist=self._shared)
+        self.log("val_loss", loss, sync_dist=self._shared)
         accuracy = float(correct[list(self.tasks).index(self.config.primary_task)])
         settings = self.config.optimisation
-        self.log("val_score", validation_score(accuracy, loss, self.current_epoch, settings))
+        score = validation_score(accuracy, loss, self.current_epoch, settings)
+        self.log("val_score", score, sync_dist=self._shared)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, without decay of biases and normalisation, and the schedule per step."""
@@ -150,11 +167,12 @@ class FoldData(pl.LightningDataModule):
         """Batches of the current epoch."""
         assert self.trainer is not None
         seed = int(np.random.SeedSequence(self.config.seeds(self.fold)).generate_state(1)[0])
-        batch_size = self.config.optimisation.batch_size
-        epoch = self.trainer.current_epoch
-        central = epoch < self.config.optimisation.central_epochs
+        settings, epoch = self.config.optimisation, self.trainer.current_epoch
+        central = epoch < settings.central_epochs
         shown = Epoch(self.training, self.config.recipe, self.config.augmentation, epoch, seed, central)
-        return training_batches(shown, batch_size)
+        each, rank = settings.micro_batches, self.trainer.global_rank
+        own = range(rank * each, (rank + 1) * each)
+        return training_batches(shown, settings.batch_size, self.trainer.world_size * each, own)
 
     def val_dataloader(self) -> Any:
         """The held-out cases as inference sees them."""

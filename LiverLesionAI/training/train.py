@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
@@ -25,6 +26,7 @@ from LiverLesionAI.training.calibrate import kept_cases
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.processes import working
 from LiverLesionAI.training.start import start_sha256
+from LiverLesionAI.training.together import Together, together
 
 CONFIG, RUN = "config.yaml", "run.json"
 
@@ -54,7 +56,8 @@ def train(
         Where patches are kept instead of ``out_dir/patches``, to share them between runs.
     in_process
         Train the folds in this process, one after the other, on the threads that it has: many short runs then
-        do not start a process each.
+        do not start a process each. So do processes that were started to train together
+        (:mod:`LiverLesionAI.training.together`).
     progress
         Told what is being done and how much of it.
 
@@ -80,18 +83,26 @@ def train(
     if config.calibration is not None:
         kept_cases(config)
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
-    with errors_of_disk(out_dir, out_dir):
-        name = _open_run(config, config_path, out_dir, resume)
-    with errors_of_disk(caches, caches):
-        cache = build_cache(config, caches / name, progress=progress)
-    if not cache.cases:
-        raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
-    with errors_of_disk(out_dir, out_dir):
-        if in_process:
-            _train_here(config, cache, out_dir / "folds")
-        else:
-            _train_folds(config, cache, out_dir / "folds", progress)
-        return export_bundle(config, cache, out_dir)
+    with together() as ranks:
+        with errors_of_disk(out_dir, out_dir):
+            name = ranks.led(lambda: _open_run(config, config_path, out_dir, resume, ranks.count))
+        with errors_of_disk(caches, caches):
+            cache = _cached(config, caches / name, progress, ranks)
+        if not cache.cases:
+            raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
+        with errors_of_disk(out_dir, out_dir):
+            if in_process or ranks.count > 1:
+                _train_here(config, cache, out_dir / "folds", ranks, progress)
+            else:
+                _train_folds(config, cache, out_dir / "folds", progress)
+            return ranks.led(lambda: export_bundle(config, cache, out_dir))
+
+
+def _cached(config: TrainingConfig, folder: Path, progress: Progress, ranks: Together) -> CaseCache:
+    """The patches, made by the first of the processes."""
+    if ranks.count > 1:
+        ranks.led(lambda: len(build_cache(config, folder, progress=progress).cases))
+    return build_cache(config, folder, progress=progress if ranks.count == 1 else silent)
 
 
 def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:
@@ -123,7 +134,7 @@ def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None =
     return export_bundle(config, cache, out_dir)
 
 
-def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool) -> str:
+def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: bool, processes: int) -> str:
     """Begin a run or go on with it; return the name of its patch cache."""
     record, start = out_dir / RUN, start_sha256(config)
     if record.exists():
@@ -134,13 +145,19 @@ def _open_run(config: TrainingConfig, config_path: Path, out_dir: Path, resume: 
             raise ConfigError(
                 f"{config_path} differs from that of the run in {out_dir}; choose another folder."
             )
+        if int(run["processes"]) != processes:
+            raise ConfigError(
+                f"The run in {out_dir} was begun by {run['processes']} processes together, not {processes}; "
+                "go on with as many, or choose another folder."
+            )
         return run["patches"]
     out_dir.mkdir(parents=True, exist_ok=True)
     _check_is_new(out_dir, config)
     write_text_whole(out_dir / CONFIG, config.to_yaml())
-    run = {"config_sha256": config.digest(), "start_sha256": start, "patches": cache_name(config)}
-    write_json(record, run)
-    return run["patches"]
+    patches = cache_name(config)
+    run = {"config_sha256": config.digest(), "start_sha256": start, "patches": patches}
+    write_json(record, {**run, **({"processes": processes} if processes > 1 else {})})
+    return patches
 
 
 def _check_is_new(out_dir: Path, config: TrainingConfig) -> None:
@@ -156,7 +173,12 @@ def _check_is_new(out_dir: Path, config: TrainingConfig) -> None:
 def _read_run(record: Path) -> dict[str, str]:
     try:
         run = json.loads(record.read_text(encoding="utf-8"))
-        return {"start_sha256": "", **{key: str(run[key]) for key in ("config_sha256", "patches")}, **run}
+        return {
+            "start_sha256": "",
+            "processes": "1",
+            **{key: str(run[key]) for key in ("config_sha256", "patches")},
+            **run,
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise OutputError(f"{record} is damaged; choose another folder for the run.") from None
 
@@ -170,6 +192,7 @@ class FoldJob:
     held_out: tuple[CachedCase, ...]
     folder: Path
     threads: int
+    position: int
 
 
 def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progress: Progress) -> None:
@@ -191,12 +214,21 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
             progress("training", float(np.sum(fractions[:])) / len(jobs))
 
 
-def _train_here(config: TrainingConfig, cache: CaseCache, folder: Path) -> None:
+def _train_here(
+    config: TrainingConfig, cache: CaseCache, folder: Path, ranks: Together, progress: Progress
+) -> None:
     from LiverLesionAI.training.fold import fold_is_finished, train_fold
 
-    for job in _fold_jobs(config, cache, folder):
-        if not fold_is_finished(job.folder):
-            train_fold(config, job.fold, job.training, job.held_out, job.folder, lambda fraction: None)
+    jobs = _fold_jobs(config, cache, folder)
+    finished = ranks.led(lambda: [fold_is_finished(job.folder) for job in jobs])
+    for number, (job, done) in enumerate(zip(jobs, finished, strict=True)):
+        if not done:
+            report = partial(_tell, progress, number, len(jobs))
+            train_fold(config, job.fold, job.training, job.held_out, job.folder, report, ranks)
+
+
+def _tell(progress: Progress, number: int, count: int, fraction: float) -> None:
+    progress("training", (number + fraction) / count)
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
@@ -210,15 +242,15 @@ def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[F
         held_out = tuple(cached for cached, own in zip(cache.cases, own_fold, strict=True) if own == fold)
         threads = _threads(position, len(numbers), _parallel_folds(config))
         name = FINAL if fold == config.fold_count else f"fold_{fold}"
-        jobs.append(FoldJob(fold, training, held_out, folder / name, threads))
+        jobs.append(FoldJob(fold, training, held_out, folder / name, threads, position))
     return jobs
 
 
 def _parallel_folds(config: TrainingConfig) -> int:
-    """Folds side by side, a core each, use cores better than one fold on all of them; a GPU takes one."""
+    """Folds side by side, a core each, use cores better than one fold on all of them; each GPU takes one."""
     import torch
 
-    by_default = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    by_default = torch.cuda.device_count() if torch.cuda.is_available() else os.cpu_count() or 1
     return min(config.parallel_folds or by_default, len(config.selected_folds) + config.final)
 
 
@@ -244,6 +276,8 @@ def _work(config: TrainingConfig, job: FoldJob) -> None:
     from LiverLesionAI.training.fold import train_fold
 
     torch.set_num_threads(job.threads)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(job.position % torch.cuda.device_count())
     train_fold(config, job.fold, job.training, job.held_out, job.folder, _reporter(job.fold))
     _fractions[job.fold] = 1.0
 

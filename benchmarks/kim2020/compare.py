@@ -103,8 +103,9 @@ def main() -> None:
             file = arguments.out / f"{name}.yaml"
             file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
             start = time.perf_counter()
-            train(file, arguments.out / name, cache_dir=arguments.out / "cache")
-            row = best_epoch(arguments.out / name)
+            run = arguments.out / name
+            train(file, run, resume=run.exists(), cache_dir=arguments.out / "cache")
+            row = best_epoch(run)
             record.write_text(json.dumps({**row, "seconds": time.perf_counter() - start}) + "\n")
         row = json.loads(record.read_text(encoding="utf-8"))
         table.add_row(
