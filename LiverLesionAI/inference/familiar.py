@@ -11,7 +11,14 @@ from LiverLesionAI.inputs.appearance import appearance
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.results import OutOfDistribution
 from LiverLesionAI.systems import System
-from LiverLesionAI.uncertainty.out_of_distribution import CONTRAST, NETWORK, TOGETHER, WHOLE, Familiarity
+from LiverLesionAI.uncertainty.out_of_distribution import (
+    CONTRAST,
+    JOINT,
+    NETWORK,
+    TOGETHER,
+    WHOLE,
+    Familiarity,
+)
 
 Appearance = tuple[np.ndarray, np.ndarray]
 """What :func:`LiverLesionAI.inputs.appearance.appearance` says of one group."""
@@ -42,13 +49,15 @@ def compared(
     Returns
     -------
     dict
-        Sequence, ``"contrast"`` and ``"network"`` to numbers ``[F]``, means over the groups; not a number
-        where a sequence is absent.
+        Sequence, ``"joint"``, ``"contrast"`` and ``"network"`` to numbers ``[F]``, means over the groups; not
+        a number where a sequence is absent, and all of ``"joint"`` where one is.
     """
     found = {NETWORK: features.mean(axis=0, dtype=np.float64)}
     if appearances:
         found[CONTRAST] = _mean(np.stack([together for _, together in appearances]))
-        found.update(zip(sequences, _mean(np.stack([each for each, _ in appearances])), strict=True))
+        rows = _mean(np.stack([each for each, _ in appearances]))
+        found.update(zip(sequences, rows, strict=True))
+        found[JOINT] = np.where(np.isfinite(rows).all(), rows.ravel(), np.nan)
     return found
 
 

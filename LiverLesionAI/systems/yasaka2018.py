@@ -225,6 +225,10 @@ class Yasaka2018(System):
         """Whether a slice has the model's phases and size."""
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (spec.patches.size,) * 2
 
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+        """The slice on all phases."""
+        return given.arrays()[0]
+
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the CNN."""
         from LiverLesionAI.networks.building import built_on

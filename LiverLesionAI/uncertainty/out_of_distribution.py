@@ -5,8 +5,10 @@ advise (2004, doi:10.1016/S0047-259X(03)00096-4), since there are few cases for 
 were judged so by Lee et al. (2018, arXiv:1807.03888). A score is the logarithm of a distance in units of what
 is usual: 0 is usual, and the scores of sequences can be averaged.
 
-Beside sequences there may be parts that belong to none of them: :data:`CONTRAST`, how much the lesion stands
-out at all, and :data:`NETWORK`, the network's last hidden layer. A case is as unlike as the worst of them.
+Beside sequences there may be parts that belong to none of them: :data:`JOINT`, all sequences side by side,
+which tells a brain from a liver where each sequence by itself might be either; :data:`CONTRAST`, how much the
+lesion stands out at all; and :data:`NETWORK`, the network's last hidden layer. A case is as unlike as the
+worst of them.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from LiverLesionAI.errors import ConfigError
 
 TOGETHER = "together"
 SEQUENCES = "sequences"
-CONTRAST, NETWORK = "contrast", "network"
-WHOLE = (CONTRAST, NETWORK)
+JOINT, CONTRAST, NETWORK = "joint", "contrast", "network"
+WHOLE = (JOINT, CONTRAST, NETWORK)
 """Parts that belong to no single sequence."""
 FALSE_ALARMS = 0.05
 FEWEST = 8
@@ -76,7 +78,7 @@ class Familiarity:
     Attributes
     ----------
     parts
-        Sequence, :data:`CONTRAST` or :data:`NETWORK` to where its features lie.
+        Sequence, or one of :data:`WHOLE`, to where its features lie.
     thresholds
         Each part, ``"sequences"`` (the mean of theirs) and ``"together"``, to the score above which a case is
         unlike the training.

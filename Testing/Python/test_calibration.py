@@ -51,7 +51,7 @@ def test_it_is_stored_with_the_bundle_and_told_by_the_card(calibrated: Bundle, u
     known = opened.calibration
     assert known is not None and known.familiarity is not None and set(known.tasks) == set(opened.spec.tasks)
     assert known.tasks["type"].cases == 16 and known.tasks["type"].sets.coverage == 0.9
-    assert set(known.familiarity.parts) == {"T2WI", "LAP", "contrast", "network", "DWI"}
+    assert set(known.familiarity.parts) == {"T2WI", "LAP", "joint", "contrast", "network", "DWI"}
     cards = [
         (each.path / "docs" / "README.md").read_text(encoding="utf-8") for each in (opened, uncalibrated)
     ]

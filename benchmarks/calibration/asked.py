@@ -21,12 +21,18 @@ from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import Study, labels_in
 from LiverLesionAI.systems.base import can_label
+from LiverLesionAI.systems.yasaka2018 import PHASES
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.calibrate import Seen, see
 
-MODELS = ("wang2021-phantom", *(f"zhen2020-{letter}-phantom" for letter in "abcdefg"))
+CT = "yasaka2018"
+MODELS = (
+    "wang2021-phantom",
+    *(f"zhen2020-{letter}-phantom" for letter in "abcdefg"),
+    *(f"{CT}-{phases}-phantom" for phases in ("triphasic", "art-del", "unenhanced", "arterial", "delayed")),
+)
 CLASSES = tuple(dict.fromkeys((*TAXONOMIES["W7"].names, *TAXONOMIES["Z7"].names)))
-"""The nine classes that one of the two systems knows."""
+"""The nine classes that one of the two systems for MRI knows."""
 ATYPICAL_SHARE = 0.25
 
 
@@ -41,7 +47,7 @@ class Case:
     kind
         One of :data:`unlike.KINDS`; empty for a phantom as in training.
     system
-        Whose models are asked; empty for all.
+        Whose models are asked; empty for all that read MRI.
     """
 
     seed: int
@@ -52,7 +58,8 @@ class Case:
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.kind.replace(' ', '_') or 'phantom'}-{self.seed}"
+        usual = "ct" if self.system == CT else "phantom"
+        return f"{self.kind.replace(' ', '_') or usual}-{self.seed}"
 
     def study(self) -> Study:
         """Make it."""
@@ -60,13 +67,19 @@ class Case:
             return KINDS[self.kind](self.seed, self.truth)
         atypical = bool(np.random.default_rng(self.seed).random() < ATYPICAL_SHARE)
         return generate_lesion(
-            self.seed, self.truth, atypical=atypical, misalign_mm=MISALIGN_MM, sequences=W_SEQUENCES
+            self.seed,
+            self.truth,
+            atypical=atypical,
+            misalign_mm=MISALIGN_MM,
+            sequences=PHASES if self.system == CT else W_SEQUENCES,
         ).study
 
 
-def in_turn(first_seed: int, per_class: int, kind: str = "") -> list[Case]:
-    """The nine classes in turn."""
-    return [Case(first_seed + i, CLASSES[i % len(CLASSES)], kind) for i in range(per_class * len(CLASSES))]
+def in_turn(first_seed: int, per_class: int, kind: str = "", system: str = "") -> list[Case]:
+    """The nine classes in turn, or the five categories of CT."""
+    names = TAXONOMIES["Y5"].names if system == CT else CLASSES
+    count = per_class * len(names)
+    return [Case(first_seed + i, names[i % len(names)], kind, system) for i in range(count)]
 
 
 def asked(
@@ -106,8 +119,12 @@ def _file(case: Case, folder: Path) -> Path:
 def _knows(name: str, case: Case) -> bool:
     bundle = _classifier(name).bundle
     truths = TAXONOMIES[bundle.system.recipe.truths]
-    in_system = case.truth in truths.names and case.system in ("", bundle.spec.system)
-    return in_system and all(can_label(truths, case.truth, each) for each in bundle.taxonomies.values())
+    in_system = case.system in (bundle.spec.system, "" if bundle.spec.system != CT else CT)
+    return (
+        in_system
+        and case.truth in truths.names
+        and all(can_label(truths, case.truth, each) for each in bundle.taxonomies.values())
+    )
 
 
 def seen(classifier: Classifier, study: Study, truth: str) -> Seen:

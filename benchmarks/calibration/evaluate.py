@@ -3,10 +3,11 @@
     python benchmarks/calibration/evaluate.py --out runs/calibration/reserved [--per-class 222] [--unlike 45]
         [--jobs 1] [--record] [--data FOLDER]
 
-Phantoms of the nine classes that the two systems know (seeds from 904000, a quarter atypical, misaligned by
-up to 3 mm; 222 of each are 1,998) are shown to every model that knows their class: how often the 90% sets
-hold the truth, overall and in each class, how large they are, and how far calibrated probabilities are from
-what comes true. Then brains, CT called MR, livers without a lesion and metal artefacts (seeds from 908000,
+Phantoms of the nine classes that the two systems for MRI know (seeds from 904000; 222 of each are 1,998) and
+of the five categories of CT (from 906500; a fifth as many of each), a quarter atypical, misaligned by up to
+3 mm, are shown to every model that knows their class: how often the 90% sets hold the truth, overall and in
+each class, how large they are, and how far calibrated probabilities are from what comes true.
+Then brains, CT called MR, livers without a lesion and metal artefacts (seeds from 908000,
 made by `unlike.py`) are told from those phantoms by their score alone. `--data` names a folder with the
 TotalSegmentator test CT, which stands for every sequence.
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from asked import MODELS, asked, in_turn, seen
+from asked import CT, MODELS, asked, in_turn, seen
 from rich.console import Console
 from rich.table import Table
 from unlike import KINDS, real_ct
@@ -38,7 +39,7 @@ from LiverLesionAI.training.calibrate import Seen
 from LiverLesionAI.uncertainty.calibration import reliability, tempered
 from LiverLesionAI.uncertainty.out_of_distribution import TOGETHER
 
-FIRST_SEED, FIRST_UNLIKE = 904_000, 908_000
+FIRST_SEED, FIRST_CT, FIRST_UNLIKE = 904_000, 906_500, 908_000
 REAL_CT, REAL_CT_COUNT = "example_ct_sm.nii.gz", 12
 LEAST_COVERAGE, LEAST_IN_CLASS, MOST_ERROR, LEAST_AREA = 0.87, 0.80, 0.03, 0.95
 """What is asked for: see `docs/training.md`."""
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--only-ask", action="store_true", help="make the phantoms, ask, and stop")
     arguments = parser.parse_args()
     usual = in_turn(FIRST_SEED, arguments.per_class)
+    usual += in_turn(FIRST_CT, -(-arguments.per_class // 5), system=CT)
     strange = {
         kind: in_turn(FIRST_UNLIKE + 200 * number, arguments.unlike // 9, kind)
         for number, kind in enumerate(KINDS)
@@ -70,7 +72,7 @@ def main() -> None:
     if arguments.only_ask:
         return
     ct = arguments.data / REAL_CT if arguments.data else None
-    cohort = f"reserved phantoms (seeds {FIRST_SEED}–{usual[-1].seed}, misaligned by up to 3 mm)"
+    cohort = f"reserved phantoms (seeds from {FIRST_SEED} and {FIRST_CT}, misaligned by up to 3 mm)"
     figures = {}
     for model in MODELS:
         bundle = load_bundle(BUNDLES / model)
