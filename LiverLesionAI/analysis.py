@@ -24,6 +24,7 @@ from LiverLesionAI.results import (
     TaskResult,
     with_seconds,
 )
+from LiverLesionAI.sequences import SIGNS
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study
 
@@ -373,7 +374,8 @@ def _study_warnings(study: Study, missing: Sequence[str], predictions: Predictio
     if all(image.transform is None for image in study.images.values()) and len(study.images) > 1:
         warnings.append(NOT_REGISTERED)
     if missing:
-        warnings.append(f"{', '.join(missing)} missing: the model answered without")
+        unseen = "; ".join(dict.fromkeys(SIGNS[name] for name in missing))
+        warnings.append(f"{', '.join(missing)} missing: the model answered without; not seen: {unseen}")
     return warnings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -61,6 +61,24 @@ _ALL = (
 )
 
 SEQUENCES: dict[str, Acquisition] = {sequence.name: sequence for sequence in _ALL}
+
+SIGNS: Mapping[str, str] = {
+    "T2WI": "fluid and oedema",
+    "DWI": "restricted diffusion",
+    "ADC": "restricted diffusion apart from T2 shine-through",
+    "T1WI": "the signal before contrast agent",
+    "LAP": "arterial enhancement",
+    "PVP": "portal venous enhancement and washout",
+    "DP": "late enhancement, washout and capsule",
+    "HBP": "uptake by hepatocytes",
+    "INPHASE": "iron, by comparison with the opposed phase",
+    "OUTPHASE": "fat, by comparison with the phase",
+    "CT_PLAIN": "calcification, blood and the density before contrast agent",
+    "CT_ART": "arterial enhancement",
+    "CT_PORTAL": "portal venous enhancement and washout",
+    "CT_DELAY": "late enhancement and washout",
+}
+"""What readers look at each for, and do not see where it is missing (after LI-RADS v2018)."""
 
 W_SEQUENCES: tuple[str, ...] = ("T2WI", "DWI", "ADC", "T1WI", "LAP", "PVP", "DP")
 """The seven sequences of Wang et al. 2021 in the paper's order."""

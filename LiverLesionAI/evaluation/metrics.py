@@ -35,6 +35,33 @@ def validation_metrics(
     return tuple(_metrics(tasks, labels, probabilities, cohort))
 
 
+def absence_metrics(
+    labels: Mapping[str, np.ndarray],
+    predicted: Mapping[str, Mapping[str, np.ndarray]],
+    had: Mapping[str, np.ndarray],
+    cohort: str,
+) -> tuple[Metric, ...]:
+    """Accuracy of every task where one sequence is taken away.
+
+    Parameters
+    ----------
+    labels
+        Task to class indices ``[N]``.
+    predicted
+        Sequence to task to predicted class indices ``[N]`` without that sequence.
+    had
+        Sequence to whether a case has it, and another one ``[N]``; only such cases count.
+    cohort
+        What the cases are.
+    """
+    return tuple(
+        _proportion(f"{task}_accuracy_without_{name}", (found == labels[task])[had[name]], cohort)
+        for name, tasks in predicted.items()
+        for task, found in tasks.items()
+        if had[name].any()
+    )
+
+
 def _metrics(
     tasks: Mapping[str, Taxonomy],
     labels: Mapping[str, np.ndarray],

@@ -25,7 +25,7 @@ from LiverLesionAI.bundles.metadata import (
 from LiverLesionAI.bundles.store import LICENCE
 from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
 from LiverLesionAI.errors import OutputError
-from LiverLesionAI.evaluation.metrics import validation_metrics
+from LiverLesionAI.evaluation.metrics import absence_metrics, validation_metrics
 from LiverLesionAI.inference import Classifier, load_fold
 from LiverLesionAI.inference.execution import resolve_execution
 from LiverLesionAI.networks.weights import save_weights
@@ -250,9 +250,17 @@ def _out_of_fold_metrics(config: TrainingConfig, folders: Sequence[Path]) -> tup
     tasks = {name: TAXONOMIES[task.taxonomy] for name, task in config.tasks.items()}
     labels = {task: np.concatenate([part["labels"][task] for part in parts]) for task in tasks}
     probabilities = {task: np.concatenate([part["probabilities"][task] for part in parts]) for task in tasks}
-    word = config.answers.unit
-    return validation_metrics(
-        tasks, labels, probabilities, f"cross-validation, each {word} by the fold that held it out"
+    cohort = f"cross-validation, each {config.answers.unit} by the fold that held it out"
+    without = [part.get("without", {}) for part in parts]
+    names = [name for name in without[0] if all(name in each for each in without)]
+    predicted = {
+        name: {task: np.concatenate([each[name]["predicted"][task] for each in without]) for task in tasks}
+        for name in names
+    }
+    had = {name: np.concatenate([each[name]["had"] for each in without]).astype(bool) for name in names}
+    return (
+        *validation_metrics(tasks, labels, probabilities, cohort),
+        *absence_metrics(labels, predicted, had, cohort),
     )
 
 

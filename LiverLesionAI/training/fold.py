@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,26 +296,69 @@ def _finish(
         recipe.finish(network, seen)
     save_weights(network, folder / WEIGHTS)
     load_weights(network, folder / WEIGHTS, device.type)
-    found: list[Mapping[str, torch.Tensor]] = []
-    if held_out:
-        with torch.inference_mode():
-            shown = _Shown(Epoch(held_out, recipe), size, device)
-            found = [_probabilities(network, inputs) for inputs in shown]
-    tasks = {task: torch.cat([part[task] for part in found]).numpy() for task in config.tasks if found}
     groups = _groups(held_out, apart=config.answers.unit == "slice")
     cases = [held_out[positions[0]].case for positions in groups]
-    joined = {
-        task: np.concatenate([config.answers.joined(rows[None, positions]) for positions in groups])
-        for task, rows in tasks.items()
-    }
+    shown = _Shown(Epoch(held_out, recipe), size, device)
+    joined = _joined(network, config, shown, groups) if held_out else {}
     content = {
         "keys": [case.key for case in cases],
         "labels": {
             task: [held_out[own[0]].labels[i] for own in groups] for i, task in enumerate(config.tasks)
         },
         "probabilities": {task: rows.tolist() for task, rows in joined.items()},
+        "without": _without_each(network, config, held_out, shown, groups) if held_out else {},
     }
     write_json(folder / PREDICTIONS, content)
+
+
+def _joined(
+    network: torch.nn.Module,
+    config: TrainingConfig,
+    shown: Iterable[tuple[torch.Tensor, ...]],
+    groups: Sequence[Sequence[int]],
+) -> dict[str, np.ndarray]:
+    """Task to the probabilities of each case, ``[N, classes]``."""
+    with torch.inference_mode():
+        found = [_probabilities(network, inputs) for inputs in shown]
+    rows = {task: torch.cat([part[task] for part in found]).numpy() for task in config.tasks}
+    return {
+        task: np.concatenate([config.answers.joined(each[None, positions]) for positions in groups])
+        for task, each in rows.items()
+    }
+
+
+def _without_each(
+    network: torch.nn.Module,
+    config: TrainingConfig,
+    held_out: Sequence[CachedCase],
+    shown: Iterable[tuple[torch.Tensor, ...]],
+    groups: Sequence[Sequence[int]],
+) -> dict[str, Any]:
+    """Predicted classes of cases without one of their sequences, and which cases had it and another one.
+
+    Nothing for systems that read one sequence, nor of sequences that a model cannot do without.
+    """
+    if len(config.sequences) < 2:
+        return {}
+    present = np.array([np.any([held_out[position].present for position in own], axis=0) for own in groups])
+    answers = {}
+    for index, name in enumerate(config.sequences):
+        if name in config.required_sequences:
+            continue
+        joined = _joined(network, config, (_taken_away(inputs, index) for inputs in shown), groups)
+        answers[name] = {
+            "had": (present[:, index] & (present.sum(axis=1) > 1)).tolist(),
+            "predicted": {task: rows.argmax(axis=1).tolist() for task, rows in joined.items()},
+        }
+    return answers
+
+
+def _taken_away(inputs: tuple[torch.Tensor, ...], sequence: int) -> tuple[torch.Tensor, ...]:
+    """Inputs as if all cases that have another sequence lacked one; the second input says which are there."""
+    images, present, *others = inputs
+    left = present.clone()
+    left[:, sequence] = False
+    return images, torch.where(left.any(dim=1, keepdim=True), left, present), *others
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from LiverLesionAI.evaluation.intervals import (
     modified_wilson_interval,
     wilson_interval,
 )
+from LiverLesionAI.evaluation.metrics import absence_metrics
 from LiverLesionAI.evaluation.roc import (
     area_under_curve,
     delong_auc,
@@ -389,3 +390,12 @@ def test_the_test_of_subgroups_follows_their_size() -> None:
 def test_subgroups_that_do_not_differ_or_are_one_are_not_tested() -> None:
     assert by_subgroup(np.array([True, True, True]), ["a", "b", "b"]).p is None
     assert by_subgroup(np.array([True, False, True]), ["a", "a", ""]).p is None
+
+
+def test_only_cases_that_had_a_sequence_say_what_it_costs_to_lack_it() -> None:
+    labels = {"type": np.array([0, 1, 2, 1])}
+    predicted = {"LAP": {"type": np.array([0, 2, 2, 0])}, "DWI": {"type": np.array([0, 1, 2, 1])}}
+    had = {"LAP": np.array([True, True, True, False]), "DWI": np.zeros(4, bool)}
+    (found,) = absence_metrics(labels, predicted, had, "four cases")
+    assert (found.name, found.n) == ("type_accuracy_without_LAP", 3)
+    assert found.value == pytest.approx(2 / 3)

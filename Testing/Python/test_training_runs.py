@@ -123,7 +123,9 @@ def test_run_ends_in_a_bundle_and_is_not_repeated(cohort: Path, tmp_path: Path) 
         "type_accuracy",
         "malignancy_auc",
         *(f"sensitivity_{name}" for name in CLASSES),
+        *(f"{task}_accuracy_without_{name}" for task in ("malignancy", "type") for name in SEQUENCES),
     }
+    assert figures["type_accuracy_without_LAP"].n == 7
     assert (
         figures["type_accuracy"].n == 7 and figures["type_accuracy"].lower <= figures["type_accuracy"].value
     )

@@ -105,7 +105,7 @@ def _keep(case: Case, folder: Path) -> Case:
     file = _file(case, folder)
     if not file.is_file():
         study = case.study()
-        found = {name: seen(_classifier(name), study, case.truth) for name in MODELS if _knows(name, case)}
+        found = {name: seen(classifier(name), study, case.truth) for name in MODELS if knows(name, case)}
         partial = file.with_suffix(".part")
         partial.write_bytes(pickle.dumps(found))
         partial.replace(file)
@@ -116,8 +116,9 @@ def _file(case: Case, folder: Path) -> Path:
     return folder / f"{case.name}.pickle"
 
 
-def _knows(name: str, case: Case) -> bool:
-    bundle = _classifier(name).bundle
+def knows(name: str, case: Case) -> bool:
+    """Whether a model reads what a case shows and has its class."""
+    bundle = classifier(name).bundle
     truths = TAXONOMIES[bundle.system.recipe.truths]
     in_system = case.system in (bundle.spec.system, "" if bundle.spec.system != CT else CT)
     return (
@@ -137,7 +138,8 @@ def seen(classifier: Classifier, study: Study, truth: str) -> Seen:
 
 
 @cache
-def _classifier(name: str) -> Classifier:
+def classifier(name: str) -> Classifier:
+    """A shipped model, kept ready."""
     return Classifier(load_bundle(BUNDLES / name), device="cpu", precision="fp32", keep_loaded=True)
 
 
