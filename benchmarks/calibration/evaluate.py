@@ -77,7 +77,8 @@ def main() -> None:
     for model in MODELS:
         bundle = load_bundle(BUNDLES / model)
         own = [said[model] for said in answers if model in said]
-        others = {kind: [said[model] for said in found if model in said] for kind, found in odd.items()}
+        shown = {kind: [said[model] for said in found if model in said] for kind, found in odd.items()}
+        others = {kind: found for kind, found in shown.items() if found}
         if ct is not None and ct.is_file():
             studies = real_ct(ct, REAL_CT_COUNT, FIRST_UNLIKE)
             classifier = Classifier(bundle, keep_loaded=True)
