@@ -22,7 +22,7 @@ import LiverLesionAI.inference.execution  # noqa: F401  (before torch)
 BATCH = 8
 
 
-def step_case(threads: int, keep_memory: bool, plain_stem: bool) -> float:
+def step_case(threads: int, keep_memory: bool, plain_stem: bool, width: int = 8) -> float:
     """Core-seconds of a lesion's training step."""
     import torch
 
@@ -33,7 +33,7 @@ def step_case(threads: int, keep_memory: bool, plain_stem: bool) -> float:
     torch.set_num_threads(threads)
     if keep_memory:
         reuse_freed_memory()
-    network = MultitaskResNet3D(W_SEQUENCES, width=8, head_hidden=64)
+    network = MultitaskResNet3D(W_SEQUENCES, width=width, head_hidden=64)
     network = network.to(memory_format=torch.channels_last_3d)
     if plain_stem:
         for branch in network.branches.values():
@@ -68,6 +68,32 @@ def augmentation_case() -> float:
         ]
         epoch = Epoch(cases, SYSTEM.recipe, Augmentation(), number=0)
         return wall_time(lambda: list(training_batches(epoch, BATCH))) / BATCH
+
+
+def fly_case() -> float:
+    """Core-seconds to read a study from its folder and to crop and vary a lesion: a loop without cache."""
+    import SimpleITK as sitk
+
+    from LiverLesionAI.phantom import generate_lesion
+    from LiverLesionAI.readers.folder import read_study_folder
+    from LiverLesionAI.systems.wang2021 import SYSTEM
+    from LiverLesionAI.training.cache import random_poses
+    from LiverLesionAI.training.config import TrainingConfig
+    from LiverLesionAI.writers.study_folder import write_study_folder
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    source = {"first_seed": 1, "lesions": 1}
+    config = TrainingConfig.model_validate({"name": "fly", "phantom": source, "variants": {"count": 1}})
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "study").mkdir()
+        list(write_study_folder(generate_lesion(1, "HCC").study, Path(folder) / "study"))
+
+        def fly() -> None:
+            study = SYSTEM.prepared(read_study_folder(Path(folder) / "study"), config)
+            variants = SYSTEM.variants(study, study.lesion_ids[0], config, random_poses("fly", config))
+            SYSTEM.recipe.packed([group for (group,) in variants])
+
+        return wall_time(fly)
 
 
 def monai_case() -> float:
@@ -113,7 +139,9 @@ CASES: dict[str, Callable[[], float]] = {
     "step, one thread, memory given back": lambda: step_case(1, False, False),
     "step, one thread, plain stem": lambda: step_case(1, True, True),
     "step, two threads": lambda: step_case(2, True, False),
+    "step, width 64": lambda: step_case(1, True, False, 64),
     "batch": augmentation_case,
+    "batch, patches made anew": fly_case,
     "batch, MONAI's transforms": monai_case,
 }
 
@@ -135,6 +163,10 @@ def main() -> None:
         found[case] = float(output.splitlines()[-1])
         reference = found["batch" if case.startswith("batch") else "step, one thread"]
         print(f"{case:<40}{found[case]:>9.4f} s of a core a lesion{found[case] / reference:>8.2f}")
+    step, batch, fly = (found[case] for case in ("step, one thread", "batch", "batch, patches made anew"))
+    wide = found["step, width 64"]
+    print(f"loop with cached patches: {(step + batch + fly) / (step + batch):.2f} times the lesions a second")
+    print(f"data's share of a step at width 64: {batch / (wide + batch):.1%}")
 
 
 if __name__ == "__main__":
