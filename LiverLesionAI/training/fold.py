@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import pickle
 import warnings
@@ -14,6 +15,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -35,7 +37,7 @@ from LiverLesionAI.training.module import (
 )
 from LiverLesionAI.training.together import ALONE, Together
 
-WEIGHTS, PREDICTIONS, EPOCHS = "weights.safetensors", "out_of_fold.json", "epochs.csv"
+WEIGHTS, PREDICTIONS, EPOCHS, BOARD = "weights.safetensors", "out_of_fold.json", "epochs.csv", "tensorboard"
 
 
 FINAL = "final"
@@ -109,7 +111,8 @@ def train_fold(
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if held_out else 0,
-        logger=False,
+        logger=_board(folder),
+        log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -121,6 +124,13 @@ def train_fold(
         _finish(module.network, config, training, held_out, folder)
 
     ranks.led(finish)
+
+
+def _board(folder: Path) -> TensorBoardLogger | bool:
+    """Curves for TensorBoard, beside the table of epochs; none where it is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return False
+    return TensorBoardLogger(folder, name=BOARD, version="")
 
 
 def _check_parts(config: TrainingConfig, cases: int, processes: int) -> None:

@@ -27,7 +27,7 @@ from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
-from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
+from LiverLesionAI.training.fold import BOARD, PREDICTIONS, WEIGHTS, train_fold
 from LiverLesionAI.training.train import export_finished_folds, train
 from LiverLesionAI.uncertainty.conformal import FoldPredictionSets
 
@@ -49,6 +49,15 @@ def test_training_on_the_processor_is_in_float32(monkeypatch: pytest.MonkeyPatch
     assert execution.resolve_training_execution().precision == "fp32"
     with pytest.raises(ConfigError, match="needs a GPU"):
         execution.resolve_training_execution("bf16")
+
+
+def test_curves_are_those_of_the_table(whole_run: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    curves = accumulator.EventAccumulator(str(whole_run / BOARD))
+    curves.Reload()
+    with (whole_run / "epochs.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert [event.value for event in curves.Scalars("val_loss")] == pytest.approx(losses, rel=1e-5)
 
 
 def test_network_learns(whole_run: Path) -> None:
