@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import SimpleITK as sitk
 
-from LiverLesionAI.study import Study
+from LiverLesionAI.side_by_side import in_threads
+from LiverLesionAI.study import SequenceImage, Study
 
 
 def input_fingerprints(study: Study) -> dict[str, dict[str, str]]:
@@ -18,15 +20,19 @@ def input_fingerprints(study: Study) -> dict[str, dict[str, str]]:
         Sequence, or ``"lesions"``, to ``{"series_uid": …}`` where it came from a DICOM series that has a UID,
         else to ``{"sha256": …}``, which does not depend on the file format.
     """
-    found = {}
-    for name, image in study.images.items():
-        if image.dicom is not None and image.dicom.series_uid:
-            found[name] = {"series_uid": image.dicom.series_uid}
-        else:
-            found[name] = {"sha256": image_sha256(image.image)}
+    images = {name: image.image for name, image in study.images.items() if not _series_uid(image)}
     if study.lesions is not None:
-        found["lesions"] = {"sha256": image_sha256(study.lesions)}
-    return found
+        images["lesions"] = study.lesions
+    hashes = dict(zip(images, in_threads(image_sha256, list(images.values())), strict=True))
+    named = {name: {"series_uid": uid} for name, image in study.images.items() if (uid := _series_uid(image))}
+    return {
+        name: named.get(name) or {"sha256": hashes[name]}
+        for name in (*study.images, *(["lesions"] if study.lesions is not None else []))
+    }
+
+
+def _series_uid(image: SequenceImage) -> str:
+    return (image.dicom.series_uid or "") if image.dicom is not None else ""
 
 
 def image_sha256(image: sitk.Image) -> str:
@@ -38,5 +44,5 @@ def image_sha256(image: sitk.Image) -> str:
         image.GetPixelIDTypeAsString(),
     )
     digest = hashlib.sha256(repr(geometry).encode())
-    digest.update(sitk.GetArrayViewFromImage(image).tobytes())
+    digest.update(np.ascontiguousarray(sitk.GetArrayViewFromImage(image)).data)
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,18 @@ class Each(Protocol):
 def one_after_the_other(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
     """Call a function for each of several things in turn."""
     return [function(thing) for thing in things]
+
+
+def in_threads(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """Call a function for each of several things in as many threads as there are processors.
+
+    It gains time where most of it is spent without Python's lock, as in hashing and in most of NumPy.
+    """
+    workers = min(len(things), os.cpu_count() or 1)
+    if workers < 2:
+        return one_after_the_other(function, things)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, things))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from LiverLesionAI.finite import spans_something
+from LiverLesionAI.side_by_side import in_threads
 from LiverLesionAI.study import SequenceImage, Study
 
 
@@ -76,8 +77,7 @@ def percentiles_of(voxels: NDArray[Any], percentiles: Sequence[float]) -> tuple[
 
 def with_intensity_limits(study: Study, parameters: IntensityParameters) -> Study:
     """Return the study with every sequence's intensity limits measured, once for all of its lesions."""
-    images = {
-        name: replace(image, intensity_limits=intensity_limits(image, parameters))
-        for name, image in study.images.items()
-    }
-    return replace(study, images=images)
+    images = list(study.images.values())
+    limits = in_threads(lambda image: intensity_limits(image, parameters), images)
+    measured = [replace(image, intensity_limits=each) for image, each in zip(images, limits, strict=True)]
+    return replace(study, images=dict(zip(study.images, measured, strict=True)))

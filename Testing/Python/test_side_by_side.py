@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from LiverLesionAI.side_by_side import a_core_each, one_after_the_other
+from LiverLesionAI.side_by_side import a_core_each, in_threads, one_after_the_other
 
 
 @pytest.fixture
@@ -61,3 +61,8 @@ def test_gradients_are_the_same_as_in_turn(two_cores) -> None:
 def test_other_devices_take_one_after_the_other(device: str) -> None:
     with a_core_each(device) as each:
         assert each is one_after_the_other
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_outcomes_come_in_the_order_of_the_things(count: int) -> None:
+    assert in_threads(lambda thing: thing * thing, range(count)) == [each * each for each in range(count)]
