@@ -17,10 +17,12 @@ from LiverLesionAI.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments import ClusterEnvironment
+    from torch.distributed import ProcessGroup
 
 T = TypeVar("T")
-_PATIENCE = timedelta(days=7)
-"""How long the others wait for the first one, which may be making patches."""
+_MEETING, _PATIENCE = timedelta(minutes=20), timedelta(days=7)
+"""How long processes wait for each other: to begin and at each step; for what the first one does alone, which
+may be making patches."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class Together:
         On how many machines, as many on each.
     environment
         What started them, for Lightning; None for a process by itself.
+    waiting
+        The group of those who wait for the first one.
     """
 
     rank: int = 0
     count: int = 1
     machines: int = 1
     environment: ClusterEnvironment | None = None
+    waiting: ProcessGroup | None = None
 
     @property
     def leads(self) -> bool:
@@ -67,17 +72,13 @@ class Together:
                 answer[0] = function()
             except Exception as raised:
                 error, answer[1] = raised, str(raised) or type(raised).__name__
-        broadcast_object_list(answer, src=0, device=torch.device("cpu"))
+        broadcast_object_list(answer, src=0, group=self.waiting, device=torch.device("cpu"))
         if error is not None:
             raise error
         if answer[1]:
             raise TrainingError(f"The first process of this training stopped: {answer[1]}")
         found: T = answer[0]
         return found
-
-    def wait(self) -> None:
-        """Go on when all are here."""
-        self.led(lambda: None)
 
 
 ALONE = Together()
@@ -121,15 +122,16 @@ def together() -> Iterator[Together]:
             init_method="env://" if "TORCHELASTIC_RUN_ID" in os.environ else where,
             rank=rank,
             world_size=count,
-            timeout=_PATIENCE,
+            timeout=_MEETING,
         )
+        waiting = distributed.new_group(backend="gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
             f"The {count} processes of this training do not find each other: {reason}"
         ) from None
     try:
-        _joined = Together(rank, count, machines, environment)
+        _joined = Together(rank, count, machines, environment, waiting)
         yield _joined
     finally:
         _joined = None
@@ -138,7 +140,8 @@ def together() -> Iterator[Together]:
 
 def _environment() -> ClusterEnvironment | None:
     """What started this process together with others; Lightning is not imported to find none."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) < 2:
+    by_srun = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    if "TORCHELASTIC_RUN_ID" not in os.environ and not by_srun:
         return None
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 

@@ -28,6 +28,7 @@ from LiverLesionAI.training.batches import Epoch, training_batches
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig, read_config
 from LiverLesionAI.training.fold import EPOCHS, WEIGHTS, train_fold
+from LiverLesionAI.training.together import ALONE, together
 from LiverLesionAI.training.train import RUN, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +170,8 @@ def _by_srun(command: list[str], environment: dict[str, str]) -> list[subprocess
         port = free.getsockname()[1]
     job = {
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "127.0.0.1", "SLURM_NNODES": "1",
-        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "MASTER_PORT": str(port),
+        "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0",
+        "MASTER_PORT": str(port),
     }  # fmt: skip
     return [
         _started(["-m", *command], {**environment, **job, "SLURM_PROCID": rank, "SLURM_LOCALID": rank})
@@ -226,3 +228,10 @@ def test_a_run_goes_on_with_as_many_processes(cohort: Path, tmp_path: Path) -> N
     write_json(tmp_path / "run" / RUN, {**record, "processes": 2})
     with pytest.raises(ConfigError, match="begun by 2 processes together, not 1"):
         train(config, tmp_path / "run", resume=True)
+
+
+def test_a_job_of_several_tasks_that_srun_did_not_start_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "4711"}.items():
+        monkeypatch.setenv(name, value)
+    with together() as ranks:
+        assert ranks is ALONE
