@@ -33,7 +33,7 @@ from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.cache import CachedCase, CaseCache, case_folds
 from LiverLesionAI.training.calibrate import calibration, familiarity, kept_cases, parts_of_cases, see_cases
 from LiverLesionAI.training.config import CalibrationCases, Optimisation, TrainingConfig
-from LiverLesionAI.training.fold import FINAL, PREDICTIONS, WEIGHTS, fold_is_finished
+from LiverLesionAI.training.finish import FINAL, PREDICTIONS, WEIGHTS, fold_is_finished
 from LiverLesionAI.training.start import described_start
 from LiverLesionAI.uncertainty.calibrated import Calibration, calibrated_task
 

@@ -196,7 +196,7 @@ class FoldJob:
 
 
 def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progress: Progress) -> None:
-    from LiverLesionAI.training.fold import fold_is_finished
+    from LiverLesionAI.training.finish import fold_is_finished
 
     jobs = _fold_jobs(config, cache, folder)
     fractions = get_context("spawn").Array("d", config.fold_count + 1)
@@ -217,7 +217,8 @@ def _train_folds(config: TrainingConfig, cache: CaseCache, folder: Path, progres
 def _train_here(
     config: TrainingConfig, cache: CaseCache, folder: Path, ranks: Together, progress: Progress
 ) -> None:
-    from LiverLesionAI.training.fold import fold_is_finished, train_fold
+    from LiverLesionAI.training.finish import fold_is_finished
+    from LiverLesionAI.training.fold import train_fold
 
     jobs = _fold_jobs(config, cache, folder)
     finished = ranks.led(lambda: [fold_is_finished(job.folder) for job in jobs])
@@ -232,7 +233,7 @@ def _tell(progress: Progress, number: int, count: int, fraction: float) -> None:
 
 
 def _fold_jobs(config: TrainingConfig, cache: CaseCache, folder: Path) -> list[FoldJob]:
-    from LiverLesionAI.training.fold import FINAL
+    from LiverLesionAI.training.finish import FINAL
 
     numbers = [*config.selected_folds, *([config.fold_count] if config.final else [])]
     own_fold = case_folds(config, cache)

@@ -22,7 +22,8 @@ from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError, TrainingError
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig, read_config
-from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
+from LiverLesionAI.training.finish import PREDICTIONS, WEIGHTS
+from LiverLesionAI.training.fold import train_fold
 from LiverLesionAI.training.processes import _without_interrupts, working
 from LiverLesionAI.training.train import RUN, train
 

@@ -22,7 +22,8 @@ from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.training.cache import CaseCache, build_cache
 from LiverLesionAI.training.config import TrainingConfig, read_config
-from LiverLesionAI.training.fold import PREDICTIONS, WEIGHTS, train_fold
+from LiverLesionAI.training.finish import PREDICTIONS, WEIGHTS
+from LiverLesionAI.training.fold import train_fold
 from LiverLesionAI.training.train import train
 
 RUN = "import sys; from LiverLesionAI.training.train import train; train(*sys.argv[1:], resume=True)"

@@ -27,7 +27,8 @@ from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
-from LiverLesionAI.training.fold import BOARD, PREDICTIONS, WEIGHTS, train_fold
+from LiverLesionAI.training.finish import PREDICTIONS, WEIGHTS
+from LiverLesionAI.training.fold import BOARD, train_fold
 from LiverLesionAI.training.train import export_finished_folds, train
 from LiverLesionAI.uncertainty.conformal import FoldPredictionSets
 

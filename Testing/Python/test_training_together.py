@@ -27,7 +27,8 @@ from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.training.batches import Epoch, training_batches
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig, read_config
-from LiverLesionAI.training.fold import EPOCHS, WEIGHTS, train_fold
+from LiverLesionAI.training.finish import WEIGHTS
+from LiverLesionAI.training.fold import EPOCHS, train_fold
 from LiverLesionAI.training.together import ALONE, together
 from LiverLesionAI.training.train import RUN, train
 
