@@ -1,6 +1,6 @@
 """Calibrate the shipped bundles with phantoms of their own, which nothing was trained or evaluated on.
 
-    python benchmarks/calibration/calibrate.py --out runs/calibration [--per-class 60] [--jobs 1]
+    python benchmarks/calibration/calibrate.py --out runs/calibration [--per-class 120] [--jobs 1]
 
 Phantoms of the nine classes that the two systems for MRI know (seeds from 860000) and of the five categories
 of CT (from 870000), a quarter atypical, misaligned by up to 3 mm, are shown to every model that knows their
@@ -54,8 +54,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of what the models said")
-    parser.add_argument("--per-class", type=int, default=60, help="phantoms of each class")
-    parser.add_argument("--training-per-class", type=int, default=25, help="phantoms of each training")
+    parser.add_argument("--per-class", type=int, default=120, help="phantoms of each class")
+    parser.add_argument("--training-per-class", type=int, default=20, help="phantoms of each training")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--only-ask", action="store_true", help="make the phantoms, ask, and stop")
     arguments = parser.parse_args()
