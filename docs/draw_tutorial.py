@@ -1,6 +1,6 @@
 """Draw the pictures of the tutorial and of the modules' pages: the panels are walked, as a reader does.
 
-    python docs/draw_tutorial.py [main] [detection] [batch]
+    python docs/draw_tutorial.py [main] [detection] [batch] [gallery]
 
 Panels and scene are the real ones, in the desktop harness of the tests (``Testing/desktop_harness``):
 Slicer's own windows around them are missing, its selectors are stand-ins, and the slice views are rendered
@@ -224,7 +224,39 @@ def batch_walk(made: Desktop) -> None:
         walk.shoot("2-run", "cohortStep", "batchStep", "batchResultsStep", height=790)
 
 
-WALKS = {"main": main_walk, "detection": detection_walk, "batch": batch_walk}
+def gallery_walk(made: Desktop) -> None:
+    """The phantoms of the gallery, classified in the panel, their weighted maps over all sequences."""
+    import slicer
+
+    from LiverLesionAI.scenes.show import show_study
+    from LiverLesionAI.taxonomy import TAXONOMIES
+
+    sys.path.append(str(ROOT / "benchmarks" / "saliency"))
+    from gallery import FIRST_SEED, SEEDS_PER_CLASS, typical_phantom
+
+    walk = Walk(made, "LiverLesionAI", "gallery")
+    ui, panel = walk.ui, walk.widget.panel
+    for number, name in enumerate(TAXONOMIES["W7"].names):
+        slicer.mrmlScene.Clear(0)
+        made.settle(600)
+        show_study(slicer.mrmlScene, typical_phantom(name, FIRST_SEED + number * SEEDS_PER_CLASS).study)
+        made.settle(300)
+        ui.assignButton.click()
+        made.settle(300)
+        ui.registerButton.click()
+        walk.finish()
+        ui.classifyButton.click()
+        walk.finish()
+        volumes = list(panel.chosen().volumes)
+        walk.views.open([f"Liver{each}" for each in volumes])
+        ui.layoutButton.click()
+        made.settle(300)
+        shown = pictures.side_by_side(walk.views, volumes, size=180, columns=7)
+        pictures.save(shown, walk.folder / f"{name}_panel.png")
+        walk.four_up()
+
+
+WALKS = {"main": main_walk, "detection": detection_walk, "batch": batch_walk, "gallery": gallery_walk}
 
 
 def main() -> None:

@@ -386,12 +386,16 @@ class Recipe(ABC):
         Type of the settings of online augmentation.
     options
         Those of ``central_epochs`` and ``shared_kernels`` that it can do.
+    says_present
+        Whether the second array of :meth:`batch` says which sequences are there, booleans ``[B, S]``;
+        networks are then asked what they say without one.
     most_lesions
         Lesions of one patient that are learned from; None for all of them.
     """
 
     truths: str
     augmentation_settings: type[Any]
+    says_present: bool = False
     options: frozenset[str] = frozenset()
     most_lesions: int | None = None
 

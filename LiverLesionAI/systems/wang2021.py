@@ -76,6 +76,7 @@ class WangRecipe(Recipe):
 
     truths = "W7"
     augmentation_settings = Augmentation
+    says_present = True
     options = frozenset({"central_epochs", "shared_kernels"})
 
     def poses(self, rng: np.random.Generator, variants: Any, patches: PatchParameters) -> list[PatchPose]:

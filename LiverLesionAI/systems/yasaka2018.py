@@ -89,6 +89,7 @@ class YasakaRecipe(Recipe):
 
     truths = TAXONOMY
     augmentation_settings = Augmentation
+    says_present = True
     most_lesions = 7
     """Of a patient, as in the paper."""
 

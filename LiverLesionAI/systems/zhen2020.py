@@ -114,6 +114,7 @@ class ZhenRecipe(Recipe):
 
     truths = "Z7"
     augmentation_settings = Augmentation
+    says_present = True
 
     def poses(self, rng: np.random.Generator, variants: Any, patches: SliceParameters) -> list[SlicePose]:
         """Draw sampling grids, turned by up to the third angle of ``rotation_deg``."""

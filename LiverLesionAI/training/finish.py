@@ -98,9 +98,10 @@ def _without_each(
 ) -> dict[str, Any]:
     """Predicted classes of cases without one of their sequences, and which cases had it and another one.
 
-    Nothing for systems that read one sequence, nor of sequences that a model cannot do without.
+    Nothing for systems that read one sequence or are not told which are there, nor of sequences that a model
+    cannot do without.
     """
-    if len(config.sequences) < 2:
+    if len(config.sequences) < 2 or not config.recipe.says_present:
         return {}
     present = np.array([np.any([held_out[position].present for position in own], axis=0) for own in groups])
     answers = {}
@@ -116,7 +117,7 @@ def _without_each(
 
 
 def _taken_away(inputs: tuple[torch.Tensor, ...], sequence: int) -> tuple[torch.Tensor, ...]:
-    """Inputs as if all cases that have another sequence lacked one; the second input says which are there."""
+    """Inputs as if all cases that have another sequence lacked one (:attr:`Recipe.says_present`)."""
     images, present, *others = inputs
     left = present.clone()
     left[:, sequence] = False

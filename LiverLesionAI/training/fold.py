@@ -50,6 +50,7 @@ def train_fold(
     out; with ``average_epochs`` the mean of the weights of so many of the best, or last, epochs. Over the
     training cases as inference sees them, the statistics of batch normalisation are then computed anew and
     the system's recipe settles the rest, and the held-out cases are predicted with the weights as stored.
+    More than six parameters: the last says who else takes part.
 
     Parameters
     ----------
