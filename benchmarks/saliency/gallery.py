@@ -4,8 +4,8 @@
 
 The phantoms are the first of their seeds that measure 20 to 60 mm, not chosen by their looks or answers;
 neither training nor the reserved range holds them. A second figure has the maps of the lesion's parts. Beside
-the pictures of each class a page of the cohort is made. Pages are rendered by Chromium and pdftoppm (Debian
-packages chromium and poppler-utils), as they print on A4.
+the pictures of each class a page of the cohort is made, and the slice views of their Slicer scenes. Pages are
+rendered by Chromium and pdftoppm (Debian packages chromium and poppler-utils), as they print on A4.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FIRST_SEED, SEEDS_PER_CLASS = 860_000, 100
 SMALLEST_MM, LARGEST_MM = 20.0, 60.0
 MISALIGN_MM = (2.0, 1.0)
 FIGURE_WIDTH, PAGE_DPI, COLOURS = 1300, 110, 256
+SCENE_WIDTH, GAP = 720, 4
 CHROMIUM = [
     "chromium",
     "--headless",
@@ -81,6 +82,22 @@ def save_first_page(page: Path, target: Path) -> None:
         _run(["pdftoppm", "-r", str(PAGE_DPI), "-f", "1", "-singlefile", "-png", str(pdf), str(stem)])
         with Image.open(stem.with_suffix(".png")) as picture:
             _save(picture.convert("RGB"), target)
+
+
+def save_scenes(scenes: Sequence[Path], target: Path) -> None:
+    """Draw the slice views of Slicer scenes off-screen, two scenes to a row."""
+    render = Path(__file__).resolve().parents[2] / "Testing" / "Python" / "render_scene.py"
+    rows = -(-len(scenes) // 2)
+    sheet = Image.new("RGB", (2 * SCENE_WIDTH + GAP, rows * (SCENE_WIDTH // 3 + GAP) - GAP), "white")
+    for place, scene in enumerate(scenes):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "views.png"
+            _run([sys.executable, str(render), str(scene), str(file)])
+            with Image.open(file) as views:
+                small = views.convert("RGB").resize((SCENE_WIDTH, SCENE_WIDTH // 3), Image.Resampling.LANCZOS)
+        row, column = divmod(place, 2)
+        sheet.paste(small, (column * (SCENE_WIDTH + GAP), row * (SCENE_WIDTH // 3 + GAP)))
+    _save(sheet, target)
 
 
 def _save(picture: Image.Image, target: Path) -> None:
@@ -135,6 +152,7 @@ def main() -> None:
         [cohort_entry(arguments.work / name, page) for name in lesions], page, "seven phantoms"
     )
     save_first_page(page, arguments.out / "cohort.png")
+    save_scenes([arguments.work / name / "scene.mrb" for name in lesions], arguments.out / "scenes.png")
     Console(width=110).print(_table(lesions))
 
 
