@@ -17,7 +17,7 @@ class Convolution2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, H, W]``."""
-        return _straight(self, x) if can_go_straight(x) else super().forward(x)
+        return straight(self, x) if can_go_straight(x) else super().forward(x)
 
 
 class Convolution3d(nn.Conv3d):
@@ -29,7 +29,7 @@ class Convolution3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, D, H, W]``."""
-        return _straight(self, x) if can_go_straight(x) else super().forward(x)
+        return straight(self, x) if can_go_straight(x) else super().forward(x)
 
 
 def can_go_straight(x: Tensor) -> bool:
@@ -43,10 +43,12 @@ def can_go_straight(x: Tensor) -> bool:
     )
 
 
-def _straight(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
+def straight(layer: nn.Conv2d | nn.Conv3d, x: Tensor, kernel: Tensor | None = None) -> Tensor:
+    """Run a layer by oneDNN itself (:func:`can_go_straight`), perhaps with its kernel in another layout."""
     assert not isinstance(layer.padding, str)
+    kernel = layer.weight if kernel is None else kernel
     return torch.mkldnn_convolution(
-        x, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups
+        x, kernel, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups
     )
 
 

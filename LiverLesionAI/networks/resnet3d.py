@@ -15,7 +15,7 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from LiverLesionAI.networks.convolutions import Convolution3d, can_go_straight
+from LiverLesionAI.networks.convolutions import Convolution3d, can_go_straight, straight
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,7 @@ class Stem(Convolution3d):
         return self.out_channels <= NARROW and can_go_straight(x)
 
     def _narrow(self, x: Tensor) -> Tensor:
-        kernel, pad = self.weight.contiguous(), self.kernel_size[0] // 2
-        found = torch.mkldnn_convolution(
-            x.contiguous(), kernel, self.bias, [pad] * 3, self.stride, [1] * 3, 1
-        )
+        found = straight(self, x.contiguous(), self.weight.contiguous())
         return found.contiguous(memory_format=torch.channels_last_3d)
 
 

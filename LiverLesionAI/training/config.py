@@ -178,7 +178,7 @@ class TrainingConfig(Part):
     more network learns from all cases, for all epochs, and it alone becomes the bundle's: the folds, if any,
     then only tell how good the settings are. ``repeat`` numbers trainings of one configuration on the same
     cases and variants, from other first weights and in another order. ``parallel_folds`` trains that many at
-    once, sharing the cores; by default as many as there are cores without a GPU, one with a GPU.
+    once, sharing the cores; by default as many as there are GPUs, without any as many as cores.
     ``calibration`` names cases that none of the networks learns from; without it the folds' own held-out
     cases calibrate a cross-validated bundle.
     """

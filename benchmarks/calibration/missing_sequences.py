@@ -1,38 +1,34 @@
 """What the shipped models lose without one of their sequences, on reserved phantoms.
 
-    python benchmarks/missing_sequences.py --out runs/missing [--per-class 20] [--models NAME,…] [--record]
+    python benchmarks/calibration/missing_sequences.py --out runs/missing
+        [--per-class 20] [--models NAME,…] [--record]
 
-Phantoms of the classes in turn (those of `calibration/evaluate.py`: seeds from 904000, for CT from 906500)
-are shown to each model as they are and then without each sequence that it can do without. Asked for are a
-mean loss of at most 5 points of accuracy and a worst one of at most 15. Every phantom's answers are kept in
-the folder: run again, an interrupted run goes on. `--record` writes the figures into the bundles.
+Phantoms of the classes in turn (those of `evaluate.py`: seeds from 904000, for CT from 906500) are shown to
+each model as they are and then without each sequence that it can do without. Asked for are a mean loss of at
+most 5 points of accuracy and a worst one of at most 15. Every phantom's answers are kept in the folder: run
+again, an interrupted run goes on. `--record` writes the figures into the bundles.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from asked import CT, MODELS, Case, classifier, in_turn, knows, seen
+from evaluate import FIRST_CT, FIRST_SEED
+from rich.console import Console
+from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "calibration"))
-
-from asked import CT, MODELS, Case, classifier, in_turn, knows, seen  # noqa: E402
-from evaluate import FIRST_CT, FIRST_SEED  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from LiverLesionAI.bundles import load_bundle  # noqa: E402
-from LiverLesionAI.bundles.write import record_metrics  # noqa: E402
-from LiverLesionAI.evaluation.metrics import absence_metrics  # noqa: E402
-from LiverLesionAI.resources import BUNDLES  # noqa: E402
-from LiverLesionAI.systems.base import label_of  # noqa: E402
-from LiverLesionAI.taxonomy import TAXONOMIES  # noqa: E402
+from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.bundles.write import record_metrics
+from LiverLesionAI.evaluation.metrics import absence_metrics
+from LiverLesionAI.resources import BUNDLES
+from LiverLesionAI.systems.base import label_of
+from LiverLesionAI.taxonomy import TAXONOMIES
 
 MEAN_LOSS, WORST_LOSS = 0.05, 0.15
 WHOLE = ""
