@@ -162,19 +162,45 @@ def fill(table: qt.QTableWidget, rows: Sequence[Sequence[Cell]]) -> None:
     _fit_height(table)
 
 
-def keep_readable(table: qt.QTableWidget, column: int, text: str) -> None:
-    """Let a stretched column with patches of colour stay as wide as a text.
+class ReadableColumn:
+    """A stretched column with patches of colour that stays as wide as a text.
 
-    Where the panel is too narrow for that, the table scrolls sideways.
+    Where the panel is too narrow for that, the table scrolls sideways and is higher by the scroll bar; it
+    follows when columns, the panel or the font change.
+
+    Parameters
+    ----------
+    table, column
+        Set up by :func:`prepare`.
     """
-    header = table.horizontalHeader()
-    others = sum(header.sectionSize(each) for each in range(table.columnCount) if each != column)
-    width = table.fontMetrics().horizontalAdvance(text) + _PATCH + _CELL_MARGIN
-    fits = not table.isVisible() or table.viewport().width - others >= width
-    header.setSectionResizeMode(column, qt.QHeaderView.Stretch if fits else qt.QHeaderView.Fixed)
-    if not fits:
-        header.resizeSection(column, width)
-    _fit_height(table)
+
+    def __init__(self, table: qt.QTableWidget, column: int) -> None:
+        self._table, self._column, self._text = table, column, ""
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._fit)
+        table.horizontalHeader().connect("sectionResized(int,int,int)", self._fit_soon)
+        table.horizontalScrollBar().connect("rangeChanged(int,int)", self._fit_soon)
+
+    def hold(self, text: str) -> None:
+        """Stay as wide as a text from now on."""
+        self._text = text
+        self._fit()
+
+    def _fit_soon(self, *_sizes: int) -> None:
+        self._timer.start()
+
+    def _fit(self) -> None:
+        table, column = self._table, self._column
+        header = table.horizontalHeader()
+        others = sum(header.sectionSize(each) for each in range(table.columnCount) if each != column)
+        width = table.fontMetrics().horizontalAdvance(self._text) + _PATCH + _CELL_MARGIN
+        fits = table.viewport().width - others >= width
+        header.setSectionResizeMode(column, qt.QHeaderView.Stretch if fits else qt.QHeaderView.Fixed)
+        if not fits:
+            header.resizeSection(column, width)
+        _fit_height(table)
 
 
 def _row_height(table: qt.QTableWidget) -> int:
@@ -184,7 +210,7 @@ def _row_height(table: qt.QTableWidget) -> int:
 def _fit_height(table: qt.QTableWidget) -> None:
     header = max(_HEADER_HEIGHT, table.fontMetrics().height() + _HEADER_MARGIN)
     height = _row_height(table) * table.rowCount + header
-    if table.isVisible() and table.horizontalHeader().length() > table.viewport().width:
+    if table.horizontalHeader().length() > table.viewport().width:
         height += table.horizontalScrollBar().sizeHint.height()
     table.setFixedHeight(height)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import slicer
 from slicer.i18n import tr as _
 
-from LiverLesionLib.controls.marks import TODO
 from LiverLesionLib.controls.owner import Owner
 
 if TYPE_CHECKING:
@@ -47,6 +46,11 @@ class OneClick:
         self._ui.oneClickButton.enabled = nodes.reference in nodes.volumes
         self._ui.loosenessSlider.enabled = self._surface is not None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next click into a view is meant for a lesion."""
+        return self._point is not None
+
     def forget(self) -> None:
         """The scene closes, or another segmentation is edited."""
         self._point, self._surface, self._segment = None, None, ""
@@ -67,7 +71,7 @@ class OneClick:
         interaction = logic.GetInteractionNode()
         interaction.SetPlaceModePersistence(0)
         interaction.SetCurrentInteractionMode(interaction.Place)
-        self._step.say(TODO, _("Click into the middle of the lesion."))
+        self._step.refresh_panel()
 
     def _stop_placing(self) -> None:
         interaction = slicer.app.applicationLogic().GetInteractionNode()
@@ -76,6 +80,7 @@ class OneClick:
         if point is not None:
             self._step.stop_observing(point, point.PointPositionDefinedEvent, self._clicked)
             slicer.mrmlScene.RemoveNode(point)
+        self._step.refresh_panel_soon()
 
     def _clicked(self, caller: Any, event: str) -> None:
         position = [0.0, 0.0, 0.0]

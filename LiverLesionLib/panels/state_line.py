@@ -1,4 +1,4 @@
-"""One line at the top of the panel: what runs, what went wrong, what is out of date, what comes next."""
+"""The state at the top of the panel: what runs, went wrong, is out of date or in doubt, what comes next."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from slicer.i18n import tr as _
 
 from LiverLesionLib.controls.marks import WRONG
+from LiverLesionLib.steps.answers import answered
 from LiverLesionLib.steps.step import PanelStep
 from LiverLesionLib.steps.work_step import WorkStep
 
 if TYPE_CHECKING:
     from LiverLesionAI.results import StudyResult
 
-Tone = Literal["running", "wrong", "out of date", "done", "next"]
+Tone = Literal["running", "wrong", "out of date", "doubtful", "done", "next"]
 
 _COLOURS: dict[Tone, str] = {
     "running": "33, 150, 243",
     "wrong": "229, 57, 53",
     "out of date": "251, 140, 0",
+    "doubtful": "251, 140, 0",
     "done": "67, 160, 71",
     "next": "158, 158, 158",
 }
@@ -58,7 +60,7 @@ def state_of(
         Whether the result as it is has been saved; None where it came with the scene.
     """
     if isinstance(running, PanelStep):
-        percent = f" {100 * running.fraction:.0f} %" if isinstance(running, WorkStep) else ""
+        percent = f" {100 * running.fraction:.0f}\N{NO-BREAK SPACE}%" if isinstance(running, WorkStep) else ""
         return State("running", f"{_first_line(running.text)}{percent}")
     for step in steps:
         if step.mark == WRONG:
@@ -73,6 +75,10 @@ def state_of(
         decided=sum(lesion.reading is not None for lesion in result.lesions),
         saved=_("as the scene has it") if is_saved is None else _("saved") if is_saved else _("not saved"),
     )
+    doubtful = [each.name for each in answered(result) if each.is_unlike]
+    if doubtful:
+        doubt = _("Do not rely on the answer for {names}: unlike what the model was trained on.")
+        return State("doubtful", f"{doubt.format(names=', '.join(doubtful))} {words}")
     return State("done", words)
 
 

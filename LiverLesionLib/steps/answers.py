@@ -94,7 +94,7 @@ class Answered:
 
     def _marked_name(self) -> bars.Cell:
         """The name, with a mark where the answer is about something unlike the training."""
-        if self.unlike is None or not self.unlike.is_unlike:
+        if self.unlike is None or not self.is_unlike:
             return self.name
         return bars.Tipped(f"{self.name} ⚠", _sentence(self.unlike.in_words[0]))
 
@@ -108,6 +108,11 @@ class Answered:
             return task.set_in_words, all_said
         few = _("{name} or {others} others ({percent:.0f} %)")
         return few.format(name=task.predicted, others=others, percent=100 * task.coverage), all_said
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the answer is about something unlike the training, so that it says little."""
+        return self.unlike is not None and self.unlike.is_unlike
 
     @property
     def remarks(self) -> list[str]:

@@ -42,6 +42,7 @@ class CandidatesStep(WorkStep):
         )
         titles = [_("Accept"), _("HCC"), _("Slices"), _("Class")]
         bars.prepare(ui.candidateTable, titles, _CLASS, longest={_PROBABILITY: "000 0.99"})
+        self._class_column = bars.ReadableColumn(ui.candidateTable, _CLASS)
         ui.candidateTable.connect("cellClicked(int,int)", self.clicked)
 
     @property
@@ -135,9 +136,7 @@ class CandidatesStep(WorkStep):
             for each in candidates
         ]
         bars.fill(self.ui.candidateTable, rows)
-        bars.keep_readable(
-            self.ui.candidateTable, _CLASS, max((each.text for each in given.values()), key=len, default="")
-        )
+        self._class_column.hold(max((each.text for each in given.values()), key=len, default=""))
         self.ui.candidateTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
 
     def clicked(self, row: int, column: int) -> None:

@@ -69,6 +69,7 @@ class CaseStep(PanelStep):
             session.answer(self._chosen(), float(self.ui.confidenceSlider.value))
             self._take_off_screen()
             self._case = None
+            self.ui.classTable.clearSelection()
             if session.current is not None and not session.starts_session:
                 self._show_next()
         self.refresh_panel()
@@ -108,7 +109,6 @@ class CaseStep(PanelStep):
         lesion = int(listed.lesion) if listed.lesion else None
         self._case = blinded(read_study(listed.path, listed.mask), listed.item.code, lesion)
         self._put_on_screen()
-        self.ui.classTable.clearSelection()
         self.ui.confidenceSlider.value = 50
         session.open()
 

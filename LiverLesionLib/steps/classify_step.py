@@ -71,7 +71,9 @@ class ClassifyStep(WorkStep):
         bars.prepare(
             self.ui.resultsTable, answers, _CLASS, longest={_PROBABILITY: "100±15 %", _MALIGNANCY: "100 %"}
         )
-        bars.prepare(self.ui.classesTable, [_("Class"), _("Probability"), _("SD")], 0, 1)
+        self._class_column = bars.ReadableColumn(self.ui.resultsTable, _CLASS)
+        bars.prepare(self.ui.classesTable, [_("Class"), _("p"), _("SD")], 1)
+        self.ui.classesTable.horizontalHeaderItem(1).setToolTip(_("Probability"))
         show(self.ui.classesLabel, False)
         selection.on_result(self._show_result)
         selection.on_lesion(self._show_lesion)
@@ -109,8 +111,6 @@ class ClassifyStep(WorkStep):
         _choose(self.ui.precisionCombo, _PRECISIONS, self.parameters.precision)
         self._describe()
         self.ui.classifyButton.enabled = not self.is_busy or self.is_running
-        if self._selection.result is not None:
-            self._keep_classes_readable(answered(self._selection.result))
         if not self.is_running:
             self._tell()
 
@@ -234,13 +234,10 @@ class ClassifyStep(WorkStep):
         is_decided = any(each.reading is not None for each in shown)
         self.ui.resultsTable.setColumnHidden(_MALIGNANCY, not has_malignancy)
         self.ui.resultsTable.setColumnHidden(_READER, not is_decided)
-        self._keep_classes_readable(shown)
+        names = [each.answer.predicted for each in shown if each.answer is not None]
+        self._class_column.hold(max(names, key=len, default=""))
         self.ui.resultsTable.blockSignals(blocked)
         self._show_lesion()
-
-    def _keep_classes_readable(self, shown: Sequence[Answered]) -> None:
-        names = [each.answer.predicted for each in shown if each.answer is not None]
-        bars.keep_readable(self.ui.resultsTable, _CLASS, max(names, key=len, default=""))
 
     def fail(self, text: str) -> None:
         """Show what went wrong with the reader's last action; the result is told again after it."""
@@ -295,6 +292,7 @@ class ClassifyStep(WorkStep):
 
     def _model_chosen(self, index: int) -> None:
         if 0 <= index < len(self._models):
+            self.host.forget_errors()
             self.parameters.model = self._models[index].name
             self._describe()
             self.get_ready()

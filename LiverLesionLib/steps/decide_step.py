@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.selection import Selection
 from LiverLesionLib.steps.step import Host, PanelStep
 
@@ -44,6 +45,7 @@ class DecideStep(PanelStep):
         self.ui.decisionsTable.connect("itemSelectionChanged()", self._row_chosen)
         titles = [_("Lesion"), _("Model"), _("Reader 1"), _("Reader 2"), _("Consensus")]
         bars.prepare(self.ui.decisionsTable, titles, 1)
+        self._model_column = bars.ReadableColumn(self.ui.decisionsTable, 1)
         selection.on_result(self.refresh)
         selection.on_lesion(self.refresh)
 
@@ -54,10 +56,11 @@ class DecideStep(PanelStep):
         self._offer_classes(lesion)
         self._enable(lesion)
         if result is None:
-            self.ui.decideLabel.text = ""
+            show(self.ui.decideLabel, False)
             self.say(TODO, _("Nothing to decide yet; classify first."))
             return
         self.ui.decideLabel.text = _model_says(lesion)
+        show(self.ui.decideLabel, True)
         self._tell(result)
 
     def accept(self) -> None:
@@ -111,6 +114,8 @@ class DecideStep(PanelStep):
         several = any(each.reading is not None and len(each.reading.decisions) > 1 for each in lesions)
         for column in _SECOND_READER:
             self.ui.decisionsTable.setColumnHidden(column, not several)
+        answers = [each.answer.predicted for each in lesions if each.answer is not None]
+        self._model_column.hold(max(answers, key=len, default=""))
         if selected in lesions:
             self.ui.decisionsTable.selectRow(lesions.index(selected))
         self.ui.decisionsTable.blockSignals(blocked)

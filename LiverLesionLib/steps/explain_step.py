@@ -127,7 +127,8 @@ class ExplainStep(WorkStep):
         self.ui.overlayCombo.addItems(names)
         if current in names:
             self.ui.overlayCombo.setCurrentIndex(names.index(current))
-        self.ui.overlayButton.enabled = bool(names)
+        for widget in (self.ui.overlayCombo, self.ui.mapCombo, self.ui.overlayButton):
+            widget.enabled = bool(names)
         self.ui.weightsButton.enabled = self._chart() is not None
         self._show_weights(lesion)
         self.ui.layoutButton.enabled = bool(volumes)
@@ -173,6 +174,7 @@ class ExplainStep(WorkStep):
         self._offered = offered
         self.ui.targetCombo.clear()
         self.ui.targetCombo.addItems([_("the predicted class"), *names])
+        self.ui.targetCombo.enabled = bool(names)
         if settings.get("target") in names:
             self.ui.targetCombo.setCurrentIndex(1 + names.index(settings["target"]))
         self._offer_methods(result, settings.get("method"))
@@ -182,6 +184,7 @@ class ExplainStep(WorkStep):
         self.methods = () if result is None else _methods_of(result)
         self.ui.methodCombo.clear()
         self.ui.methodCombo.addItems([method_title(method) for method in self.methods])
+        self.ui.methodCombo.enabled = bool(self.methods)
         if chosen in self.methods:
             self.ui.methodCombo.setCurrentIndex(self.methods.index(chosen))
 

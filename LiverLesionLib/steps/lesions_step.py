@@ -92,7 +92,9 @@ class LesionsStep(PanelStep):
     def _show_lesions(self) -> None:
         bars.fill(self.ui.lesionTable, [self._row(lesion) for lesion in self.rows])
         sequence = self.outlines.sequence
-        if self.parameters.segmentation is None:
+        if self.one_click.is_waiting:
+            self.say(TODO, _("Click into the middle of the lesion."))
+        elif self.parameters.segmentation is None:
             self.say(TODO, _("Choose or create a segmentation; each lesion is one segment of it."))
         elif not self.rows:
             self.say(TODO, _("Segment a lesion: click it, or Add, then Paint or Draw."))
@@ -172,6 +174,7 @@ class LesionsStep(PanelStep):
         self.select(self.rows[row].id)
 
     def _segmentation_chosen(self, node: Any) -> None:
+        self.host.forget_errors()
         self.host.refresh_soon()
 
     def _bind_editor(self) -> None:
@@ -209,6 +212,7 @@ class LesionsStep(PanelStep):
 
     @vtk.calldata_type(vtk.VTK_STRING)
     def _changed(self, caller: Any, event: str, data: str = "") -> None:
+        self.host.forget_errors()
         self.host.refresh_soon()
 
 

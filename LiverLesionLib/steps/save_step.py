@@ -127,4 +127,5 @@ class SaveStep(WorkStep):
         self.say(DONE, "\n".join(lines))
 
     def _folder_chosen(self, path: str) -> None:
+        self.forget_error()
         self.refresh()

@@ -182,8 +182,10 @@ class PanelStep:
             self.fail(text.format(error=type(error).__name__))
 
     def forget_error(self) -> None:
-        """Let the next state be shown."""
-        self._error_stands = False
+        """Take away what went wrong with an earlier action; the step says its state anew."""
+        if self._error_stands:
+            self._error_stands = False
+            self._show(TODO, "")
 
     def refresh_panel(self) -> None:
         """Let every step show what the scene says."""

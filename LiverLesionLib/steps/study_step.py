@@ -155,11 +155,13 @@ class StudyStep(PanelStep):
 
     def _reference_chosen(self, index: int) -> None:
         if index >= 0:
+            self.host.forget_errors()
             self.parameters.reference = self.ui.referenceCombo.currentText
             self.host.refresh()
 
     def _volume_chosen(self, node: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
+            self.host.forget_errors()
             self.host.refresh_soon()
 
     def _selector(self, name: str) -> Any:

@@ -47,7 +47,7 @@ def test_steps_and_notices_need_no_more_room(made_desktop: Any) -> None:
 
 
 def test_the_class_stays_readable_beside_long_sets(made_desktop: Any) -> None:
-    """What does not fit is scrolled to, and the table makes room for the bar."""
+    """What does not fit is scrolled to, the table makes room for the bar, and both follow the panel."""
     import slicer
 
     from LiverLesionLib.controls import bars
@@ -56,15 +56,16 @@ def test_the_class_stays_readable_beside_long_sets(made_desktop: Any) -> None:
     frame = made_desktop._frames["LiverLesionAI"]
     table = slicer.modules.LiverLesionAIWidget.ui.resultsTable
     chip, bar = bars.Chip("metastasis or haemangioma", (9, 9, 9)), bars.Bar(1.0, (9, 9, 9))
+    column = bars.ReadableColumn(table, 1)
     letters = table.fontMetrics().horizontalAdvance("metastasis")
 
     def shown_in(width: int) -> tuple[int, int]:
         frame.resize(width, 900)
         made_desktop.settle(50)
-        bars.keep_readable(table, 1, "metastasis")
         return table.columnWidth(1), table.height
 
     bars.fill(table, [("lesion 1", chip, bar, bar, "✓")])
+    column.hold("metastasis")
     wide, low = shown_in(1200)
     narrow, high = shown_in(NARROW)
     assert letters < narrow < wide and low < high

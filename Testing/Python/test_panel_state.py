@@ -67,6 +67,53 @@ def test_the_line_at_the_top_says_what_matters_most(made_desktop: Any, widget: A
     ui.explainCheck.checked = True
 
 
+def test_an_error_goes_once_the_reader_mends_what_it_is_about(made_desktop: Any, widget: Any) -> None:
+    import slicer
+
+    ui, panel = widget.ui, widget.panel
+    lesions = panel.parameters.segmentation
+    ui.segmentationSelector.setCurrentNode(None)
+    ui.classifyButton.click()
+    assert ui.stateLabel.text.startswith("4  Classify: No segmentation is chosen")
+    ui.segmentationSelector.setCurrentNode(lesions)
+    made_desktop.settle(400)
+    assert ui.stateLabel.text == "Ready to classify." and ui.classifyStatus.text == ""
+    panel.save_step.fail("The folder is full.")
+    ui.folderEdit.currentPath = "elsewhere"
+    assert "full" not in ui.stateLabel.text and "!" not in ui.saveStep.text
+    panel.classify.fail("The model reads another sequence.")
+    ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("kim2020-phantom"))
+    assert panel.classify.text == ""
+    ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("tiny"))
+    slicer.app.processEvents()
+
+
+def test_a_click_that_is_waited_for_is_asked_for(made_desktop: Any, widget: Any) -> None:
+    ui = widget.ui
+    ui.oneClickButton.click()
+    made_desktop.settle(400)
+    assert ui.lesionsStatus.text == "Click into the middle of the lesion."
+    ui.oneClickButton.click()
+    made_desktop.settle(400)
+    assert ui.lesionsStatus.text == "Lesions segmented: 1."
+
+
+def test_an_answer_about_something_unlike_the_training_is_in_doubt_at_the_top(
+    made_desktop: Any, widget: Any
+) -> None:
+    from LiverLesionAI.results import OutOfDistribution
+    from LiverLesionLib.panels.state_line import state_of
+
+    classify(made_desktop, widget)
+    panel = widget.panel
+    (lesion,) = panel.result.lesions
+    strange = replace(lesion, out_of_distribution=OutOfDistribution(2.0, 1.0, ()))
+    result = replace(panel.result, lesions=(strange,))
+    state = state_of(panel.steps, (), None, result, "", None)
+    assert state.tone == "doubtful"
+    assert state.text.startswith("Do not rely on the answer for lesion 1: unlike what the model was trained")
+
+
 def test_only_answers_that_a_change_touches_are_out_of_date(made_desktop: Any, widget: Any) -> None:
     from LiverLesionAI.scenes.changes import Change
     from LiverLesionLib.steps.out_of_date import outdated

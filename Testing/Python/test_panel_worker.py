@@ -106,8 +106,10 @@ def test_the_scene_may_change_while_the_worker_works(made_desktop: Any, widget: 
 
 
 def test_a_crash_of_the_worker_is_survived(made_desktop: Any, widget: Any) -> None:
+    session = widget.panel.session
     widget.ui.classifyButton.click()
-    os.kill(widget.panel.session.client.pid, signal.SIGKILL)
+    assert made_desktop.wait(lambda: session.is_busy, 60), "the worker was given nothing"
+    os.kill(session.client.pid, signal.SIGKILL)
     finish(made_desktop, widget)
     assert "ended unexpectedly" in widget.ui.classifyStatus.text
     classify(made_desktop, widget)

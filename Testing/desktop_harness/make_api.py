@@ -60,6 +60,7 @@ QT = [
     "QPushButton",
     "QRadioButton",
     "QScrollArea",
+    "QScrollBar",
     "QSettings",
     "QSize",
     "QSizePolicy",

@@ -186,10 +186,10 @@ def connect(sender: Wrapped, signature: str, receiver: Callable[..., Any]) -> bo
     NotInSlicer
         If the sender has no signal of that signature.
     """
-    if signature not in sender._api.signals:
+    target = sender._qt
+    if signature not in sender._api.signals and not _is_named_signal(sender, signature):
         raise NotInSlicer(f"{sender._api.name} of a running Slicer has no signal {signature!r}.")
     slot = _guarded(unwrap_callable(receiver))
-    target = sender._qt
     if signature in getattr(target, "EVENTS", ()):
         target.listeners.setdefault(signature, []).append(slot)
     elif target.metaObject().indexOfSignal(signature) >= 0:
@@ -198,6 +198,12 @@ def connect(sender: Wrapped, signature: str, receiver: Callable[..., Any]) -> bo
         raise NotImitated(f"Signal {signature!r} of {sender._api.name} is not imitated by the harness.")
     sender._connections.append((signature, receiver, slot))
     return True
+
+
+def _is_named_signal(sender: Wrapped, signature: str) -> bool:
+    """Whether a class that Slicer lists by names alone, without signatures, has a signal of Qt's."""
+    is_named = signature.partition("(")[0] in sender._api.names
+    return is_named and sender._qt.metaObject().indexOfSignal(signature) >= 0
 
 
 def disconnect(sender: Wrapped, signature: str, receiver: Callable[..., Any]) -> bool:
