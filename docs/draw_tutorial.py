@@ -1,6 +1,6 @@
 """Draw the pictures of the tutorial and of the modules' pages: the panels are walked, as a reader does.
 
-    python docs/draw_tutorial.py [main] [detection] [batch] [gallery]
+    python docs/draw_tutorial.py [main] [detection] [clinical] [batch] [gallery]
 
 Panels and scene are the real ones, in the desktop harness of the tests (``Testing/desktop_harness``):
 Slicer's own windows around them are missing, its selectors are stand-ins, and the slice views are rendered
@@ -27,6 +27,7 @@ IMAGES = ROOT / "docs" / "images"
 HEIGHT = 700
 LIMIT_S = 900.0
 COHORT_SEED, COHORT_SIZE = 860_100, 7
+CLINICAL_SEED = 860_301
 
 
 class Walk:
@@ -202,6 +203,27 @@ def detection_walk(made: Desktop) -> None:
     walk.shoot("2-classified", "detectStep", "candidatesStep", height=560)
 
 
+def clinical_walk(made: Desktop) -> None:
+    """A patient with clinical data, asked as Zhen et al. do."""
+    import slicer
+
+    from LiverLesionAI.phantom import generate_lesion
+    from LiverLesionAI.scenes.show import show_study
+
+    walk = Walk(made, "LiverLesionAI", "zhen2020")
+    ui = walk.ui
+    show_study(slicer.mrmlScene, generate_lesion(CLINICAL_SEED, "HCC").study)
+    made.settle(300)
+    ui.assignButton.click()
+    ui.registerButton.click()
+    walk.finish()
+    ui.modelCombo.setCurrentIndex(ui.modelCombo.findText("zhen2020"))
+    ui.clinicalBox.checked = True
+    ui.classifyButton.click()
+    walk.finish()
+    walk.shoot_panel("panel", "classifyStep", height=1480)
+
+
 def batch_walk(made: Desktop) -> None:
     """List a cohort, run it, show a study."""
     walk = Walk(made, "LiverLesionBatch", "batch")
@@ -256,7 +278,13 @@ def gallery_walk(made: Desktop) -> None:
         walk.four_up()
 
 
-WALKS = {"main": main_walk, "detection": detection_walk, "batch": batch_walk, "gallery": gallery_walk}
+WALKS = {
+    "main": main_walk,
+    "detection": detection_walk,
+    "clinical": clinical_walk,
+    "batch": batch_walk,
+    "gallery": gallery_walk,
+}
 
 
 def main() -> None:

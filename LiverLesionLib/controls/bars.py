@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import qt
 
-from LiverLesionLib.controls.palette import Colour, is_dark, text_on
+from LiverLesionLib.controls.palette import Colour, is_dark, under_text
 from LiverLesionLib.controls.visibility import show
 
 _ROW_HEIGHT, _ROW_MARGIN = 24, 9
@@ -20,16 +20,15 @@ _PATCH = 20
 _FEWEST_LETTERS = 3
 """So many letters of a column stay on show where a table is narrow."""
 _STYLE = (
-    "QProgressBar {{ border: none; background: {background}; text-align: center; margin: 3px;{words} }}"
+    "QProgressBar {{ border: none; background: {behind}; text-align: center; margin: 3px; color: {words}; }}"
     "QProgressBar::chunk {{ background-color: rgb{colour}; }}"
 )
 
 _FOR, _AGAINST = "rgba(214, 96, 77, 190)", "rgba(67, 147, 195, 190)"
 """Red for a class, blue against it, as in the figures."""
 
-_FAINT, _LIGHT, _DARK = "rgba(128, 128, 128, 40)", "rgb(190, 190, 190)", "rgb(100, 100, 100)"
-"""What is behind a bar: as good as nothing, or what its text can be read on too."""
-_REACHES_TEXT = 0.2
+_LIGHT, _DARK = ("rgb(232, 232, 232)", "black"), ("rgb(72, 72, 72)", "white")
+"""What is behind a bar, and its letters, in the light style and in the dark one."""
 _GREY = (150, 150, 150)
 _EDGE = 1e-4
 _SMALLEST_SHOWN = 0.05
@@ -252,19 +251,15 @@ def _bar(cell: Bar) -> qt.QProgressBar:
     bar = qt.QProgressBar()
     bar.setRange(0, 100)
     _fill_bar(bar, cell.value, cell.text or _percent(cell.value))
-    background, words = _FAINT, ""
-    if cell.value > _REACHES_TEXT:
-        words = text_on(cell.colour)
-        if is_dark(bar) == (words == "black"):
-            background = _LIGHT if words == "black" else _DARK
-        words = f" color: {words};"
-    bar.styleSheet = _STYLE.format(background=background, words=words, colour=tuple(cell.colour))
+    dark = is_dark(bar)
+    behind, words = _DARK if dark else _LIGHT
+    bar.styleSheet = _STYLE.format(behind=behind, words=words, colour=under_text(cell.colour, dark))
     bar.toolTip = cell.tip
     return bar
 
 
 def _weight(cell: Weight) -> qt.QLabel:
-    label = qt.QLabel(f"{cell.value:+.1f}".replace("-", "−") if abs(cell.value) >= _SMALLEST_SHOWN else "0.0")
+    label = qt.QLabel(signed(cell.value))
     free_side = qt.Qt.AlignLeft if cell.value > 0 else qt.Qt.AlignRight
     label.setAlignment(free_side | qt.Qt.AlignVCenter)
     part = min(abs(cell.value) / cell.largest, 1.0) * (0.5 - 2 * _EDGE) if cell.largest > 0 else 0.0
@@ -274,6 +269,11 @@ def _weight(cell: Weight) -> qt.QLabel:
     )
     label.toolTip = cell.tip
     return label
+
+
+def signed(value: float) -> str:
+    """Write a weight with its sign, one decimal and a minus that is one."""
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= _SMALLEST_SHOWN else "0.0"
 
 
 def _fill_bar(bar: qt.QProgressBar, value: float, text: str) -> None:

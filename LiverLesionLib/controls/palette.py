@@ -10,6 +10,8 @@ Colour = tuple[int, int, int]
 """sRGB in [0, 255]."""
 
 _MIDDLE = 128
+_READABLE = 4.5
+_PARTS = 50
 
 
 def is_dark(widget: Any) -> bool:
@@ -17,11 +19,29 @@ def is_dark(widget: Any) -> bool:
     return bool(widget.palette.color(qt.QPalette.Window).lightness() < _MIDDLE)
 
 
-def text_on(colour: Colour) -> str:
-    """Black or white, whichever stands out more from a colour (relative luminance of WCAG 2)."""
+def under_text(colour: Colour, dark: bool) -> Colour:
+    """Make a colour as much lighter, or in dark style darker, as black, or white, letters on it need.
+
+    They need the contrast of 4.5 : 1 that WCAG 2 (success criterion 1.4.3) asks for.
+    """
+    goal, letters = (0, 255) if dark else (255, 0)
+    for part in range(_PARTS):
+        share = part / _PARTS
+        red, green, blue = (round(channel + share * (goal - channel)) for channel in colour)
+        if contrast((red, green, blue), (letters,) * 3) >= _READABLE:
+            return red, green, blue
+    return (goal,) * 3
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Contrast ratio of WCAG 2, 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: Colour) -> float:
     red, green, blue = (_linear(channel / 255) for channel in colour)
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _linear(channel: float) -> float:

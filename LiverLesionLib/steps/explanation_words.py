@@ -37,7 +37,7 @@ def _clinical_worth(result: StudyResult) -> list[str]:
     lines = []
     for task, fields in result.clinical_weights.items():
         ranked = sorted(fields.items(), key=lambda each: -abs(each[1]))
-        worth = ", ".join(f"{titles[name]} {value:+.1f}".replace("-", "−") for name, value in ranked)
+        worth = ", ".join(f"{titles[name]} {bars.signed(value)}" for name, value in ranked)
         line = _("Clinical data for {diagnosis} ({task}, log-odds): {worth}.")
         lines.append(
             line.format(diagnosis=result.explained.get(task, ""), task=task_title(task), worth=worth)
@@ -64,7 +64,7 @@ def weight_cells(
 def _interactions(lesion: LesionResult, task: str, sequence: str) -> str:
     pairs = [each for each in lesion.sequence_interactions.get(task, ()) if sequence in each[:2]]
     lines = [
-        f"{first if second == sequence else second} {value:+.1f}".replace("-", "−")
+        f"{first if second == sequence else second} {bars.signed(value)}"
         for first, second, value in sorted(pairs, key=lambda each: -abs(each[2]))
     ]
     if not lines:

@@ -54,9 +54,9 @@ def test_the_class_stays_readable_beside_long_sets(made_desktop: Any) -> None:
 
     made_desktop.enter("LiverLesionAI")
     frame = made_desktop._frames["LiverLesionAI"]
-    table = slicer.modules.LiverLesionAIWidget.ui.resultsTable
+    widget = slicer.modules.LiverLesionAIWidget
+    table, column = widget.ui.resultsTable, widget.panel.classify._class_column
     chip, bar = bars.Chip("metastasis or haemangioma", (9, 9, 9)), bars.Bar(1.0, (9, 9, 9))
-    column = bars.ReadableColumn(table, 1)
     letters = table.fontMetrics().horizontalAdvance("metastasis")
 
     def shown_in(width: int) -> tuple[int, int]:
@@ -70,6 +70,7 @@ def test_the_class_stays_readable_beside_long_sets(made_desktop: Any) -> None:
     narrow, high = shown_in(NARROW)
     assert letters < narrow < wide and low < high
     assert shown_in(1200) == (wide, low)
+    column.hold("")
     bars.fill(table, ())
 
 
@@ -90,19 +91,24 @@ def test_what_is_hidden_while_its_step_is_folded_stays_hidden(made_desktop: Any)
     bars.fill(ui.classesTable, ())
 
 
-def test_a_bar_and_what_is_behind_it_both_carry_its_text(made_desktop: Any) -> None:
-    """Black on a light colour, white on a dark one: whatever the text reaches beyond the bar has to fit."""
+def test_letters_can_be_read_on_every_bar(made_desktop: Any) -> None:
+    """In the light style and in the dark one, on the colour of every class and on what is behind it."""
     import slicer
 
+    from LiverLesionAI.taxonomy import TAXONOMIES
     from LiverLesionLib.controls import bars
+    from LiverLesionLib.controls.palette import contrast, under_text
+
+    colours = {each.colour for taxonomy in TAXONOMIES.values() for each in taxonomy.classes}
+    for dark, letters in ((False, (0, 0, 0)), (True, (255, 255, 255))):
+        assert min(contrast(under_text(colour, dark), letters) for colour in colours) >= 4.5
+    assert under_text((240, 228, 66), False) == (240, 228, 66)
 
     table = slicer.modules.LiverLesionAIWidget.ui.classesTable
-    orange, brown = (213, 94, 0), (150, 75, 0)
-    bars.fill(table, [("", bars.Bar(p, colour)) for p in (0.1, 0.6) for colour in (orange, brown)])
-    faint, also_faint, light, dark = (table.cellWidget(row, 1).styleSheet for row in range(4))
-    assert "color: white" not in faint and "rgba" in faint and "rgba" in also_faint
-    assert " color: black;" in light and "rgba" in light
-    assert " color: white;" in dark and "rgb(100, 100, 100)" in dark
+    brown = (150, 75, 0)
+    bars.fill(table, [("", bars.Bar(p, brown)) for p in (0.1, 0.6)])
+    few, many = (table.cellWidget(row, 1).styleSheet for row in range(2))
+    assert few == many and "color: black" in few and str(under_text(brown, False)) in few
     bars.fill(table, ())
 
 
