@@ -22,7 +22,7 @@ from LiverLesionAI.uncertainty.conformal import FoldPredictionSets, PredictionSe
 from LiverLesionAI.uncertainty.out_of_distribution import SEQUENCES, TOGETHER, WHOLE, Familiar, Familiarity
 
 CALIBRATION, FAMILIAR = "configs/calibration.json", "models/familiar.safetensors"
-SCHEMA = "liverlesionai.calibration.v1"
+SCHEMA = "liverlesionai.calibration.v2"
 _ARRAYS = ("mean", "scale", "directions", "spread")
 
 
@@ -49,7 +49,7 @@ class _Familiarity(Part):
 class _Record(Part):
     """Content of ``calibration.json``."""
 
-    schema_name: Literal["liverlesionai.calibration.v1"] = Field(alias="schema")
+    schema_name: Literal["liverlesionai.calibration.v2"] = Field(alias="schema")
     cohort: str
     tasks: Mapping[str, _Task] = Field(min_length=1)
     familiarity: _Familiarity | None = None

@@ -121,8 +121,8 @@ def _calibrated(calibration: Calibration | None) -> Iterable[str]:
         yield "It does not notice lesions unlike those that it was trained on."
         return
     yield (
-        "A case is called unlike the training where its pictures, the lesion's contrast or the network's "
-        f"features lie farther from it than those of {1 - FALSE_ALARMS:.0%} of these cases; compared are "
+        "A case is called unlike the training where its pictures or the network's features lie farther from "
+        f"it, or the lesion stands out less, than in {1 - FALSE_ALARMS:.0%} of these cases; compared are "
         f"{', '.join(known.parts)}."
     )
 

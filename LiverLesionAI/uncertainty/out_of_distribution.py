@@ -6,9 +6,10 @@ were judged so by Lee et al. (2018, arXiv:1807.03888). A score is the logarithm 
 is usual: 0 is usual, and the scores of sequences can be averaged.
 
 Beside sequences there may be parts that belong to none of them: :data:`JOINT`, all sequences side by side,
-which tells a brain from a liver where each sequence by itself might be either; :data:`CONTRAST`, how much the
-lesion stands out at all; and :data:`NETWORK`, the network's last hidden layer. A case is as unlike as the
-worst of them.
+which tells a brain from a liver where each sequence by itself might be either, and which stands for the mean
+of the sequences where all are there; :data:`CONTRAST`, how much the lesion stands out at all, of which only
+too little is unlike a lesion; and :data:`NETWORK`, the network's last hidden layer. A case is as unlike as
+the worst of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ JOINT, CONTRAST, NETWORK = "joint", "contrast", "network"
 WHOLE = (JOINT, CONTRAST, NETWORK)
 """Parts that belong to no single sequence."""
 FALSE_ALARMS = 0.05
+_SELDOM = 0.2
+"""So much more seldom the network's layer speaks alone: it was trained to see differences between lesions."""
 FEWEST = 8
 _MOST_DIRECTIONS = 64
 _LEAST_SCALE = 0.2
@@ -63,6 +66,10 @@ class Familiar:
         """How unlike cases are ``[N]``, from features ``[N, F]``: 0 is usual, larger is less alike."""
         return np.log(np.maximum(self.distance(features) / self.usual, _TINY))
 
+    def lack(self, features: np.ndarray) -> np.ndarray:
+        """How far cases lie below the training ``[N]``: the mean over features, in standard deviations."""
+        return np.asarray(((self.mean - features) / self.scale).mean(axis=1))
+
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distance of each case ``[N]``."""
         standard = (features - self.mean) / self.scale
@@ -90,7 +97,8 @@ class Familiarity:
     def scores(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scores of cases ``[N]`` for each part at hand, for the sequences, and together.
 
-        Together is the largest of those of the sequences and of the whole, each in units of its threshold.
+        Together is the largest of those of pictures (:data:`JOINT`, or the sequences where one is absent),
+        contrast and network, each in units of its threshold.
 
         Parameters
         ----------
@@ -136,7 +144,10 @@ def fit_familiarity(
         raise ConfigError("What is usual needs the same parts in training and held-out cases.")
     known = {name: _familiar(name, training[name], held_out[name]) for name in training}
     found = _scores(known, held_out)
-    thresholds = {name: _threshold(score, false_alarms) for name, score in found.items()}
+    thresholds = {
+        name: _threshold(score, false_alarms * (_SELDOM if name == NETWORK else 1.0))
+        for name, score in found.items()
+    }
     thresholds[TOGETHER] = _threshold(_together(found, thresholds), false_alarms)
     return Familiarity(known, thresholds)
 
@@ -172,7 +183,10 @@ def _scores(known: Mapping[str, Familiar], features: Mapping[str, np.ndarray]) -
     for name, values in at_hand.items():
         if values.shape[1:] != known[name].mean.shape:
             raise ConfigError(f"The features of {name} are not those that the model was calibrated with.")
-    found = {name: known[name].score(values) for name, values in at_hand.items()}
+    found = {
+        name: known[name].lack(values) if name == CONTRAST else known[name].score(values)
+        for name, values in at_hand.items()
+    }
     of_sequences = [score for name, score in found.items() if name not in WHOLE]
     if of_sequences:
         table = np.stack(of_sequences)
@@ -183,8 +197,11 @@ def _scores(known: Mapping[str, Familiar], features: Mapping[str, np.ndarray]) -
 
 
 def _together(scores: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> np.ndarray:
-    """The worst of the whole and of the sequences' mean, in units of their thresholds."""
-    judged = [scores[name] / thresholds[name] for name in (SEQUENCES, *WHOLE) if name in scores]
-    table = np.stack(judged)
+    """The worst of pictures, contrast and network, in units of their thresholds."""
+    judged = {name: scores[name] / thresholds[name] for name in (SEQUENCES, *WHOLE) if name in scores}
+    if JOINT in judged and SEQUENCES in judged:
+        joint = judged.pop(JOINT)
+        judged[SEQUENCES] = np.where(np.isfinite(joint), joint, judged[SEQUENCES])
+    table = np.stack(list(judged.values()))
     worst = np.where(np.isfinite(table), table, -np.inf).max(axis=0)
     return np.where(np.isfinite(worst), worst, np.nan)

@@ -18,7 +18,13 @@ from LiverLesionAI.uncertainty.conformal import (
     fit_prediction_sets,
     sets_from_dict,
 )
-from LiverLesionAI.uncertainty.out_of_distribution import CONTRAST, SEQUENCES, TOGETHER, fit_familiarity
+from LiverLesionAI.uncertainty.out_of_distribution import (
+    CONTRAST,
+    JOINT,
+    SEQUENCES,
+    TOGETHER,
+    fit_familiarity,
+)
 
 CLASSES = 7
 
@@ -168,14 +174,28 @@ def test_the_worst_part_decides() -> None:
     random = np.random.default_rng(9)
     parts = [{**_features(200, seed), CONTRAST: random.normal(2, 0.2, (200, 6))} for seed in (1, 2, 3)]
     familiar = fit_familiarity(parts[0], parts[1])
-    assert 0.01 < familiar.is_unlike(parts[2])[TOGETHER].mean() < 0.11
+    assert 0.01 < familiar.is_unlike(parts[2])[TOGETHER].mean() < 0.13
     faint = {**parts[2], CONTRAST: random.normal(0, 0.2, (200, 6))}
     assert familiar.is_unlike(faint)[TOGETHER].all()
+    bright = {**parts[2], CONTRAST: random.normal(9, 0.2, (200, 6))}
+    assert (familiar.scores(bright)[TOGETHER] <= familiar.scores(parts[2])[TOGETHER]).all()
     assert np.array_equal(familiar.scores(faint)[SEQUENCES], familiar.scores(parts[2])[SEQUENCES])
     unknown = {CONTRAST: np.full((1, 6), np.nan)}
     assert np.isnan(familiar.scores(unknown)[TOGETHER][0])
     with pytest.raises(ConfigError, match="features of contrast"):
         familiar.scores({CONTRAST: np.zeros((1, 5))})
+
+
+def test_sequences_side_by_side_stand_for_their_mean_where_all_are_there() -> None:
+    parts = [_features(200, seed) for seed in (1, 2, 3)]
+    for each in parts:
+        each[JOINT] = np.hstack([each["T2WI"], each["LAP"]])
+    familiar = fit_familiarity(parts[0], parts[1])
+    odd = {name: values if name == JOINT else values + 6 for name, values in parts[2].items()}
+    assert familiar.is_unlike(odd)[SEQUENCES].all()
+    assert familiar.is_unlike(odd)[TOGETHER].mean() < 0.13
+    odd[JOINT][:100] = np.nan
+    assert familiar.is_unlike(odd)[TOGETHER][:100].all()
 
 
 def test_missing_sequences_are_left_out() -> None:
