@@ -1,4 +1,4 @@
-"""Training of a 2D system that is killed and goes on, and weights averaged over epochs."""
+"""Training that is killed and goes on, of patches and of slices, and weights averaged over epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from made_training import divided
+from made_training import divided, settings, write_cohort
 
 from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError
@@ -112,11 +112,23 @@ def test_no_more_epochs_are_averaged_than_there_are() -> None:
         TrainingConfig.model_validate(content(optimisation={"epochs": 2, "average_epochs": 3}))
 
 
+def solid(folder: Path) -> dict[str, Any]:
+    """A small configuration of Wang's system: two networks on a made cohort."""
+    return settings(write_cohort(folder), fold_count=2, folds=[0, 1])
+
+
+def flat_content(folder: Path) -> dict[str, Any]:
+    return content()
+
+
 @pytest.mark.slow
-def test_killed_at_ten_moments_it_gives_the_same_bundle(tmp_path: Path) -> None:
-    """Processes killed after random times, from the making of slices to the writing of the bundle."""
-    path = tmp_path / "flat.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(content()))), encoding="utf-8")
+@pytest.mark.parametrize("small", [solid, flat_content], ids=["wang2021", "zhen2020"])
+def test_killed_at_ten_moments_it_gives_the_same_bundle(
+    small: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Processes killed after random times, from the making of inputs to the writing of the bundle."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(small(tmp_path / "cohort")))), encoding="utf-8")
     began = time.monotonic()
     whole = verify_bundle(train(path, tmp_path / "whole"))
     longest = time.monotonic() - began
