@@ -1,7 +1,7 @@
 """Measure the calibration of the shipped bundles on reserved phantoms, and what they notice as unfamiliar.
 
     python benchmarks/calibration/evaluate.py --out runs/calibration/reserved [--per-class 222] [--unlike 45]
-        [--jobs 1] [--record] [--data FOLDER]
+        [--jobs 1] [--record] [--data FOLDER] [--first-seed 904000] [--first-unlike 908000]
 
 Phantoms of the nine classes that the two systems for MRI know (seeds from 904000; 222 of each are 1,998) and
 of the five categories of CT (from 906500; a fifth as many of each), a quarter atypical, misaligned by up to
@@ -55,13 +55,15 @@ def main() -> None:
     parser.add_argument("--unlike", type=int, default=45, help="studies of each unfamiliar kind")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--data", type=Path, help="folder with a real CT")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the phantoms")
+    parser.add_argument("--first-unlike", type=int, default=FIRST_UNLIKE, help="of what is unfamiliar")
     parser.add_argument("--record", action="store_true", help="write the figures into the bundles")
     parser.add_argument("--only-ask", action="store_true", help="make the phantoms, ask, and stop")
     arguments = parser.parse_args()
-    usual = in_turn(FIRST_SEED, arguments.per_class)
+    usual = in_turn(arguments.first_seed, arguments.per_class)
     usual += in_turn(FIRST_CT, -(-arguments.per_class // 5), system=CT)
     strange = {
-        kind: in_turn(FIRST_UNLIKE + 200 * number, arguments.unlike // 9, kind)
+        kind: in_turn(arguments.first_unlike + 200 * number, arguments.unlike // 9, kind)
         for number, kind in enumerate(KINDS)
     }
     answers = [said for _, said in asked(usual, arguments.out, arguments.jobs)]
@@ -72,7 +74,7 @@ def main() -> None:
     if arguments.only_ask:
         return
     ct = arguments.data / REAL_CT if arguments.data else None
-    cohort = f"reserved phantoms (seeds from {FIRST_SEED} and {FIRST_CT}, misaligned by up to 3 mm)"
+    cohort = f"reserved phantoms (seeds from {arguments.first_seed} and {FIRST_CT}, misaligned by up to 3 mm)"
     figures = {}
     for model in MODELS:
         bundle = load_bundle(BUNDLES / model)
@@ -80,7 +82,7 @@ def main() -> None:
         shown = {kind: [said[model] for said in found if model in said] for kind, found in odd.items()}
         others = {kind: found for kind, found in shown.items() if found}
         if ct is not None and ct.is_file():
-            studies = real_ct(ct, REAL_CT_COUNT, FIRST_UNLIKE)
+            studies = real_ct(ct, REAL_CT_COUNT, arguments.first_unlike)
             classifier = Classifier(bundle, keep_loaded=True)
             others["real CT"] = [seen(classifier, study, own[0].truth) for study in studies]
         metrics = [*_calibration(bundle, own, cohort), *_unlike(bundle, own, others, cohort)]
