@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
 
 import LiverLesionAI
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.asking import Asked, ModelAnswers, ask, unit_warnings
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.fingerprint import input_fingerprints
@@ -16,14 +17,7 @@ from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPre
 from LiverLesionAI.inputs.patches import LesionInput
 from LiverLesionAI.inputs.slice_groups import SliceGroup
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import (
-    LesionResult,
-    Provenance,
-    StudyResult,
-    StudySummary,
-    TaskResult,
-    with_seconds,
-)
+from LiverLesionAI.results import LesionResult, Provenance, StudyResult, StudySummary, with_seconds
 from LiverLesionAI.sequences import SIGNS
 from LiverLesionAI.stopwatch import Stopwatch
 from LiverLesionAI.study import Study

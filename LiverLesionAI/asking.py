@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.answers import OutOfDistribution, TaskResult, primary_answer, task_title
 from LiverLesionAI.errors import BundleError
 from LiverLesionAI.inference.predictions import Predictions, UnitInputs, UnitPrediction
 from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import OutOfDistribution, TaskResult, primary_answer, task_title
 from LiverLesionAI.study import Study
 
 if TYPE_CHECKING:

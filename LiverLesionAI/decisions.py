@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timezone
 
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.errors import ConfigError, DecisionError
 from LiverLesionAI.reading import Decision, Reading
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult, with_warnings
+from LiverLesionAI.results import LesionResult, StudyResult, with_warnings
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
 MOST_READERS = 2

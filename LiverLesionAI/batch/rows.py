@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from LiverLesionAI.answers import TaskResult, primary_answer
 from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.batch.task import StudyAnswer
-from LiverLesionAI.results import StudyResult, TaskResult, primary_answer
+from LiverLesionAI.results import StudyResult
 
 SURE_ENOUGH = 0.5
 """A class that is less probable than this is doubtful."""

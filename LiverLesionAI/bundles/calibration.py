@@ -15,7 +15,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 
 from LiverLesionAI.bundles.metadata import LiverLesion
 from LiverLesionAI.errors import BundleError, ConfigError
-from LiverLesionAI.systems.base import Part
+from LiverLesionAI.systems.spec import Part
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.uncertainty.calibrated import Calibration, TaskCalibration
 from LiverLesionAI.uncertainty.conformal import FoldPredictionSets, PredictionSets, sets_from_dict

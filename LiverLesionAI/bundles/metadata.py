@@ -22,7 +22,7 @@ from pydantic import (
 
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
-from LiverLesionAI.systems.base import Part, Task, checked_settings
+from LiverLesionAI.systems.spec import Part, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 MONAI_SCHEMA = (

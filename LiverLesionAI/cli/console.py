@@ -11,17 +11,19 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverLesionAI.answers import task_title
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import PHANTOM_NOTICE, task_title
+from LiverLesionAI.results import PHANTOM_NOTICE
 from LiverLesionAI.writers.tables import task_classes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from LiverLesionAI.answers import TaskResult
     from LiverLesionAI.evaluation.evaluate import Evaluation
     from LiverLesionAI.evaluation.reader_study import ReaderStudy
     from LiverLesionAI.registration import RegisteredStudy
-    from LiverLesionAI.results import ModelSummary, StudyResult, TaskResult
+    from LiverLesionAI.results import ModelSummary, StudyResult
 
 TABLE_WIDTH = 118
 

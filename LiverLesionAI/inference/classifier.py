@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from LiverLesionAI.answers import GroupResult, OutOfDistribution
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import BundleError, StudyError
 from LiverLesionAI.inference.engine import Ran, autocast_of, load_fold, run_batches
@@ -18,7 +19,7 @@ from LiverLesionAI.inference.familiar import compared_unit, judged
 from LiverLesionAI.inference.predictions import Predictions, TaskPrediction, UnitInputs, UnitPrediction
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress, silent
-from LiverLesionAI.results import GroupResult, ModelSummary, OutOfDistribution
+from LiverLesionAI.results import ModelSummary
 from LiverLesionAI.systems import System
 from LiverLesionAI.taxonomy import Taxonomy
 

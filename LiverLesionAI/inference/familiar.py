@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from LiverLesionAI.answers import OutOfDistribution
 from LiverLesionAI.inference.predictions import UnitInputs
 from LiverLesionAI.inputs.appearance import appearance
 from LiverLesionAI.inputs.base import NetworkInput
-from LiverLesionAI.results import OutOfDistribution
 from LiverLesionAI.systems import System
 from LiverLesionAI.uncertainty.out_of_distribution import (
     CONTRAST,

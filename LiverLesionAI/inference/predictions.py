@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from LiverLesionAI.answers import GroupResult, OutOfDistribution, TaskResult
 from LiverLesionAI.inference.execution import Execution
 from LiverLesionAI.inputs.base import NetworkInput
-from LiverLesionAI.results import GroupResult, OutOfDistribution, TaskResult
 from LiverLesionAI.taxonomy import Taxonomy
 from LiverLesionAI.uncertainty.calibrated import TaskCalibration
 

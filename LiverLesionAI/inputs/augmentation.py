@@ -43,7 +43,7 @@ class Augmentation(Lighting, Protocol):
 
 
 class Draw(Protocol):
-    """Which variant is shown, and how it is varied; see :class:`LiverLesionAI.systems.base.Draw`."""
+    """Which variant is shown, and how it is varied; see :class:`LiverLesionAI.systems.recipe.Draw`."""
 
     @property
     def variant(self) -> int: ...

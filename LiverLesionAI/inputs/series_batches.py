@@ -25,7 +25,7 @@ class Augmentation(Protocol):
 
 
 class Draw(Protocol):
-    """How a slice is varied; see :class:`LiverLesionAI.systems.base.Draw`."""
+    """How a slice is varied; see :class:`LiverLesionAI.systems.recipe.Draw`."""
 
     @property
     def rng(self) -> np.random.Generator | None: ...

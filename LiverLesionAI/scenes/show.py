@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import SimpleITK as sitk
 
 from LiverLesionAI import mrml
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.explanation import palette
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inputs.intensity import percentiles_of
 from LiverLesionAI.mrml import Node, Segment, attributes
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.scenes.candidates import add_candidates
 from LiverLesionAI.scenes.clinical import keep_clinical
 from LiverLesionAI.scenes.explanations import saliency_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from LiverLesionAI.answers import TaskResult, task_title
 from LiverLesionAI.decisions import in_words
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, task_title
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
 
 
 def summary_title(result: StudyResult) -> str:

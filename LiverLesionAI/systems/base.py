@@ -1,5 +1,6 @@
-"""The contract of a system: what one paper does between a study and its answer, and how it learns.
+"""The contract of a system: what one paper does between a study and its answer.
 
+How its networks learn is a part of its own (:mod:`LiverLesionAI.systems.recipe`).
 Everything outside of :mod:`LiverLesionAI.systems` asks a bundle for its system and knows no paper by name. A
 system is one module; :func:`LiverLesionAI.systems.system_named` finds it.
 """
@@ -7,79 +8,25 @@ system is one module; :func:`LiverLesionAI.systems.system_named` finds it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import TypeAdapter
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.results import Unit
-from LiverLesionAI.taxonomy import TAXONOMIES, Taxonomy
+from LiverLesionAI.systems.recipe import Recipe
+from LiverLesionAI.systems.spec import ModelSpec, Task
+from LiverLesionAI.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from LiverLesionAI.study import Study
-
-
-class Part(BaseModel):
-    """Base of every checked value of a bundle or a configuration: immutable; refused are unknown keys and
-    numbers that are not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Task(Part):
-    """A classification task.
-
-    Attributes
-    ----------
-    taxonomy
-        Its classes.
-    fused
-        Sequences whose features lead its head's input, in systems that have such heads.
-    """
-
-    taxonomy: str
-    fused: tuple[str, ...] = ()
-
-    @field_validator("taxonomy")
-    @classmethod
-    def _taxonomy_exists(cls, taxonomy: str) -> str:
-        if taxonomy not in TAXONOMIES:
-            raise ValueError(f"there is no taxonomy {taxonomy!r}")
-        return taxonomy
-
-
-class ModelSpec(Protocol):
-    """What a system needs to know of a model: a bundle's metadata and a training configuration tell it.
-
-    Attributes
-    ----------
-    sequences, required_sequences
-        The network's sequences, in order, and those it cannot do without.
-    tasks
-        Task to its classes.
-    patches
-        How inputs are cut, of the system's `patch_settings`.
-    network
-        The network's size, of the system's `network_settings`.
-    """
-
-    @property
-    def sequences(self) -> tuple[str, ...]: ...
-    @property
-    def required_sequences(self) -> tuple[str, ...]: ...
-    @property
-    def tasks(self) -> Mapping[str, Task]: ...
-    @property
-    def patches(self) -> Any: ...
-    @property
-    def network(self) -> Any: ...
 
 
 class SystemNetwork(Protocol):
@@ -351,128 +298,6 @@ class System(ABC):
     def parameters(self, spec: ModelSpec) -> dict[str, Any]:
         """Settings of the inputs, for the provenance of a result."""
         return {"patches": TypeAdapter(type(spec.patches)).dump_python(spec.patches)}
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which variant of a cached case a batch shows, and how it is varied further.
-
-    Attributes
-    ----------
-    variant
-        Position among the cached variants; 0 is the case as inference sees it.
-    rng
-        Source of the online augmentation; None for none.
-    central
-        Whether only the centre of the patch is wanted.
-    labels
-        The case's class index in each task, for recipes that vary some classes alone.
-    """
-
-    variant: int = 0
-    rng: np.random.Generator | None = None
-    central: bool = False
-    labels: tuple[int, ...] = ()
-
-
-class Recipe(ABC):
-    """How the networks of a system learn.
-
-    Attributes
-    ----------
-    truths
-        The taxonomy that the diagnoses of a cohort belong to; every task's label follows from it.
-    augmentation_settings
-        Type of the settings of online augmentation.
-    options
-        Those of ``central_epochs`` and ``shared_kernels`` that it can do.
-    says_present
-        Whether the second array of :meth:`batch` says which sequences are there, booleans ``[B, S]``;
-        networks are then asked what they say without one.
-    most_lesions
-        Lesions of one patient that are learned from; None for all of them.
-    """
-
-    truths: str
-    augmentation_settings: type[Any]
-    says_present: bool = False
-    options: frozenset[str] = frozenset()
-    most_lesions: int | None = None
-
-    @abstractmethod
-    def poses(self, rng: np.random.Generator, variants: Any, patches: Any) -> list[Any]:
-        """Draw the geometric variants of a case; see :class:`LiverLesionAI.training.config.Variants`.
-
-        None where all variation is online.
-        """
-
-    def truths_of(
-        self, study: Study, groups: Sequence[NetworkInput], truth: str, spec: ModelSpec
-    ) -> list[str | None]:
-        """Diagnosis of each group of a case: the case's own, unless groups are diagnosed by themselves.
-
-        None for a group that is not learned from.
-        """
-        return [truth] * len(groups)
-
-    @abstractmethod
-    def packed(self, variants: Sequence[NetworkInput]) -> np.ndarray:
-        """Put the variants of a case into one array, the first axis being the variant, to be kept on disk."""
-
-    @abstractmethod
-    def batch(
-        self,
-        cases: Sequence[np.ndarray],
-        present: Sequence[tuple[bool, ...]],
-        draws: Sequence[Draw],
-        augmentation: Any,
-    ) -> tuple[Tensor, ...]:
-        """Make the arguments of the network's ``features`` of packed cases, augmented as drawn."""
-
-    def begin(self, network: nn.Module, *, shared_kernels: bool) -> None:
-        """Prepare a network for training, in place."""
-        return None
-
-    def finish(self, network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
-        """Settle a trained network, in place; `batches` hold the training cases as inference sees them."""
-        return None
-
-    def choices(self, spec: ModelSpec, config: Any) -> dict[str, str]:
-        """What the paper leaves open and what was chosen, for the model card."""
-        return {}
-
-
-def known_fields(kind: type[Any]) -> Callable[[Any], Any]:
-    """A check that refuses misspelt fields of a dataclass, which pydantic would ignore."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, dict):
-            unknown = sorted(map(str, set(value) - {each.name for each in fields(kind)}))
-            if unknown:
-                raise ValueError(f"there is no patch parameter {', '.join(unknown)}")
-        return value
-
-    return check
-
-
-def checked_settings(kind: Any, value: Any) -> Any:
-    """Check settings of a system's type.
-
-    Raises
-    ------
-    ValueError
-        Naming the first wrong one.
-    """
-    from LiverLesionAI.json_values import all_finite
-
-    if not all_finite(value):
-        raise ValueError("one of its numbers is not finite")
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise ValueError(where + first["msg"].removeprefix("Value error, ")) from None
 
 
 def can_label(truths: Taxonomy, truth: str, taxonomy: Taxonomy) -> bool:

@@ -23,8 +23,10 @@ from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.series import SeriesParameters, WholeSlice, lesion_areas, whole_slices
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study
-from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words, known_fields
+from LiverLesionAI.systems.base import System, Words
 from LiverLesionAI.systems.images import image_format, lay_channels_last
+from LiverLesionAI.systems.recipe import Draw, Recipe
+from LiverLesionAI.systems.spec import ModelSpec, Part, Task, known_fields
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:

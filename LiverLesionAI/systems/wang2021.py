@@ -20,8 +20,10 @@ from LiverLesionAI.inputs.patches import LesionInput, extract_patches
 from LiverLesionAI.results import Unit
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.study import Study
-from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words, known_fields
+from LiverLesionAI.systems.base import System, Words
 from LiverLesionAI.systems.images import image_format
+from LiverLesionAI.systems.recipe import Draw, Recipe
+from LiverLesionAI.systems.spec import ModelSpec, Part, Task, known_fields
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:

@@ -17,19 +17,10 @@ from LiverLesionAI.inputs.slice_groups import SliceGroup
 from LiverLesionAI.inputs.slices import SlicePose
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study
-from LiverLesionAI.systems.base import (
-    Draw,
-    Fit,
-    ModelSpec,
-    Part,
-    Question,
-    Recipe,
-    System,
-    Task,
-    Words,
-    known_fields,
-)
+from LiverLesionAI.systems.base import Fit, Question, System, Words
 from LiverLesionAI.systems.images import image_format, lay_channels_last
+from LiverLesionAI.systems.recipe import Draw, Recipe
+from LiverLesionAI.systems.spec import ModelSpec, Part, Task, known_fields
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from LiverLesionAI.systems.base import Draw, Recipe
+from LiverLesionAI.systems.recipe import Draw, Recipe
 from LiverLesionAI.training.cache import CachedCase
 
 

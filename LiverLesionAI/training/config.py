@@ -25,7 +25,8 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.limits import check_text_size
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.systems import DEFAULT, System, SystemName, known_system, system_named
-from LiverLesionAI.systems.base import Part, Recipe, Task, checked_settings
+from LiverLesionAI.systems.recipe import Recipe
+from LiverLesionAI.systems.spec import Part, Task, checked_settings
 from LiverLesionAI.taxonomy import TAXONOMIES
 
 RESERVED_SEEDS = range(900_000, 910_000)

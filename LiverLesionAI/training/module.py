@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from LiverLesionAI.networks.recompute import recompute_blocks
-from LiverLesionAI.systems.base import Task, outputs
+from LiverLesionAI.systems.base import outputs
+from LiverLesionAI.systems.spec import Task
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.batches import Batch, Epoch, training_batches, validation_batches
 from LiverLesionAI.training.cache import CachedCase

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from LiverLesionAI.answers import TaskResult, primary_answer
 from LiverLesionAI.errors import StudyError
 from LiverLesionAI.evaluation.predictions import label_in
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, primary_answer
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
 from LiverLesionAI.writers.cohort_summary import CohortSummary, mean_sequence_weights
 from LiverLesionAI.writers.report import html_style, template, write_html
 

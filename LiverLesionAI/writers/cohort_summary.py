@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult, task_title
+from LiverLesionAI.answers import TaskResult, task_title
+from LiverLesionAI.results import LesionResult, StudyResult
 
 BANDS = ((0.9, "0.9 and more"), (0.7, "0.7 to 0.9"), (0.5, "0.5 to 0.7"), (0.0, "below 0.5"))
 """Probabilities of the predicted class, from the surest answers to the least sure ones."""

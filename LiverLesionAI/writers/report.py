@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverLesionAI.answers import TaskResult, task_title
 from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.inputs.clinical import FIELDS
 from LiverLesionAI.reading import Decision
-from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult, TaskResult, task_title
+from LiverLesionAI.results import PHANTOM_NOTICE, LesionResult, StudyResult
 from LiverLesionAI.taxonomy import LesionClass
 
 if TYPE_CHECKING:

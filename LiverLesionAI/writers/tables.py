@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from LiverLesionAI.answers import GroupResult, OutOfDistribution, TaskResult
 from LiverLesionAI.decisions import in_words
 from LiverLesionAI.files import write_text_whole
-from LiverLesionAI.results import GroupResult, LesionResult, OutOfDistribution, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.spreadsheet import Cell, write_table
 
 

@@ -11,8 +11,9 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 
 if TYPE_CHECKING:
+    from LiverLesionAI.answers import OutOfDistribution, TaskResult
     from LiverLesionAI.reading import Reading
-    from LiverLesionAI.results import LesionResult, OutOfDistribution, StudyResult, TaskResult
+    from LiverLesionAI.results import LesionResult, StudyResult
 
 _LIKELY = 0.5
 

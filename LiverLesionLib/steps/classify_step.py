@@ -307,7 +307,7 @@ class ClassifyStep(WorkStep):
 
 def _told(result: StudyResult) -> list[str]:
     """What the state says of a result: what it ran on, then all that was noticed."""
-    from LiverLesionAI.results import task_title
+    from LiverLesionAI.answers import task_title
 
     ran = _("{device}, {precision}, {seconds:.1f} s").format(
         device=result.provenance.device,

@@ -145,7 +145,7 @@ class ExplainStep(WorkStep):
 
     def _show_weights(self, lesion: LesionResult | None) -> None:
         """How much each sequence counted for the class that was explained, a column for each task."""
-        from LiverLesionAI.results import task_title
+        from LiverLesionAI.answers import task_title
 
         weights = {} if lesion is None else lesion.sequence_weights
         table = self.ui.weightsTable

@@ -30,8 +30,8 @@ def target_of(result: StudyResult, lesion: LesionResult) -> str:
 
 def _clinical_worth(result: StudyResult) -> list[str]:
     """Say what the clinical fields that are known added to the answers that rest on them."""
+    from LiverLesionAI.answers import task_title
     from LiverLesionAI.inputs.clinical import FIELDS
-    from LiverLesionAI.results import task_title
 
     titles = {each.name: each.title for each in FIELDS}
     lines = []

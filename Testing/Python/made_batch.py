@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.batch.engines import engine_for, limits_of
 from LiverLesionAI.batch.run import BatchRun
 from LiverLesionAI.batch.settings import BatchOptions
@@ -28,14 +29,7 @@ from LiverLesionAI.batch.work import _content, _why
 from LiverLesionAI.cohort import CohortRow, write_rows
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import output_folder
-from LiverLesionAI.results import (
-    LesionResult,
-    ModelSummary,
-    Provenance,
-    StudyResult,
-    StudySummary,
-    TaskResult,
-)
+from LiverLesionAI.results import LesionResult, ModelSummary, Provenance, StudyResult, StudySummary
 from LiverLesionAI.sequences import SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
 

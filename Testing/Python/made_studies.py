@@ -9,15 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from hypothesis import strategies as st
 
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.geometry import lesion_geometry
-from LiverLesionAI.results import (
-    LesionResult,
-    ModelSummary,
-    Provenance,
-    StudyResult,
-    StudySummary,
-    TaskResult,
-)
+from LiverLesionAI.results import LesionResult, ModelSummary, Provenance, StudyResult, StudySummary
 from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.taxonomy import taxonomy_named
 

@@ -15,13 +15,13 @@ from test_bundles import list_file
 from test_inference import all_probabilities, unit
 from tiny_bundles import tiny_bundle
 
+from LiverLesionAI.answers import OutOfDistribution
 from LiverLesionAI.bundles import Bundle, load_bundle, verify_bundle
 from LiverLesionAI.bundles.calibration import CALIBRATION, FAMILIAR
 from LiverLesionAI.bundles.write import record_calibration, record_metrics
 from LiverLesionAI.errors import BundleError, ConfigError
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.inputs.appearance import CONTRAST_COUNT, appearance
-from LiverLesionAI.results import OutOfDistribution
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.calibrate import calibration, see
 from LiverLesionAI.training.train import train

@@ -16,8 +16,8 @@ from LiverLesionAI.inputs.series import SeriesParameters, lesion_areas, whole_sl
 from LiverLesionAI.networks.hbp_cnn import PlainBackbone, SliceDetector
 from LiverLesionAI.networks.slice_backbones import backbone
 from LiverLesionAI.study import SequenceImage, Study
-from LiverLesionAI.systems.base import Draw
 from LiverLesionAI.systems.kim2020 import SYSTEM, Augmentation, Network
+from LiverLesionAI.systems.recipe import Draw
 from LiverLesionAI.training.config import TrainingConfig
 
 CONFIG = {

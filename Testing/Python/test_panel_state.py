@@ -101,7 +101,7 @@ def test_a_click_that_is_waited_for_is_asked_for(made_desktop: Any, widget: Any)
 def test_an_answer_about_something_unlike_the_training_is_in_doubt_at_the_top(
     made_desktop: Any, widget: Any
 ) -> None:
-    from LiverLesionAI.results import OutOfDistribution
+    from LiverLesionAI.answers import OutOfDistribution
     from LiverLesionLib.panels.state_line import state_of
 
     classify(made_desktop, widget)

@@ -147,7 +147,7 @@ def test_a_set_stands_in_place_of_a_class_where_the_model_cannot_tell(made_deskt
 
     from made_studies import answer
 
-    from LiverLesionAI.results import OutOfDistribution
+    from LiverLesionAI.answers import OutOfDistribution
     from LiverLesionLib.controls.bars import Bar, Chip, Tipped
     from LiverLesionLib.steps.answers import Answered
 

@@ -12,8 +12,9 @@ import pytest
 from made_explanations import weights_of
 from made_studies import made_result, made_study
 
+from LiverLesionAI.answers import OutOfDistribution
 from LiverLesionAI.errors import StudyError
-from LiverLesionAI.results import OutOfDistribution, SequenceRegistration, StudyResult
+from LiverLesionAI.results import SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.cohort_report import (
     CohortEntry,

@@ -18,7 +18,7 @@ from LiverLesionAI.inputs.clinical import CODE_LENGTH, code_places, coded_patien
 from LiverLesionAI.inputs.slice_batches import batch, packed
 from LiverLesionAI.inputs.slices import SliceParameters, SlicePose, extract_slices, slice_stack
 from LiverLesionAI.study import SequenceImage, Study
-from LiverLesionAI.systems.base import Draw
+from LiverLesionAI.systems.recipe import Draw
 from LiverLesionAI.systems.zhen2020 import Augmentation
 
 SMALL = SliceParameters(size=75)

@@ -9,7 +9,8 @@ import pytest
 from made_studies import answer, made_result, made_study
 
 from LiverLesionAI import decisions
-from LiverLesionAI.results import GroupResult, StudyResult, TaskResult
+from LiverLesionAI.answers import GroupResult, TaskResult
+from LiverLesionAI.results import StudyResult
 from LiverLesionAI.worker.state import same_answers
 from LiverLesionAI.writers.cohort_report import CohortEntry, write_cohort_report
 from LiverLesionAI.writers.tables import prediction_table

@@ -63,7 +63,7 @@ def test_what_is_no_single_set_of_patches_is_not_explained(study_folder: Path, t
 @pytest.mark.parametrize("name", [3, True, None])
 def test_names_of_settings_that_are_no_texts_are_told(name: object) -> None:
     from LiverLesionAI.systems import system_named
-    from LiverLesionAI.systems.base import checked_settings
+    from LiverLesionAI.systems.spec import checked_settings
 
     with pytest.raises(ValueError, match=f"patch parameter {name}"):
         checked_settings(system_named("wang2021").patch_settings, {name: 1})

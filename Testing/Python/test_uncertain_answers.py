@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from made_studies import made_result, made_study
 
+from LiverLesionAI.answers import OutOfDistribution, TaskResult
 from LiverLesionAI.cli.console import show_result
-from LiverLesionAI.results import OutOfDistribution, StudyResult, TaskResult
+from LiverLesionAI.results import StudyResult
 from LiverLesionAI.scenes.summary import result_text
 from LiverLesionAI.writers.dicom.answers import answer_in_words
 from LiverLesionAI.writers.report import write_report

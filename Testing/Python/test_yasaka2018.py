@@ -31,7 +31,7 @@ from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.systems import system_named
-from LiverLesionAI.systems.base import Draw
+from LiverLesionAI.systems.recipe import Draw
 from LiverLesionAI.systems.yasaka2018 import PHASES
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.cases import TrainingCase, training_cases

@@ -18,7 +18,9 @@ from LiverLesionAI.geometry import LesionGeometry, lesion_geometry
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study
-from LiverLesionAI.systems.base import Draw, ModelSpec, Part, Recipe, System, Task, Words
+from LiverLesionAI.systems.base import System, Words
+from LiverLesionAI.systems.recipe import Draw, Recipe
+from LiverLesionAI.systems.spec import ModelSpec, Part, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

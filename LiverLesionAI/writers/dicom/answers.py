@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.decisions import in_words
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.taxonomy import LesionClass, taxonomy_named
 
 if TYPE_CHECKING:

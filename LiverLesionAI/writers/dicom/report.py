@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import LiverLesionAI
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.reading import Decision
-from LiverLesionAI.results import LesionResult, ModelSummary, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, ModelSummary, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.taxonomy import MALIGNANT
 from LiverLesionAI.writers.dicom.answers import (

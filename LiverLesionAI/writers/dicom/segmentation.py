@@ -9,8 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 
 import LiverLesionAI
+from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.registration.outlines import outline_on_sequence
-from LiverLesionAI.results import LesionResult, StudyResult, TaskResult
+from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.study import Study, labels_in
 from LiverLesionAI.writers.dicom.answers import answer_in_words, class_code, coded
 from LiverLesionAI.writers.dicom.source import (
