@@ -149,10 +149,10 @@ def _floor(axes: plt.Axes, rooms: list[str], y: float) -> None:
         axes.add_patch(box)
         narrow = width < 2.4
         axes.text(x + width / 2, y + HEIGHT * 0.72, room, ha="center", va="center", weight="bold",
-                  fontsize=8 if narrow else 9.5)  # fmt: skip
+                  fontsize=7 if narrow else 9.5)  # fmt: skip
         words = WORDS[room] if width < 6 else WORDS[room].replace("\n", " ")
         axes.text(x + width / 2, y + HEIGHT * 0.3, words, ha="center", va="center",
-                  fontsize=5.8 if narrow else 7.2, color="0.25", linespacing=1.1)  # fmt: skip
+                  fontsize=5.6 if narrow else 7.2, color="0.25", linespacing=1.1)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from LiverLesionAI.cli import batch_commands, reader_commands, train_command
+from LiverLesionAI.cli import batch_commands, model_commands, reader_commands, train_command
 from LiverLesionAI.cli.arguments import (
     Device,
     Engine,
@@ -47,7 +46,7 @@ from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.options import DEFAULT_DETECTOR, DEFAULT_MODEL, DetectOptions, Options, RegisterOptions
 
 if TYPE_CHECKING:
-    from LiverLesionAI.bundles import Bundle
+    pass
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -443,58 +442,8 @@ def worker() -> None:
     run_worker()
 
 
-@models.command("list")
-@_reporting_errors
-def list_models(as_json: Json = False) -> None:
-    """List the model bundles at hand."""
-    from LiverLesionAI.bundles import list_bundles
-
-    bundles = list_bundles()
-    if as_json:
-        print_json([_model_row(bundle) for bundle in bundles])
-        return
-    for bundle in bundles:
-        model = bundle.summary
-        print(f"{model.name}  {model.version}  {model.members} members  intended use: {model.intended_use}")
-
-
-def _model_row(bundle: Bundle) -> dict[str, Any]:
-    return {**asdict(bundle.summary), "sequences": list(bundle.spec.sequences), "path": str(bundle.path)}
-
-
-@models.command("show")
-@_reporting_errors
-def show_model(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None:
-    """Print a bundle's model card."""
-    from LiverLesionAI.bundles import load_bundle, model_card_of
-
-    print(model_card_of(load_bundle(name)))
-
-
-@models.command("verify")
-@_reporting_errors
-def verify_model(
-    model: Annotated[str, typer.Argument(metavar="PATH", help="A bundle's folder or name.")],
-) -> None:
-    """Check a bundle's files, hashes and weights."""
-    from LiverLesionAI.bundles import load_bundle, verify_bundle
-
-    bundle = verify_bundle(load_bundle(model).path)
-    print(f"{model} is a sound bundle: {bundle.name} {bundle.metadata.version}, sha256 {bundle.sha256}.")
-
-
-@models.command("add")
-@_reporting_errors
-def add_model(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Bundle folder or zip file.")],
-) -> None:
-    """Check a bundle and add it to the models at hand."""
-    from LiverLesionAI.bundles.install import add_bundle
-
-    bundle = add_bundle(path)
-    print(f"Added {bundle.name} {bundle.metadata.version}: {bundle.path}")
-
-
+for _shown in (model_commands.list_, model_commands.show, model_commands.verify, model_commands.add):
+    models.command(_shown.__name__.rstrip("_"))(_reporting_errors(_shown))
 for _command in (
     reader_commands.make,
     reader_commands.status,
