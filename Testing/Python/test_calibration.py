@@ -169,7 +169,8 @@ def test_training_calibrates_with_cases_kept_for_it(tmp_path: Path) -> None:
     table = write_cohort(tmp_path / "kept")
     table.write_text(table.read_text().replace(",P", ",Q"))
     content = {**same, "calibration": {"cohort": "kept/cohort.csv"}}
-    bundle = verify_bundle(train(write_config(tmp_path / "config.yaml", content), tmp_path / "run"))
+    config = write_config(tmp_path / "config.yaml", content)
+    bundle = verify_bundle(train(config, tmp_path / "run", in_process=True))
     known = bundle.calibration
     assert known is not None and known.tasks["type"].cases == 21
     assert isinstance(known.tasks["type"].sets, PredictionSets)

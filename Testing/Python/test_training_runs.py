@@ -186,11 +186,11 @@ def test_a_run_that_can_have_no_folder_is_an_output_error(cohort: Path, tmp_path
 
 def test_a_run_starts_from_a_bundle(cohort: Path, tmp_path: Path) -> None:
     content = settings(cohort, name="first", optimisation={"epochs": 1, "shared_kernels": True}, folds=[0, 1])
-    first = train(write_config(tmp_path / "first.yaml", content), tmp_path / "first")
+    first = train(write_config(tmp_path / "first.yaml", content), tmp_path / "first", in_process=True)
     still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}
     changes = {"start_from": "first/first", "name": "second", "optimisation": still, "folds": [0, 1, 2]}
     config = write_config(tmp_path / "second.yaml", settings(cohort, **changes))
-    second = train(config, tmp_path / "second")
+    second = train(config, tmp_path / "second", in_process=True)
     for fold in range(3):
         with safe_open(first / f"models/fold_{fold % 2}.safetensors", "pt") as file:
             kernels = [file.get_tensor(f"branches.{name}.conv1.weight") for name in SEQUENCES]
