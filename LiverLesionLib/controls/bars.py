@@ -209,8 +209,10 @@ def _row_height(table: qt.QTableWidget) -> int:
 def _fit_height(table: qt.QTableWidget) -> None:
     header = max(_HEADER_HEIGHT, table.fontMetrics().height() + _HEADER_MARGIN)
     height = _row_height(table) * table.rowCount + header
-    if table.horizontalHeader().length() > table.viewport().width:
-        height += table.horizontalScrollBar().sizeHint.height()
+    bar = table.horizontalScrollBar()
+    too_wide = table.horizontalHeader().length() > table.viewport().width
+    if too_wide if table.isVisible() else bar.maximum > 0:
+        height += bar.sizeHint.height()
     table.setFixedHeight(height)
 
 
