@@ -20,12 +20,15 @@ class GroupResult:
         Class to the mean of the members' probabilities.
     lesion, slice
         Label of the lesion, and number of the slice, that the group shows; None where it shows none.
+    centre_lps_mm
+        Middle of what it shows, in the reference frame; None where that is not known.
     """
 
     name: str
     probabilities: Mapping[str, float]
     lesion: int | None = None
     slice: int | None = None
+    centre_lps_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)

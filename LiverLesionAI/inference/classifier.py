@@ -278,6 +278,7 @@ def _groups(unit: UnitInputs, taxonomy: Taxonomy, means: np.ndarray) -> tuple[Gr
             probabilities=dict(zip(taxonomy.names, mean.tolist(), strict=True)),
             lesion=given.lesion_id,
             slice=given.slice_number,
+            centre_lps_mm=given.centre_lps_mm,
         )
         for given, mean in zip(unit.groups, means, strict=True)
     )

@@ -18,6 +18,8 @@ class NetworkInput(Protocol):
         For people, for example ``"lesion 1"``.
     lesion_id, slice_number
         Label of the lesion and number of the slice that it shows; None where it shows no single one.
+    centre_lps_mm
+        Middle of what it shows, in the reference frame; None where that is not known.
     sequences, present
         Names in the network's order, and which of them are at hand.
     geometry
@@ -36,6 +38,8 @@ class NetworkInput(Protocol):
     def slice_number(self) -> int | None: ...
     @property
     def lesion_id(self) -> int | None: ...
+    @property
+    def centre_lps_mm(self) -> tuple[float, float, float] | None: ...
     @property
     def sequences(self) -> tuple[str, ...]: ...
     @property

@@ -63,6 +63,11 @@ class LesionInput:
     def slice_number(self) -> None:
         """A patch shows no single slice."""
 
+    @property
+    def centre_lps_mm(self) -> tuple[float, float, float]:
+        """That of the lesion."""
+        return self.geometry.centroid_lps_mm
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Patches and which sequences are present: what the network's ``features`` takes."""
         return self.patches, np.array(self.present)

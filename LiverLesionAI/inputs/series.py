@@ -150,6 +150,7 @@ class WholeSlice:
     lesion_id: int | None = None
     geometry: LesionGeometry | None = None
     crop_mm: float | None = None
+    centre_lps_mm: tuple[float, float, float] | None = None
     clinical: tuple[str, ...] = ()
     present: tuple[bool, ...] = (True,)
 

@@ -65,6 +65,11 @@ class SliceGroup:
         return self.index + 1
 
     @property
+    def centre_lps_mm(self) -> tuple[float, float, float]:
+        """Middle of the slice."""
+        return self.slices.stack.slice_centre_lps_mm(self.index)
+
+    @property
     def sequences(self) -> tuple[str, ...]:
         """Names, in the order of the channels."""
         return self.slices.sequences

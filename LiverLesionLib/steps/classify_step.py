@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls import bars
 from LiverLesionLib.controls.clinical_form import ClinicalForm
 from LiverLesionLib.controls.marks import DONE, TODO
+from LiverLesionLib.controls.slice_table import SliceTable
 from LiverLesionLib.controls.visibility import show
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.selection import Selection
@@ -74,6 +75,7 @@ class ClassifyStep(WorkStep):
         self._class_column = bars.ReadableColumn(self.ui.resultsTable, _CLASS)
         bars.prepare(self.ui.classesTable, [_("Class"), _("p"), _("SD")], 1)
         self.ui.classesTable.horizontalHeaderItem(1).setToolTip(_("Probability"))
+        self._slices = SliceTable(self)
         show(self.ui.classesLabel, False)
         selection.on_result(self._show_result)
         selection.on_lesion(self._show_lesion)
@@ -216,6 +218,7 @@ class ClassifyStep(WorkStep):
         if result is None:
             bars.fill(self.ui.resultsTable, ())
             bars.fill(self.ui.classesTable, ())
+            self._slices.show(None, None)
             show(self.ui.classesLabel, False)
             self._said = None
             self.say(TODO, "")
@@ -289,6 +292,7 @@ class ClassifyStep(WorkStep):
         title = _("All probabilities of {name}").format(name=shown.name)
         self.ui.classesLabel.text = "\n".join([title, *shown.remarks])
         bars.fill(self.ui.classesTable, shown.classes())
+        self._slices.show(self._selection.result, shown.lesion)
 
     def _model_chosen(self, index: int) -> None:
         if 0 <= index < len(self._models):

@@ -78,6 +78,32 @@ def test_what_is_filled_in_is_checked_and_goes_with_the_scene(panel: Any) -> Non
     assert kept() == {"albumin": "31 g/l", "sex": "male"}
 
 
+def _browse_slices(made: Any, widget: Any) -> None:
+    """Every slice of the patient, or of a lesion, with what it adds; the views go to the chosen one."""
+    import slicer
+
+    ui, answer = widget.ui, widget.panel.result.answer
+    rows = [ui.slicesTable.item(row, 0).text() for row in range(ui.slicesTable.rowCount)]
+    assert rows == [f"{group.lesion}.{group.slice}" for group in answer.groups]
+    assert ui.slicesTable.horizontalHeaderItem(2).text() == f"for {answer.predicted}"
+    adds = answer.groups[-1].probabilities[answer.predicted]
+    assert ui.slicesTable.cellWidget(len(rows) - 1, 2).value == round(100 * adds)
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+    for row in (len(rows) - 1, 0):
+        ui.slicesTable.selectRow(row)
+        made.settle(50)
+        x, y, z = answer.groups[row].centre_lps_mm
+        place = [view.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)]
+        assert place == pytest.approx([-x, -y, z], abs=0.01)
+    ui.resultsTable.selectRow(2)
+    own = [ui.slicesTable.item(row, 0).text() for row in range(ui.slicesTable.rowCount)]
+    assert own and all(name.startswith("2.") for name in own)
+    ui.resultsTable.selectRow(0)
+
+
 def test_a_patient_is_classified_explained_and_saved(panel: Any, tmp_path: Path) -> None:
     from LiverLesionAI.results import StudyResult
 
@@ -95,6 +121,7 @@ def test_a_patient_is_classified_explained_and_saved(panel: Any, tmp_path: Path)
     if "malignant_type" in result.study_tasks:
         assert result.study_tasks["malignant_type"].clinical == ("other_cancer", "afp")
         assert "clinical data read: other_cancer, afp" in widget.ui.classifyStatus.text
+    _browse_slices(made, widget)
     widget.ui.explainButton.click()
     finish(made, widget)
     assert widget.panel.result.sequence_weights.keys() == result.study_tasks.keys()

@@ -232,6 +232,8 @@ def test_the_patient_is_the_mean_of_all_slices_and_a_lesion_that_of_its_own(at_h
         own = [group.lesion == lesion.id for group in task.groups]
         assert np.allclose(list(lesion.tasks["type"].probabilities.values()), vectors[own].mean(axis=0))
         assert lesion.crop_mm is not None and lesion.crop_mm >= 40
+    heights = [group.centre_lps_mm[2] for group in task.groups if group.lesion == 3]
+    assert np.allclose(np.diff(heights), 7.0)
     assert task.groups[0].name == "lesion 1, slice 1 of " + str(sum(g.lesion == 1 for g in task.groups))
 
 

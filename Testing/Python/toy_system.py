@@ -66,6 +66,7 @@ class SliceInput:
     geometry: LesionGeometry | None = None
     clinical: tuple[str, ...] = ()
     crop_mm: float | None = None
+    centre_lps_mm: tuple[float, float, float] | None = None
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """Images and age."""
