@@ -221,7 +221,7 @@ def clinical_walk(made: Desktop) -> None:
     ui.clinicalBox.checked = True
     ui.classifyButton.click()
     walk.finish()
-    walk.shoot_panel("panel", "classifyStep", height=1480)
+    walk.shoot_panel("panel", "classifyStep", height=1640)
 
 
 def batch_walk(made: Desktop) -> None:
