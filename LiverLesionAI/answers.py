@@ -30,6 +30,11 @@ class GroupResult:
     slice: int | None = None
     centre_lps_mm: tuple[float, float, float] | None = None
 
+    @property
+    def predicted(self) -> str:
+        """The class of the highest probability."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
 
 @dataclass(frozen=True)
 class TaskResult:

@@ -63,14 +63,10 @@ class States:
 
         self.made, self.name, self.folder, self.width = made, name, folder, width
         self.count = 0
-        made.load(ROOT / "LiverLesionAI.py")
-        if name != "LiverLesionAI":
-            made.load(ROOT / "scripted_modules" / f"{name}.py")
-        made.enter(name)
+        widget = made.open_module(name)
         manager = slicer.app.layoutManager()
         manager.layoutLogic()
         manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        widget = getattr(slicer.modules, f"{name}Widget")
         self.ui, self.panel = widget.ui, widget.panel
 
     def shoot(self, state: str, *steps: str) -> None:

@@ -57,11 +57,7 @@ class Walk:
         self.views.open(pictures.FOUR_UP)
         slicer.app.layoutManager().layoutLogic()
         self.four_up()
-        made.load(ROOT / "LiverLesionAI.py")
-        if name != "LiverLesionAI":
-            made.load(ROOT / "scripted_modules" / f"{name}.py")
-        made.enter(name)
-        self.widget = getattr(slicer.modules, f"{name}Widget")
+        self.widget = made.open_module(name)
         self.ui = self.widget.ui
 
     def four_up(self) -> None:

@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -44,9 +44,6 @@ from LiverLesionAI.errors import ConfigError, LiverLesionError, told_by_system
 from LiverLesionAI.explanation.settings import Method, Settings
 from LiverLesionAI.limits import NO_MEMORY, is_memory_short
 from LiverLesionAI.options import DEFAULT_DETECTOR, DEFAULT_MODEL, DetectOptions, Options, RegisterOptions
-
-if TYPE_CHECKING:
-    pass
 
 Function = TypeVar("Function", bound=Callable[..., None])
 

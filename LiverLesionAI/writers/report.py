@@ -94,12 +94,11 @@ def _study_answer(result: StudyResult, members: int) -> dict[str, Any] | None:
         "groups": [
             {
                 "name": group.name,
-                "predicted": task.class_named(best).title,
-                "probability": group.probabilities[best],
+                "predicted": task.class_named(group.predicted).title,
+                "probability": group.probabilities[group.predicted],
             }
             for task in list(tasks.values())[:1]
             for group in task.groups
-            for best in [max(group.probabilities, key=lambda each: group.probabilities[each])]
         ],
     }
 

@@ -55,10 +55,9 @@ class SliceTable:
 
 def _row(group: GroupResult, answer: TaskResult) -> tuple[bars.Tipped, bars.Chip, bars.Bar]:
     """Number, the class that the slice says by itself, and what it adds to the class of the answer."""
-    says = max(group.probabilities, key=lambda name: group.probabilities[name])
     adds = group.probabilities[answer.predicted]
     return (
         bars.Tipped(f"{group.lesion}.{group.slice}", group.name),
-        bars.Chip(says, answer.class_named(says).colour),
+        bars.Chip(group.predicted, answer.class_named(group.predicted).colour),
         bars.Bar(adds, answer.predicted_class.colour),
     )

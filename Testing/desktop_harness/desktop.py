@@ -130,6 +130,14 @@ class Desktop:
             panel.enter()
         self.settle()
 
+    def open_module(self, name: str) -> Any:
+        """Load the main module, and another of ours where it is asked for, and show it; returns its panel."""
+        self.load(ROOT / "LiverLesionAI.py")
+        if name != "LiverLesionAI":
+            self.load(ROOT / "scripted_modules" / f"{name}.py")
+        self.enter(name)
+        return getattr(slicer.modules, f"{name}Widget")
+
     def settle(self, milliseconds: int = 0) -> None:
         """Let Qt work, at least for a while."""
         loop = QtCore.QEventLoop()
