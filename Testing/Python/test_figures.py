@@ -26,6 +26,7 @@ from LiverLesionAI.writers.figures import (
     save_png,
     write_figures,
 )
+from LiverLesionAI.writers.panels import SequencePanels, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -41,36 +42,67 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def panels(figure) -> dict[str, list]:
-    """Axes of the images, by column; the first has the sequence for its title."""
-    square = [axes for axes in figure.axes if axes.get_facecolor()[:3] == (0, 0, 0)]
-    names = ["T2WI", "DWI", "T1WI", "LAP"]
-    return {name: square[column :: len(names)] for column, name in enumerate(names)}
+SEQUENCES = ["T2WI", "DWI", "T1WI", "LAP"]
+
+
+def shown(figure) -> tuple:
+    """Axes of the panels and their picture as columns, ``[column][row]``: the middle of each panel."""
+    axes = next(axes for axes in figure.axes if {"absent", *SEQUENCES} <= {t.get_text() for t in axes.texts})
+    picture = np.asarray(axes.images[0].get_array())
+    height, width, _ = picture.shape
+    middles = [
+        [picture[int((row + 0.5) * height / 4), int((column + 0.5) * width / 4)] for row in range(4)]
+        for column in range(4)
+    ]
+    return axes, middles
 
 
 def test_every_sequence_is_shown_four_times_and_absent_ones_say_so(figure) -> None:
-    shown = panels(figure)
-    assert [len(rows) for rows in shown.values()] == [4] * 4
-    assert [rows[0].get_title() for rows in shown.values()] == list(shown)
-    assert [len(axes.images) for axes in shown["LAP"]] == [1, 2, 2, 2]
-    assert all(axes.collections for axes in shown["LAP"][:3]), "the outline"
-    for axes in shown["DWI"]:
-        assert not axes.images and axes.texts[0].get_text() == "absent"
+    axes, middles = shown(figure)
+    titles = [text for text in axes.texts if text.get_text() in SEQUENCES]
+    assert [text.get_text() for text in titles] == SEQUENCES
+    assert np.all(np.diff([text.get_position()[0] for text in titles]) > 0)
+    assert [text.get_text() for text in axes.texts].count("absent") == 4
+    assert np.all(middles[1] == np.zeros(3)), "DWI is absent: black"
+    assert all(middle.any() for column in (0, 2, 3) for middle in middles[column])
+    (outlines,) = axes.collections
+    right = axes.get_xlim()[1] * 3 / 4
+    assert sum(path.vertices[:, 0].min() > right for path in outlines.get_paths()) >= 3, "the outline in LAP"
 
 
-def test_overlays_are_feature_map_weighted_map_and_strongest_slice(figure) -> None:
+def test_overlays_are_feature_map_weighted_map_and_strongest_slice() -> None:
     explanation = made_explanation(made_study())
-    shown = panels(figure)["T2WI"]
+    rows = rows_of(explanation)
     largest, strongest = explanation.largest_slice, explanation.strongest_slice
-    expected = [
-        explanation.feature_map("T2WI")[largest],
-        explanation.weighted_map("T2WI")[largest],
-        explanation.weighted_map("T2WI")[strongest],
-    ]
-    for axes, values in zip(shown[1:], expected, strict=True):
-        np.testing.assert_allclose(axes.images[1].get_array(), overlay(values))
+    assert [row.index for row in rows] == [largest, largest, largest, strongest]
+    panels = SequencePanels(explanation, "T2WI")
+    lower, upper = panels.window
     patch = explanation.lesion.patches[0, 0]
-    np.testing.assert_array_equal(shown[3].images[0].get_array(), patch[strongest])
+    maps = [None, explanation.feature_map("T2WI"), *[explanation.weighted_map("T2WI")] * 2]
+    size = explanation.lesion.grid.size
+    for row, saliency in zip(rows, maps, strict=True):
+        grey = np.clip((patch[row.index] - lower) / (upper - lower), 0, 1)[..., None]
+        rgba = np.zeros((size, size, 4)) if saliency is None else overlay(saliency[row.index])
+        expected = 255 * (grey + rgba[..., 3:] * (rgba[..., :3] - grey))
+        np.testing.assert_allclose(panels.picture(row, size), expected, atol=1.5)
+
+
+def test_panels_are_enlarged_about_the_middle_of_their_voxels() -> None:
+    panels = SequencePanels(made_explanation(made_study()), "T2WI")
+    row = rows_of(panels.explanation)[1]
+    size = panels.explanation.lesion.grid.size
+    large = panels.picture(row, 3 * size).astype(int)
+    blocks = large.reshape(size, 3, size, 3, 3)
+    assert np.abs(blocks.mean(axis=(1, 3)) - panels.picture(row, size)).mean() < 4
+
+
+def test_the_outline_lies_on_the_border_of_the_lesion() -> None:
+    explanation = made_explanation(made_study())
+    index = explanation.largest_slice
+    line = max(SequencePanels(explanation, "T2WI").outline(index), key=len)
+    inside = np.argwhere(explanation.outline[index])
+    low, high = inside.min(axis=0)[::-1], inside.max(axis=0)[::-1]
+    assert np.all(np.abs(line.min(axis=0) - low) <= 1) and np.all(np.abs(line.max(axis=0) - high) <= 1)
 
 
 def test_numbers_are_those_of_the_explanation(figure) -> None:
