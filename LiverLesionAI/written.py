@@ -95,6 +95,14 @@ def check_scene_folder(folder: Path) -> None:
         raise unwritable(folder)
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file is a NRRD whose voxels are compressed."""
+    if path.suffix != ".nrrd":
+        return False
+    with path.open("rb") as file:
+        return _nrrd_header(file).get("encoding", "raw") != "raw"
+
+
 def check_archive(path: Path) -> None:
     """Read a zip archive through and compare its members with their checksums.
 
@@ -147,12 +155,9 @@ def _nifti_bytes(path: Path) -> int:
 def _nrrd_bytes(path: Path) -> tuple[int, int]:
     """Bytes of voxels that a NRRD file has, and those that its header promises (teem, NRRD0004)."""
     with path.open("rb") as file:
-        start = file.read(1 << 16)
-        end = _NRRD_HEADER.search(start)
-        if end is None:
+        header = _nrrd_header(file)
+        if not header:
             return 0, -1
-        header = dict(_nrrd_fields(start[: end.start()].decode("latin-1")))
-        file.seek(end.end())
         found = _remaining(file if header["encoding"] == "raw" else gzip.GzipFile(fileobj=file))
     return found, math.prod(map(int, header["sizes"].split())) * _NRRD_BYTES[header["type"]]
 
@@ -162,11 +167,16 @@ def _is_whole_nrrd(path: Path) -> bool:
     return found == promised
 
 
-def _nrrd_fields(header: str) -> Iterator[tuple[str, str]]:
-    for line in header.splitlines():
-        name, separator, value = line.partition(": ")
-        if separator:
-            yield name, value
+def _nrrd_header(file: IO[bytes]) -> dict[str, str]:
+    """Fields of a header, which the file is left behind; none where there is no end of it."""
+    start = file.read(1 << 16)
+    end = _NRRD_HEADER.search(start)
+    if end is None:
+        return {}
+    file.seek(end.end())
+    lines = start[: end.start()].decode("latin-1").splitlines()
+    parts = (line.partition(": ") for line in lines)
+    return {name: value for name, separator, value in parts if separator}
 
 
 def _is_whole_png(path: Path) -> bool:

@@ -19,6 +19,8 @@ from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.side_by_side import a_core_each
 
 if TYPE_CHECKING:
+    import torch
+
     from LiverLesionAI.inference import Classifier, UnitPrediction
 
 BRIGHTEST_PERCENTILE = 99.5
@@ -88,10 +90,11 @@ def explain(
     with a_core_each(classifier.execution.device) as each:
         for member in range(bundle.member_count if inputs else 0):
             network = classifier.network(member)
-            for lesion, index, found in zip(inputs, indices, gathered, strict=True):
+            for lesion, predicted, index, found in zip(inputs, predictions, indices, gathered, strict=True):
                 question = Question(
                     network=network,  # type: ignore[arg-type]
                     patches=_on_device(lesion, classifier),
+                    features=_features(predicted, member, lesion, classifier),
                     present=lesion.present,
                     task=task,
                     index=index[task],
@@ -103,9 +106,8 @@ def explain(
                     tick=ticks.step_done,
                     each=each,
                 )
-                maps, features = method.maps(question)
-                found.maps.append(maps)
-                found.games.append(member_game(question.network, features, lesion.present))
+                found.maps.append(method.maps(question))
+                found.games.append(member_game(question.network, question.features, lesion.present))
                 ticks.lesion_done()
     step = bundle.system.stages.get(settings.stage or "")
     return tuple(
@@ -131,6 +133,17 @@ def _on_device(lesion: LesionInput, classifier: Classifier) -> Any:
     import torch
 
     return torch.from_numpy(lesion.patches).to(classifier.execution.device)
+
+
+def _features(
+    predicted: UnitPrediction, member: int, lesion: LesionInput, classifier: Classifier
+) -> torch.Tensor:
+    """What a member saw of a lesion when it classified it, ``[S, F]``."""
+    import torch
+
+    assert predicted.features is not None
+    (seen,) = predicted.features[member]
+    return torch.from_numpy(seen.reshape(len(lesion.sequences), -1)).to(classifier.execution.device)
 
 
 def _on_patch(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from LiverLesionAI.explanation.cells import on_voxels
-from LiverLesionAI.explanation.method import Method, Question, without_lesion
+from LiverLesionAI.explanation.method import Method, Question, parenchyma
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +37,6 @@ class _Branch:
         Of the sequence.
     change
         What its map is made of, ``[1, C, d, h, w]``: the activations, or how the lesion changes them.
-    features
-        Of the lesion, ``[F]``.
     points, reached
         Activations that gradients are taken at, ``[point, C, d, h, w]``, and the features they lead to,
         ``[point, F]``.
@@ -46,7 +44,6 @@ class _Branch:
 
     index: int
     change: Tensor
-    features: Tensor
     points: Tensor
     reached: Tensor
 
@@ -56,11 +53,11 @@ class GradCam(Method):
     """Map what in each sequence speaks for a class, and against it (integrated Grad-CAM).
 
     Grad-CAM multiplies a stage's activations by their gradients. Here the activations are taken *relative to
-    those of liver without a lesion* (:func:`without_lesion`), cell by cell, and the gradients are averaged
-    over the way from there to the lesion. What every patch has (the annotation, the border of the patch) so
-    drops out, and the map sums to what the lesion changes in the class's log-odds, up to the error of `steps`
-    mid-points. Selvaraju et al. 2017 (Grad-CAM); Draelos and Carin 2020 (gradients cell by cell); Sattarzadeh
-    et al. 2021 (integrated Grad-CAM).
+    those of liver without a lesion* (:func:`~LiverLesionAI.explanation.method.without_lesion`), cell by cell,
+    and the gradients are averaged over the way from there to the lesion. What every patch has (the
+    annotation, the border of the patch) so drops out, and the map sums to what the lesion changes in the
+    class's log-odds, up to the error of `steps` mid-points. Selvaraju et al. 2017 (Grad-CAM); Draelos and
+    Carin 2020 (gradients cell by cell); Sattarzadeh et al. 2021 (integrated Grad-CAM).
 
     Attributes
     ----------
@@ -72,28 +69,20 @@ class GradCam(Method):
     steps: int = 3
 
     def prepare(self, lesion: LesionInput) -> Tensor | None:
-        """Take the lesion out of its patches."""
+        """Measure what would be in each patch without the lesion, ``[S]``."""
         import torch
 
-        return without_lesion(torch.from_numpy(lesion.patches)) if self.steps else None
+        return parenchyma(torch.from_numpy(lesion.patches)) if self.steps else None
 
-    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+    def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps on the cells of the stage."""
-        import torch
-
-        patches = question.patches
-        empty = question.prepared if self.steps else None
-        ends = patches[:, None] if empty is None else torch.stack([patches, empty.to(patches.device)], dim=1)
         used = [i for i, there in enumerate(question.present) if there]
-        branches = question.each(lambda i: self._run(question, i, ends[i]), used)
-        columns = list(question.network.mean_features)
-        for branch in branches:
-            columns[branch.index] = branch.features
-        slopes = _slopes(question, branches, columns)
+        branches = question.each(lambda i: self._run(question, i), used)
+        slopes = _slopes(question, branches)
         found = question.each(lambda pair: self._map(*pair), list(zip(branches, slopes, strict=True)))
         maps = np.zeros((len(question.present), *found[0].shape))
         maps[used] = found
-        return maps, torch.stack(columns)
+        return maps
 
     def on_patch(
         self, maps: NDArray[np.float64], size: int, voxels_per_cell: int | None
@@ -102,21 +91,29 @@ class GradCam(Method):
         assert voxels_per_cell is not None
         return on_voxels(spread(maps) if self.steps else maps, size, voxels_per_cell)
 
-    def _run(self, question: Question, index: int, ends: Tensor) -> _Branch:
+    def _run(self, question: Question, index: int) -> _Branch:
         """Run a branch to the points where gradients are taken, and on from there."""
         import torch
 
         network, stage = question.network, question.stage
         with question.autocast():
             with torch.no_grad():
-                both = network.cells(index, ends, stage)
-                found, start = both[:1], both[-1:]
-                features = network.features_of_cells(index, found, stage)[0]
+                found, start = self._ends(question, index)
             points = _points_between(start, found, self.steps) if self.steps else found
             points = points.detach().requires_grad_()
             with torch.enable_grad():
                 reached = network.features_of_cells(index, points, stage)
-        return _Branch(index, found - start if self.steps else found, features, points, reached)
+        return _Branch(index, found - start if self.steps else found, points, reached)
+
+    def _ends(self, question: Question, index: int) -> tuple[Tensor, Tensor]:
+        """A branch's cells of the lesion and of liver without it; of the lesion alone for plain Grad-CAM."""
+        network, patch, stage = question.network, question.patches[index : index + 1], question.stage
+        if not self.steps:
+            found = network.cells(index, patch, stage)
+            return found, found
+        level = question.prepared[index].to(patch.device)
+        found, start = network.cells_beside_even(index, patch, level, stage).split(1)
+        return found, start
 
     def _map(self, branch: _Branch, slope: Tensor) -> NDArray[np.float64]:
         """The map of a branch, whose features at the points have this gradient."""
@@ -129,11 +126,11 @@ class GradCam(Method):
         return np.asarray((branch.change * mean).cpu().sum(dim=(0, 1), dtype=torch.float64))
 
 
-def _slopes(question: Question, branches: Sequence[_Branch], columns: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _slopes(question: Question, branches: Sequence[_Branch]) -> tuple[Tensor, ...]:
     """Gradient of the class's log-odds in the features of each branch at its points, ``[point, F]``."""
     import torch
 
-    reached = [column.expand(len(branches[0].points), -1) for column in columns]
+    reached = [column.expand(len(branches[0].points), -1) for column in question.features]
     leaves = [branch.reached.detach().requires_grad_() for branch in branches]
     for branch, leaf in zip(branches, leaves, strict=True):
         reached[branch.index] = leaf

@@ -39,9 +39,9 @@ class IntegratedGradients(Method):
         """One for each point."""
         return self.steps
 
-    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+    def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps, voxel by voxel."""
-        features, patches = question.features(), question.patches
+        patches = question.patches
         start = without_lesion(patches)
         total = None
         for step in range(self.steps):
@@ -50,7 +50,8 @@ class IntegratedGradients(Method):
             total = gradient if total is None else total + gradient
             question.tick()
         assert total is not None
-        return ((patches - start)[:, 0] * total / self.steps).cpu().double().numpy(), features
+        found = (patches - start)[:, 0] * total / self.steps
+        return np.asarray(found.cpu().double())
 
 
 def image_gradient(question: Question, patches: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ class Question:
         The member.
     patches
         ``[S, 2, D, H, W]`` of the lesion, on the network's device.
+    features
+        What the member saw of the lesion, ``[S, F]``, float32, on the network's device.
     present
         Which of the `S` sequences are at hand.
     task, index
@@ -66,6 +68,7 @@ class Question:
 
     network: BranchNetwork
     patches: Tensor
+    features: Tensor
     present: tuple[bool, ...]
     task: str
     index: int
@@ -76,15 +79,6 @@ class Question:
     ahead: NDArray[np.float32] | None = None
     tick: Callable[[], None] = _untold
     each: Each = one_after_the_other
-
-    def features(self) -> Tensor:
-        """Features of the lesion as it is, ``[S, F]``, float32."""
-        import torch
-
-        there = torch.tensor([list(self.present)], device=self.patches.device)
-        with torch.no_grad(), self.autocast():
-            (features,) = self.network.features(self.patches[None], there)
-        return features
 
     def log_odds(self, features: Tensor) -> Tensor:
         """Log-odds of the class, ``[B]``, of features ``[B, S, F]``.
@@ -126,15 +120,13 @@ class Method(ABC):
         return 0
 
     @abstractmethod
-    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+    def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps.
 
         Returns
         -------
-        maps : numpy.ndarray
+        numpy.ndarray
             ``[S, d, h, w]``, signed, in units of log-odds; zero for absent sequences.
-        features : Tensor
-            ``[S, F]`` of the lesion.
         """
 
     def on_patch(
@@ -150,6 +142,12 @@ def without_lesion(patches: Tensor) -> Tensor:
     The median stands for the parenchyma; annotations are left as they are.
     """
     filled = patches.clone()
-    for patch in filled:
-        patch[0] = patch[0][patch[1] <= patch[1].amin()].median()
+    filled[:, 0] = parenchyma(patches)[:, None, None, None]
     return filled
+
+
+def parenchyma(patches: Tensor) -> Tensor:
+    """The median intensity outside of the lesion, ``[S]``, of patches ``[S, 2, D, H, W]``."""
+    import torch
+
+    return torch.stack([image[annotation <= annotation.amin()].median() for image, annotation in patches])

@@ -129,11 +129,11 @@ class LesionParts(Method):
         """One for each sequence."""
         return sequences
 
-    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+    def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps, voxel by voxel."""
         import torch
 
-        features, patches = question.features(), question.patches
+        features, patches = question.features, question.patches
         parts: NDArray[np.int64] = question.prepared
         empty = without_lesion(patches)
         maps = np.zeros(parts.shape)
@@ -146,4 +146,4 @@ class LesionParts(Method):
                 density = np.r_[0.0, shapley_values(worth)] / np.maximum(sizes, 1)
                 maps[i] = density[parts[i]]
                 question.tick()
-        return maps, features
+        return maps

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from LiverLesionAI.explanation.gradients import image_gradient
 from LiverLesionAI.explanation.method import Method, Question
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,11 @@ class SmoothGrad(Method):
         """One for each copy."""
         return self.copies
 
-    def maps(self, question: Question) -> tuple[NDArray[np.float64], Tensor]:
+    def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps, voxel by voxel."""
         import torch
 
-        features, patches = question.features(), question.patches
+        patches = question.patches
         rng = np.random.default_rng(question.seed)
         image = patches[:, 0]
         extent = image.amax(dim=(1, 2, 3), keepdim=True) - image.amin(dim=(1, 2, 3), keepdim=True)
@@ -53,4 +49,4 @@ class SmoothGrad(Method):
             total = gradient if total is None else total + gradient
             question.tick()
         assert total is not None
-        return (total / self.copies).cpu().double().numpy(), features
+        return np.asarray((total / self.copies).cpu().double())

@@ -158,8 +158,8 @@ class Classifier:
                 task: self._task(task, unit, np.stack([each.probabilities[task][own] for each in ran]))
                 for task in self.bundle.taxonomies
             }
-            features = ran[0].features[own]
-            unlike = self._unlike(unit, features)
+            features = np.stack([each.features[own] for each in ran])
+            unlike = self._unlike(unit, features[0])
             warnings = (*_warnings(unit), *(unlike.in_words if unlike is not None else ()))
             found.append(UnitPrediction(unit.lesion_id, tasks, warnings, unlike, features))
             first = own.stop

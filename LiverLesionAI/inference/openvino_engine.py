@@ -94,7 +94,7 @@ class OpenVinoEngine:
 
         Weights are compared with their hashes, as they are where they are read.
         """
-        from LiverLesionAI.inference.openvino_graph import ov
+        from LiverLesionAI.inference.openvino_runtime import ov
 
         core = ov.Core()
         with ThreadPoolExecutor(max_workers=1) as beside:
@@ -111,7 +111,8 @@ class OpenVinoEngine:
 
     def _from_weights(self, members: range) -> dict[str, Any]:
         """Graphs built of weights, and kept for later processes."""
-        from LiverLesionAI.inference.openvino_graph import graphs, ov
+        from LiverLesionAI.inference.openvino_graph import graphs
+        from LiverLesionAI.inference.openvino_runtime import ov
 
         core, bundle = ov.Core(), self._bundle
         image = next(iter(bundle.system.input_format(bundle.spec).values()))
@@ -129,7 +130,7 @@ class OpenVinoEngine:
             check_file(self._bundle, self._bundle.spec.members[member])
 
     def _key(self, members: range) -> str:
-        from LiverLesionAI.inference.openvino_graph import GRAPHS, ov
+        from LiverLesionAI.inference.openvino_runtime import GRAPHS, ov
 
         return f"{self._bundle.sha256} {members} {self._precision} {GRAPHS} {ov.__version__}"
 
@@ -137,7 +138,7 @@ class OpenVinoEngine:
         """As many threads as torch, which other processes may want on the same cores."""
         import torch
 
-        from LiverLesionAI.inference.openvino_graph import HEADS
+        from LiverLesionAI.inference.openvino_runtime import HEADS
 
         return {
             "INFERENCE_PRECISION_HINT": "f32" if name == HEADS else _PRECISIONS[self._precision],
@@ -149,7 +150,7 @@ class OpenVinoEngine:
 
 def _answer(requests: dict[str, Any], given: NetworkInput) -> dict[str, np.ndarray]:
     """Features and logits of an input by name, ``[members, …]``."""
-    from LiverLesionAI.inference.openvino_graph import HEADS
+    from LiverLesionAI.inference.openvino_runtime import HEADS
 
     images, present, *clinical = given.arrays()
     if FEATURES in requests:

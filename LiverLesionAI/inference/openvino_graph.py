@@ -1,17 +1,14 @@
 """Networks as graphs of OpenVINO, built of its operators from weights that torch has loaded.
 
 Nothing is traced or converted: each kind of module has a function here that puts down the operators that do
-what its ``forward`` does in evaluation. OpenVINO's converter, and the telemetry that comes with it, is kept
-from being imported (:func:`_runtime`).
+what its ``forward`` does in evaluation.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import reduce, singledispatch
 from itertools import takewhile
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,36 +16,13 @@ from monai.networks.nets.resnet import ResNetBlock
 from torch import Tensor, nn
 
 from LiverLesionAI.inference.engine import FEATURES
+from LiverLesionAI.inference.openvino_runtime import HEADS, ov
 from LiverLesionAI.networks.ct_cnn import CtCnn
 from LiverLesionAI.networks.inception_resnet_v2 import Convolution, InceptionResNetV2, Parallel, Residual
 from LiverLesionAI.networks.resnet3d import MultitaskResNet3D, parts_of
 from LiverLesionAI.networks.slice_network import SliceNetwork
 
-HEADS = "heads"
-"""Name of the graph from features to logits, which runs in float32; its outputs are named after the features
-and after tasks."""
-GRAPHS = 1
-"""Changes with what is put down here, so that graphs prepared earlier are not taken for those of today."""
-
-
-def _runtime() -> ModuleType:
-    """Import OpenVINO without its converter, which sends a message to its makers when it is imported."""
-    blocked = "openvino.tools"
-    if "openvino" not in sys.modules and blocked not in sys.modules:
-        sys.modules[blocked] = None  # type: ignore[assignment]
-        try:
-            import openvino
-        finally:
-            del sys.modules[blocked]
-    import openvino
-    import openvino.opset13
-
-    return openvino
-
-
-ov = _runtime()
 op: Any = ov.opset13
-
 
 _LAST_LAYERS: dict[type, str] = {InceptionResNetV2: "classif", CtCnn: "classifier"}
 

@@ -112,7 +112,7 @@ class UnitPrediction:
     out_of_distribution
         How unlike the training it is; None where the model cannot tell.
     features
-        What the first member's last hidden layer saw of its groups, float32 ``[groups, F]``.
+        What the members' last hidden layers saw of its groups, float32 ``[members, groups, F]``.
     """
 
     lesion_id: int | None

@@ -16,7 +16,13 @@ from typing import Any
 from LiverLesionAI.errors import LiverLesionError, MemoryShortError, StudyError
 from LiverLesionAI.limits import is_memory_short
 from LiverLesionAI.mrml.scene_files import check_storage_files, unpack_scene, with_plain_name
-from LiverLesionAI.written import check_archive, check_scene_folder, refuse_odd_name, unwritable
+from LiverLesionAI.written import (
+    check_archive,
+    check_scene_folder,
+    is_compressed,
+    refuse_odd_name,
+    unwritable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +185,7 @@ def _write_folder(scene: Node, folder: Path) -> None:
 
 
 def pack_scene(folder: Path, path: Path) -> None:
-    """Pack the folder of :func:`save_scene_folder` into one ``.mrb``; needs no Slicer.
+    """Pack the folder of a scene into one ``.mrb``; needs no Slicer. What is compressed already is stored.
 
     Raises
     ------
@@ -187,9 +193,10 @@ def pack_scene(folder: Path, path: Path) -> None:
         If the file cannot be written.
     """
     try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(path, "w", compresslevel=1) as archive:
             for file in sorted(folder.rglob("*")):
-                archive.write(file, file.relative_to(folder.parent))
+                way = zipfile.ZIP_STORED if is_compressed(file) else zipfile.ZIP_DEFLATED
+                archive.write(file, file.relative_to(folder.parent), way)
     except OSError as error:
         raise unwritable(path) from error
     check_archive(path)

@@ -17,7 +17,7 @@ class Convolution2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, H, W]``."""
-        return straight(self, x) if can_go_straight(x) else super().forward(x)
+        return straight(self, x, self.weight, self.bias) if can_go_straight(x) else super().forward(x)
 
 
 class Convolution3d(nn.Conv3d):
@@ -29,7 +29,7 @@ class Convolution3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, D, H, W]``."""
-        return straight(self, x) if can_go_straight(x) else super().forward(x)
+        return straight(self, x, self.weight, self.bias) if can_go_straight(x) else super().forward(x)
 
 
 def can_go_straight(x: Tensor) -> bool:
@@ -43,12 +43,11 @@ def can_go_straight(x: Tensor) -> bool:
     )
 
 
-def straight(layer: nn.Conv2d | nn.Conv3d, x: Tensor, kernel: Tensor | None = None) -> Tensor:
-    """Run a layer by oneDNN itself (:func:`can_go_straight`), perhaps with its kernel in another layout."""
+def straight(layer: nn.Conv2d | nn.Conv3d, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Run a layer by oneDNN itself (:func:`can_go_straight`), with its kernel and bias or parts of them."""
     assert not isinstance(layer.padding, str)
-    kernel = layer.weight if kernel is None else kernel
     return torch.mkldnn_convolution(
-        x, kernel, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups
+        x, kernel, bias, layer.padding, layer.stride, layer.dilation, layer.groups
     )
 
 

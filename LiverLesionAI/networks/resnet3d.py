@@ -72,11 +72,55 @@ class Stem(Convolution3d):
             x = F.pad(x, [pad for side in odd for pad in (0, side)])
         return F.conv3d(_blocks(x), _block_kernel(self.weight))
 
+    def beside_even(self, x: Tensor, level: Tensor) -> Tensor:
+        """Convolve a patch, and the same patch with an image of one value in its place; without gradients.
+
+        Its annotation is looked at once, and an even image looks the same to all cells but those at the
+        border: both together take no longer than the patch alone.
+
+        Parameters
+        ----------
+        x
+            Patch ``[1, C, D, H, W]``; the image is channel 0.
+        level
+            The value, a scalar.
+
+        Returns
+        -------
+        Tensor
+            ``[2, out, D/2, H/2, W/2]``.
+        """
+        image = self._of_channels(x, slice(0, 1), None)
+        others = self._of_channels(x, slice(1, None), self.bias)
+        even = self._of_even(level, x)
+        found = torch.empty_like(image.expand(2, -1, -1, -1, -1), memory_format=torch.channels_last_3d)
+        torch.add(image, others, out=found[:1])
+        torch.add(even, others, out=found[1:])
+        return found
+
+    def _of_channels(self, x: Tensor, which: slice, bias: Tensor | None) -> Tensor:
+        """What some channels add."""
+        kernel, given = self.weight[:, which].contiguous(), x[:, which].contiguous()
+        if can_go_straight(x):
+            return straight(self, given, kernel, bias)
+        return F.conv3d(given, kernel, bias, self.stride, self.padding)
+
+    def _of_even(self, level: Tensor, x: Tensor) -> Tensor:
+        """What an image of one value adds, of which a small one shows all that there is."""
+        sides = [min(side, 16 + side % 2) for side in x.shape[2:]]
+        found = self._of_channels(level.expand(1, 1, *sides), slice(0, 1), None)
+        for axis, side in enumerate(x.shape[2:], start=2):
+            count, small = (side + 1) // 2, found.shape[axis]
+            places = torch.arange(count, device=x.device).clamp(max=small // 2)
+            places[count - small // 2 :] = torch.arange(small - small // 2, small, device=x.device)
+            found = found.index_select(axis, places)
+        return found
+
     def _is_narrow(self, x: Tensor) -> bool:
         return self.out_channels <= NARROW and can_go_straight(x)
 
     def _narrow(self, x: Tensor) -> Tensor:
-        found = straight(self, x.contiguous(), self.weight.contiguous())
+        found = straight(self, x.contiguous(), self.weight.contiguous(), self.bias)
         return found.contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -138,6 +182,33 @@ def cells(branch: nn.Module, x: Tensor, stage: str) -> Tensor:
     for name in _PARTS[: _PARTS.index(STAGE_ENDS[stage]) + 1]:
         x = getattr(branch, name)(x)
     return x
+
+
+def cells_beside_even(branch: nn.Module, x: Tensor, level: Tensor, stage: str) -> Tensor:
+    """Run a branch up to the end of a stage for a patch, and for it with an even image; without gradients.
+
+    Parameters
+    ----------
+    branch
+        The branch.
+    x
+        Patch ``[1, 2, D, H, W]``.
+    level
+        The even image's value, a scalar.
+    stage
+        One of :data:`STAGE_ENDS`.
+
+    Returns
+    -------
+    Tensor
+        ``[2, C, d, h, w]``; the first is that of the patch as it is.
+    """
+    stem = branch.conv1
+    assert isinstance(stem, Stem)
+    found = stem.beside_even(x, level)
+    for name in _PARTS[1 : _PARTS.index(STAGE_ENDS[stage]) + 1]:
+        found = getattr(branch, name)(found)
+    return found
 
 
 def features_of(branch: nn.Module, found: Tensor, stage: str) -> Tensor:
@@ -245,6 +316,10 @@ class MultitaskResNet3D(nn.Module):
     def cells(self, index: int, x: Tensor, stage: str) -> Tensor:
         """Run one branch up to the end of a stage; see :func:`cells`."""
         return cells(self.branches[self.sequences[index]], x, stage)
+
+    def cells_beside_even(self, index: int, x: Tensor, level: Tensor, stage: str) -> Tensor:
+        """Run one branch up to the end of a stage, beside an even image; see :func:`cells_beside_even`."""
+        return cells_beside_even(self.branches[self.sequences[index]], x, level, stage)
 
     def features_of_cells(self, index: int, found: Tensor, stage: str) -> Tensor:
         """Run the rest of a branch; see :func:`features_of`."""

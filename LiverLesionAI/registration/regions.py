@@ -226,8 +226,9 @@ def prepared(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) ->
     Mutual information does not care for monotone changes of intensity; ranks spread the tissues evenly over
     its bins, where bright fluid would otherwise leave one bin to the whole liver.
     """
-    part = sitk.Cast(_cropped(image, box), sitk.sitkFloat32)
-    for axis, wanted in zip(_axes_along(image, box).tolist(), resolution_mm, strict=True):
+    axes = _axes_along(image, box).tolist()
+    part = _averaged(sitk.Cast(_cropped(image, box), sitk.sitkFloat32), axes, resolution_mm)
+    for axis, wanted in zip(axes, resolution_mm, strict=True):
         variance = (wanted**2 - part.GetSpacing()[axis] ** 2) / 12
         if variance > 0.01 and part.GetSize()[axis] >= 4:
             part = sitk.RecursiveGaussian(
@@ -236,6 +237,14 @@ def prepared(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) ->
     ranked = sitk.GetImageFromArray(ranks(sitk.GetArrayFromImage(part)))
     ranked.CopyInformation(part)
     return ranked
+
+
+def _averaged(part: sitk.Image, axes: list[int], resolution_mm: NDArray[np.float64]) -> sitk.Image:
+    """Join voxels into means that are no larger than half of a resolution: there is less left to blur."""
+    joined = [1, 1, 1]
+    for axis, wanted in zip(axes, resolution_mm, strict=True):
+        joined[axis] = int(min(max(wanted / (2 * part.GetSpacing()[axis]), 1), part.GetSize()[axis]))
+    return part if joined == [1, 1, 1] else sitk.BinShrink(part, joined)
 
 
 def ranks(values: NDArray[np.float32], steps: int = 256) -> NDArray[np.float32]:

@@ -68,6 +68,9 @@ class BranchNetwork(SystemNetwork, Protocol):
     def cells(self, index: int, x: Tensor, stage: str) -> Tensor:
         """Run one branch up to the end of a stage, to ``[B, C, d, h, w]``."""
 
+    def cells_beside_even(self, index: int, x: Tensor, level: Tensor, stage: str) -> Tensor:
+        """As `cells` of a patch ``[1, …]``, and of the same with an even image: ``[2, C, d, h, w]``."""
+
     def features_of_cells(self, index: int, found: Tensor, stage: str) -> Tensor:
         """Run the rest of a branch, from cells to ``[B, F]``."""
 

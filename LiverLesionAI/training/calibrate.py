@@ -52,7 +52,7 @@ def see(classifier: Classifier, unit: UnitInputs, truth: str) -> Seen:
     (prediction,) = classifier.predict([unit])
     members = {name: task.member_probabilities for name, task in prediction.tasks.items()}
     assert prediction.features is not None
-    return Seen(truth, members, compared_unit(classifier.system, unit, prediction.features))
+    return Seen(truth, members, compared_unit(classifier.system, unit, prediction.features[0]))
 
 
 def kept_cases(config: TrainingConfig) -> tuple[TrainingConfig, tuple[TrainingCase, ...]]:

@@ -80,7 +80,7 @@ class SequencePanels:
         return float(lower), max(float(upper), float(lower) + 1e-6)
 
     def picture(self, row: Row, side: int) -> NDArray[np.uint8]:
-        """Compose image and map, ``[side, side, 3]``: grey values by cubic, saliency by linear interpolation."""
+        """Compose image (by cubic interpolation) and map (by linear one), ``[side, side, 3]``."""
         lower, upper = self.window
         grey = _enlarged(self._patch[row.index], side, "bicubic")
         found = np.clip((grey - lower) / (upper - lower), 0.0, 1.0)[..., None]
@@ -95,8 +95,8 @@ class SequencePanels:
         from contourpy import contour_generator
 
         annotation = self._channels[1]
-        lines: list[NDArray[np.float64]] = contour_generator(z=annotation[index]).lines(0.5 * annotation.max())
-        return lines
+        found: Any = contour_generator(z=annotation[index]).lines(0.5 * annotation.max())
+        return list(found)
 
     def _map(self, kind: Kind) -> NDArray[np.float32]:
         return self._weighted if kind == "weighted" else self._feature
@@ -169,8 +169,9 @@ def draw_panels(figure: Figure, place: Any, explanation: LesionExplanation, dpi:
             lines += [(line + 0.5) * voxel + (x, y) for line in panels.outline(row.index)]
     for number, row in enumerate(rows):
         x, y = tiles.corner_mm(0, number)
-        axes.text(x - 1.2, y + tiles.side_mm / 2, f"{row.title}\nz = {signed(explanation.slice_position_mm(row.index), 0)} mm", fontsize=6,
-                  ha="right", va="center", multialignment="center", rotation=90)  # fmt: skip
+        said = f"{row.title}\nz = {signed(explanation.slice_position_mm(row.index), 0)} mm"
+        axes.text(x - 1.2, y + tiles.side_mm / 2, said, fontsize=6, ha="right", va="center", rotation=90,
+                  multialignment="center")  # fmt: skip
     _finish(axes, canvas, lines, (width, height))
     _marks(axes, tiles, explanation)
     return axes
@@ -213,7 +214,9 @@ def _marks(axes: Axes, tiles: _Tiles, explanation: LesionExplanation) -> None:
     edge = [withStroke(linewidth=2.0, foreground="black")]
     side, (left, top) = tiles.side_mm, tiles.corner_mm(0, 0)
     for x, letter, end in ((left + 0.6, "R", "left"), (left + side - 0.6, "L", "right")):
-        axes.text(x, top + side / 2, letter, color="white", fontsize=6, ha=end, va="center", path_effects=edge)
+        axes.text(
+            x, top + side / 2, letter, color="white", fontsize=6, ha=end, va="center", path_effects=edge
+        )
     length = _SCALE_BAR_MM / (explanation.lesion.grid.size * explanation.lesion.grid.spacing_mm) * side
     x, y = left + 1.1, top + side - 1.1
     axes.plot(
@@ -223,7 +226,9 @@ def _marks(axes: Axes, tiles: _Tiles, explanation: LesionExplanation) -> None:
     axes.text(x, y - 0.7, "10 mm", color="white", fontsize=5, ha="left", va="bottom", path_effects=edge)
 
 
-def _enlarged(values: NDArray[np.float32], side: int, how: Literal["bicubic", "bilinear"]) -> NDArray[np.float32]:
+def _enlarged(
+    values: NDArray[np.float32], side: int, how: Literal["bicubic", "bilinear"]
+) -> NDArray[np.float32]:
     from PIL import Image
 
     filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}

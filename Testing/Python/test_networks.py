@@ -11,7 +11,15 @@ import torch
 from torch.nn import functional as F
 
 from LiverLesionAI.errors import BundleError
-from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D, Stem, resnet18_branch
+from LiverLesionAI.networks.resnet3d import (
+    STAGE_ENDS,
+    Head,
+    MultitaskResNet3D,
+    Stem,
+    cells,
+    cells_beside_even,
+    resnet18_branch,
+)
 from LiverLesionAI.networks.weights import load_weights, save_weights
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.systems import system_named
@@ -63,6 +71,40 @@ def test_stem_is_the_strided_convolution(size: tuple[int, int, int]) -> None:
     exact = F.conv3d(x.double(), weight, stride=2, padding=3)
     exact_gradient = torch.autograd.grad(exact.square().sum(), weight)[0]
     torch.testing.assert_close(gradient.double(), exact_gradient, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(64, 64, 64), (33, 20, 17), (9, 16, 7), (3, 1, 2)])
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_patch_beside_its_even_twin_is_what_both_are_alone(
+    size: tuple[int, int, int], folded: bool
+) -> None:
+    torch.manual_seed(3)
+    stem = Stem(2, 5).eval()
+    if folded:
+        stem.bias = torch.nn.Parameter(torch.rand(5))
+    patch, level = torch.rand(1, 2, *size), torch.tensor(0.7)
+    even = patch.clone()
+    even[:, 0] = level
+    with torch.no_grad():
+        both = stem.beside_even(patch, level)
+        torch.testing.assert_close(both, stem(torch.cat([patch, even])), rtol=1e-5, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = stem.beside_even(patch, level)
+        torch.testing.assert_close(rough.float(), both, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("stage", STAGE_ENDS)
+def test_cells_beside_even_are_those_of_both_patches(stage: str) -> None:
+    torch.manual_seed(4)
+    branch = resnet18_branch(4).eval()
+    patch, level = torch.rand(1, 2, 32, 32, 32), torch.tensor(0.4)
+    even = patch.clone()
+    even[:, 0] = level
+    with torch.no_grad():
+        found = cells_beside_even(branch, patch, level, stage)
+        torch.testing.assert_close(
+            found, cells(branch, torch.cat([patch, even]), stage), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 2])

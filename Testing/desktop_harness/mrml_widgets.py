@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from desktop_harness.events import Events
@@ -13,20 +14,26 @@ Property = QtCore.Property
 
 
 class SceneWatch:
-    """Calls a function whenever nodes come or go, until told to stop."""
+    """Calls a function whenever nodes that matter come or go, until told to stop."""
 
-    _EVENTS = (
-        "NodeAddedEvent",
-        "NodeRemovedEvent",
-        "EndCloseEvent",
-        "EndImportEvent",
-        "EndBatchProcessEvent",
-    )
+    _NODES = ("NodeAddedEvent", "NodeRemovedEvent")
+    _EVENTS = ("EndCloseEvent", "EndImportEvent", "EndBatchProcessEvent")
 
-    def __init__(self, scene: Any, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, scene: Any, changed: Callable[[], None], matters: Callable[[Any], bool] = lambda node: True
+    ) -> None:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def moved(caller: Any, event: str, node: Any) -> None:
+            if matters(node):
+                changed()
+
         self.scene = scene
         self._tags = [
-            scene.AddObserver(getattr(scene, name), lambda caller, event: changed()) for name in self._EVENTS
+            *(scene.AddObserver(getattr(scene, name), moved) for name in self._NODES),
+            *(
+                scene.AddObserver(getattr(scene, name), lambda caller, event: changed())
+                for name in self._EVENTS
+            ),
         ]
 
     def stop(self) -> None:
@@ -55,11 +62,15 @@ class _SceneWidget(Events, QtWidgets.QWidget):
         self._forget()
         self._scene = scene
         if scene is not None:
-            self._watch = SceneWatch(scene, self._scene_changed)
+            self._watch = SceneWatch(scene, self._scene_changed, self._matters)
         self._scene_changed()
 
     def _scene_changed(self) -> None:
         raise NotImplementedError
+
+    def _matters(self, node: Any) -> bool:
+        """Whether it makes a difference that a node comes or goes."""
+        return True
 
 
 def _value(name: str, kind: Any, default: Any) -> Any:
@@ -117,17 +128,24 @@ class NodeComboBox(_SceneWidget):
         """Nodes that can be chosen (of the stand-in only)."""
         if self._scene is None:
             return []
-        found = []
-        for index in range(self._scene.GetNumberOfNodes()):
-            node = self._scene.GetNthNode(index)
-            if self._offers(node):
-                found.append(node)
-        return found
+        kinds = self._values["nodeTypes"]
+        return [node for node in self._nodes_of(kinds[0] if len(kinds) == 1 else None) if self._offers(node)]
+
+    def _nodes_of(self, kind: str | None) -> list[Any]:
+        """Nodes of a class and its children, all nodes for None, in the scene's order."""
+        if kind is None:
+            return [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
+        nodes = self._scene.GetNodesByClass(kind)
+        nodes.UnRegister(None)  # as the caller of GetNodesByClass must
+        return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+
+    def _matters(self, node: Any) -> bool:
+        return any(node.IsA(name) for name in self._values["nodeTypes"])
 
     def _offers(self, node: Any) -> bool:
         hidden = node.GetHideFromEditors() and not self._values.get("showHidden")
         if self._values.get("showChildNodeTypes", True):
-            fits = any(node.IsA(name) for name in self._values["nodeTypes"])
+            fits = self._matters(node)
         else:
             fits = node.GetClassName() in self._values["nodeTypes"]
         fits &= not any(node.IsA(name) for name in self._values.get("hideChildNodeTypes", ()))
