@@ -12,7 +12,7 @@ import numpy as np
 from LiverLesionAI.answers import GroupResult, OutOfDistribution
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import BundleError, StudyError
-from LiverLesionAI.inference.engine import Ran, autocast_of, load_fold, run_batches
+from LiverLesionAI.inference.engine import Ran, autocast_of, last_layer, load_fold, run_batches
 from LiverLesionAI.inference.engines import KEPT_WEIGHTS_BYTES, engine_of, weights_bytes, with_engine
 from LiverLesionAI.inference.execution import Execution, resolve_execution
 from LiverLesionAI.inference.familiar import compared_unit, judged
@@ -180,7 +180,7 @@ class Classifier:
         with torch.inference_mode(), self.autocast():
             stacked = [torch.from_numpy(np.stack(each)).to(self.execution.device) for each in tensors]
             found = self.network(0).features(*stacked)  # type: ignore[operator]
-        return found.flatten(start_dim=1).float().cpu().numpy()
+        return last_layer(found)
 
     def network(self, member: int) -> nn.Module:
         """Return a member's network; unless members are kept, that of the one before loses its weights.
@@ -194,9 +194,7 @@ class Classifier:
             return self._loaded[member].to(self.execution.device)
         if self._last is not None:
             self._last.to_empty(device="meta")
-        if self._blank is None:
-            self._blank = self.system.network(self.bundle.spec, device="meta")
-        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self._blank))
+        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self._laid_out()))
         if self._keep_loaded:
             self._loaded[member] = network
         else:
@@ -212,6 +210,18 @@ class Classifier:
             progress("load", member / self.bundle.member_count)
             self.network(member)
         progress("load", 1.0)
+
+    def lay_out(self) -> None:
+        """Import what networks are made of and lay one out, which takes seconds the first time.
+
+        Another engine than torch answers without networks; maps are made with them.
+        """
+        self._laid_out()
+
+    def _laid_out(self) -> nn.Module:
+        if self._blank is None:
+            self._blank = self.system.network(self.bundle.spec, device="meta")
+        return self._blank
 
     def autocast(self) -> torch.autocast:
         """The precision in which features are computed, as a context."""

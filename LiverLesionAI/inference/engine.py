@@ -86,10 +86,7 @@ def run_batches(
     batch_size: int,
     keep: Callable[[torch.Tensor], None] | None = None,
 ) -> Ran:
-    """Run a network on inputs, of which there is one at least.
-
-    Where `keep` is given it is shown the features of each batch, and the answer holds none.
-    """
+    """Run a network on inputs, of which there is one at least; `keep` is shown the features of each batch."""
     import torch
 
     autocast = autocast_of(execution)
@@ -102,9 +99,15 @@ def run_batches(
             answers = {task: probabilities(logits.cpu().double()).numpy() for task, logits in found.items()}
             if keep is not None:
                 keep(features)
-                features = features[:, :0]
-            parts.append(Ran(answers, features.flatten(start_dim=1).float().cpu().numpy()))
+            parts.append(Ran(answers, last_layer(features)))
     return Ran.joined(parts)
+
+
+def last_layer(features: torch.Tensor) -> np.ndarray:
+    """What a network's last layer reads, float32 ``[inputs, F]``: images of features by their means."""
+    if features.ndim == 4:
+        features = features.mean(dim=(2, 3))
+    return features.flatten(start_dim=1).float().cpu().numpy()
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

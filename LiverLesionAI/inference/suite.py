@@ -78,6 +78,11 @@ class SuiteClassifier:
             self.of(bundle).load()
         progress("load", 1.0)
 
+    def lay_out(self) -> None:
+        """Lay out a network of each model; see :meth:`Classifier.lay_out`."""
+        for bundle in self.suite.bundles:
+            self.of(bundle).lay_out()
+
 
 AnyClassifier = Classifier | SuiteClassifier
 

@@ -11,6 +11,7 @@ import numpy as np
 from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.inference import Classifier, UnitInputs
+from LiverLesionAI.inference.engine import last_layer
 from LiverLesionAI.inference.familiar import compared, compared_unit, stacked
 from LiverLesionAI.systems.base import can_label, label_of
 from LiverLesionAI.taxonomy import TAXONOMIES
@@ -158,8 +159,8 @@ def parts_of_cases(
     batches = validation_batches(Epoch(cases, config.recipe), config.optimisation.batch_size)
     place = torch.device(device)
     with torch.inference_mode():
-        rows = [network.features(*batch.to(place).inputs).flatten(1).float().cpu() for batch in batches]  # type: ignore[operator]
-    features = torch.cat(rows).numpy()
+        rows = [last_layer(network.features(*batch.to(place).inputs)) for batch in batches]  # type: ignore[operator]
+    features = np.concatenate(rows)
     groups: dict[str, list[int]] = {}
     for position, cached in enumerate(cases):
         groups.setdefault(cached.case.key, []).append(position)

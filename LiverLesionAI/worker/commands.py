@@ -6,6 +6,7 @@ More than six parameters: those of a function are the arguments of its command, 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,9 +40,13 @@ def load(
     precision: str = "auto",
     engine: str = "auto",
 ) -> dict[str, Any]:
-    """Read a model into memory, so that the first lesion need not wait for it."""
+    """Read a model into memory, so that the first lesion need not wait for it.
+
+    What only maps need is imported afterwards, beside whatever is asked next.
+    """
     classifier = state.classifier(model, device, precision, engine)
     classifier.load(progress)
+    threading.Thread(target=classifier.lay_out, name="networks", daemon=True).start()
     execution = classifier.execution
     return {
         "models": [asdict(summary) for summary in classifier.summaries],
