@@ -80,6 +80,15 @@ def test_members_are_averaged_and_their_spread_told(bundle: Bundle) -> None:
     assert result.predicted == max(result.probabilities, key=result.probabilities.__getitem__)
 
 
+def test_what_each_member_saw_is_kept(bundle: Bundle) -> None:
+    (prediction,) = predict(bundle, [unit(1)], engine="torch", precision="fp32")
+    patches = torch.from_numpy(lesion(1).patches)[None]
+    with torch.inference_mode():
+        by_hand = [load_fold(bundle, fold).features(patches).flatten(1) for fold in (0, 1)]
+    assert prediction.features is not None and prediction.features.shape[:2] == (2, 1)
+    np.testing.assert_allclose(prediction.features, torch.stack(by_hand), rtol=1e-5, atol=1e-6)
+
+
 def test_several_lesions_keep_their_order_and_their_numbers(bundle: Bundle) -> None:
     lesions = [unit(seed) for seed in (5, 3, 4)]
     together = predict(bundle, lesions)

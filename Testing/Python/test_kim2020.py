@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from LiverLesionAI.errors import StudyError
+from LiverLesionAI.inference.engine import last_layer
 from LiverLesionAI.inputs.resizing import resizing
 from LiverLesionAI.inputs.series import SeriesParameters, lesion_areas, whole_slices
 from LiverLesionAI.networks.hbp_cnn import PlainBackbone, SliceDetector
@@ -125,6 +126,13 @@ def test_a_slices_log_odds_are_the_mean_of_its_map() -> None:
     torch.testing.assert_close(means, logits[:, 1] - logits[:, 0], atol=1e-5, rtol=1e-5)
 
 
+def test_what_the_last_layer_reads_is_the_mean_of_each_image_of_features() -> None:
+    features = torch.rand(3, 5, 4, 4)
+    np.testing.assert_allclose(last_layer(features), features.flatten(2).mean(dim=2), rtol=1e-6)
+    branches = torch.rand(3, 7, 4)
+    np.testing.assert_array_equal(last_layer(branches), branches.reshape(3, 28))
+
+
 @pytest.mark.parametrize("kernel", [2, 3, 4, 7])
 def test_features_stay_over_what_they_show(kernel: int) -> None:
     net = PlainBackbone(((1, 1, 1, 1), (1, 1)), kernel=kernel, batch_norm=False).eval()
@@ -235,11 +243,13 @@ def test_a_detector_is_trained_by_its_configuration(tmp_path: Any) -> None:
         "name: k\nsystem: kim2020\npatches: {size: 64, training_step: 6}\n"
         "network: {stages: [[4], [8]]}\nphantom: {first_seed: 850600, lesions: 4}\n"
         "optimisation: {epochs: 1, optimiser: adam, class_weights: balanced}\nfold_count: 2\nfolds: [0]\n"
+        "calibration: {phantom: {first_seed: 850610, lesions: 10}}\n"
     )
     bundle = train(config, tmp_path / "run")
     verify_bundle(bundle)
-    spec = load_bundle(bundle).spec
+    spec, calibration = load_bundle(bundle).spec, load_bundle(bundle).calibration
     assert spec.answers.unit == "slice"
+    assert calibration is not None and calibration.tasks["presence"].cases == 10
     rows = (tmp_path / "run" / "folds" / "fold_0" / "epochs.csv").read_text().splitlines()
     assert len(list(itertools.islice(rows, 3))) == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -210,6 +211,7 @@ study, bundle, out = sys.argv[1:]
 classify_folder(load_bundle(bundle), study, out, device="cpu", engine="openvino")
 strange = ("openvino.tools", "openvino_telemetry", "ovc")
 print([name for name in sys.modules if name == "openvino" or name.startswith(strange)])
+print("monai" in sys.modules)
 """
 CALLS = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,symlink,socket,connect"
 NAMES = re.compile(r'"([^"]*)"')
@@ -244,7 +246,7 @@ def test_it_sends_nothing_and_writes_nothing_but_cache_and_output(
     environment["MPLCONFIGDIR"] = str(tmp_path / ".matplotlib")  # MONAI imports it, and it lists the fonts
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "['openvino']\n"
+    assert ran.stdout == "['openvino']\nTrue\n"
     assert out.is_file() and len(list(cache.iterdir())) == 1
     assert [*home.rglob("*"), *tries.rglob("*")] == []
     if trace.exists():
@@ -254,6 +256,13 @@ def test_it_sends_nothing_and_writes_nothing_but_cache_and_output(
         assert str(cache) in {os.path.dirname(name) for name in named}
         allowed = (f"{cache}", f"{tmp_path}/.", f"{out}", "/dev/", "/proc/self/", "/sys/")
         assert [name for name in named if not name.startswith(allowed)] == []
+    again = subprocess.run(
+        [sys.executable, "-c", SILENT, str(study), str(bundle.path), str(tmp_path / "again.json")],
+        capture_output=True, text=True, env=environment, cwd=home,
+    )  # fmt: skip
+    assert again.stdout == "['openvino']\nFalse\n", "graphs that were kept need no MONAI"
+    first, second = (json.loads(file.read_text()) for file in (out, tmp_path / "again.json"))
+    assert first["lesions"] == second["lesions"]
 
 
 @needs_openvino

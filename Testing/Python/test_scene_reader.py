@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,6 +294,22 @@ def test_the_same_study_gives_the_same_file(tmp_path):
         numbered = contents[-1]["scene/scene.mrml"]
         contents[-1]["scene/scene.mrml"] = re.sub(rb'(Item id|parent)="\d+"', b"", numbered)
     assert contents[0] == contents[1]
+
+
+def test_what_is_compressed_is_packed_as_it_is(tmp_path):
+    write_scene(made_study(), made_result(made_study()), tmp_path / "scene.mrb")
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
+        ways = {Path(each.filename).suffix: each.compress_type for each in bundle.infolist()}
+    assert ways[".nrrd"] == zipfile.ZIP_STORED
+    assert ways[".mrml"] == zipfile.ZIP_DEFLATED
+    raw = tmp_path / "raw" / "Data"
+    raw.mkdir(parents=True)
+    sitk.WriteImage(sitk.Image([64, 64, 8], sitk.sitkInt16), str(raw / "raw.nrrd"))
+    mrml.pack_scene(raw.parent, tmp_path / "raw.mrb")
+    with zipfile.ZipFile(tmp_path / "raw.mrb") as bundle:
+        (packed,) = (each for each in bundle.infolist() if each.filename.endswith("raw.nrrd"))
+    assert packed.compress_type == zipfile.ZIP_DEFLATED
+    assert packed.compress_size < packed.file_size / 100
 
 
 def _content(file):
