@@ -1,8 +1,9 @@
 """What networks see of each case, made once with geometric variants, and read thousands of times.
 
 A case is one ``.npy`` file for each group of its images, as the system's recipe packs them, and a record that
-tells which sequences are there. Variant 0 is the case as inference sees it, the others are turned, scaled and
-shifted in the sampling grid.
+tells which sequences are there and what each group shows. Which class of its tasks that is, each run says for
+itself: models that are asked different questions share what was cut. Variant 0 is the case as inference sees
+it, the others are turned, scaled and shifted in the sampling grid.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from LiverLesionAI.training.cases import (
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.processes import working
 
-FORMAT = "3"
+FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def build_cache(
                 future.result()
                 done += len(jobs[futures[future]][0])
                 progress("patches", done / len(cases))
-    return _open_cache(folder, cases)
+    return _open_cache(folder, cases, config)
 
 
 def _one_thread() -> None:
@@ -145,17 +146,17 @@ def _record(folder: Path, case: TrainingCase) -> Path:
     return folder / f"{case.key}.json"
 
 
-def _open_cache(folder: Path, cases: Sequence[TrainingCase]) -> CaseCache:
+def _open_cache(folder: Path, cases: Sequence[TrainingCase], config: TrainingConfig) -> CaseCache:
     cached, warnings = [], []
     for case in cases:
         record = json.loads(_record(folder, case).read_text(encoding="utf-8"))
         if record["error"]:
             warnings.append(record["error"])
         looks = record.get("appearance") or [None] * len(record["present"])
-        groups = zip(record["present"], record["labels"], looks, strict=True)
-        for number, (present, labels, look) in enumerate(groups):
-            file = _file(folder, case, number)
-            cached.append(CachedCase(case, file, tuple(present), tuple(labels), _read_look(look)))
+        groups = zip(record["present"], record["truths"], looks, strict=True)
+        for number, (present, truth, look) in enumerate(groups):
+            file, labels = _file(folder, case, number), labels_of(truth, config)
+            cached.append(CachedCase(case, file, tuple(present), labels, _read_look(look)))
     return CaseCache(tuple(cached), tuple(warnings))
 
 
@@ -170,13 +171,13 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
         try:
             poses = (None, *random_poses(case.key, config))
             variants = system.variants(study, case.lesion, config, poses)
-            truths = config.recipe.truths_of(study, variants[0], case.truth, config)
-            every = zip(truths, zip(*variants, strict=True), strict=True)
+            shown = config.recipe.truths_of(study, variants[0], case.truth, config)
+            every = zip(shown, zip(*variants, strict=True), strict=True)
             learned = [(truth, group) for truth, group in every if truth is not None]
-            groups = [group for _, group in learned]
+            truths, groups = [truth for truth, _ in learned], [group for _, group in learned]
             packed = [config.recipe.packed(group) for group in groups]
         except (PatchError, StudyError) as error:
-            _write_record(folder, case, present=[], labels=[], error=str(error))
+            _write_record(folder, case, present=[], truths=[], error=str(error))
             continue
         present, looks = [], []
         for number, group in enumerate(groups):
@@ -184,8 +185,7 @@ def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: 
                 np.save(file, packed[number])
             present.append(np.all([given.present for given in group], axis=0).tolist())
             looks.append(_written_look(appearance_of(system, group[0])))
-        labels = [labels_of(truth, config) for truth, _ in learned]
-        _write_record(folder, case, present=present, labels=labels, error="", looks=looks)
+        _write_record(folder, case, present=present, truths=truths, error="", looks=looks)
 
 
 def _write_record(
@@ -193,11 +193,11 @@ def _write_record(
     case: TrainingCase,
     *,
     present: list[list[bool]],
-    labels: list[tuple[int, ...]],
+    truths: list[str],
     error: str,
     looks: Sequence[Any] = (),
 ) -> None:
-    content = {"present": present, "labels": labels, "error": error, "appearance": list(looks)}
+    content = {"present": present, "truths": truths, "error": error, "appearance": list(looks)}
     write_json(_record(folder, case), content)
 
 

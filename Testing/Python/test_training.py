@@ -178,6 +178,31 @@ def test_a_larger_run_finds_the_phantoms_of_a_smaller_one() -> None:
     assert cache_name(few) == cache_name(more)
 
 
+def test_models_that_are_asked_different_questions_share_what_was_cut(tmp_path: Path) -> None:
+    asked = {
+        name: TrainingConfig.model_validate(
+            {
+                "name": name,
+                "system": "zhen2020",
+                "sequences": ["T2WI", "DWI"],
+                "network": {"asks": name},
+                "patches": {"size": 75},
+                "phantom": {"first_seed": 700, "lesions": 6},
+                "variants": {"count": 1},
+            }
+        )
+        for name in ("type", "malignancy")
+    }
+    assert len({cache_name(config) for config in asked.values()}) == 1
+    folder = tmp_path / cache_name(asked["type"])
+    for name, classes in (("type", 7), ("malignancy", 2), ("type", 7)):
+        cache = build_cache(asked[name], folder, workers=1)
+        assert [each.labels for each in cache.cases] == [each.case.labels for each in cache.cases]
+        assert len({each.labels for each in cache.cases}) == min(classes, 6)
+        made = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert made == {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
 def test_phantoms_are_studies_where_the_system_answers_for_studies(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainingConfig.model_validate(PHANTOM)
     assert {case.lesion for case in training_cases(config)} == {1}
