@@ -201,8 +201,11 @@ class _Tiles:
 def _finish(axes: Axes, canvas: NDArray[np.uint8], lines: list[NDArray[np.float64]], size: Any) -> None:
     from matplotlib.collections import LineCollection
 
+    from LiverLesionAI.writers.picture import Picture
+
     width, height = size
-    axes.imshow(canvas, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.add_artist(Picture(axes, canvas))
     axes.add_collection(LineCollection(lines, colors=_OUTLINE_COLOUR, linewidths=0.6), autolim=False)
     axes.set_axis_off()
 

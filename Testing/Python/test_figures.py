@@ -27,6 +27,7 @@ from LiverLesionAI.writers.figures import (
     write_figures,
 )
 from LiverLesionAI.writers.panels import SequencePanels, rows_of
+from LiverLesionAI.writers.picture import Picture
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ SEQUENCES = ["T2WI", "DWI", "T1WI", "LAP"]
 def shown(figure) -> tuple:
     """Axes of the panels and their picture as columns, ``[column][row]``: the middle of each panel."""
     axes = next(axes for axes in figure.axes if {"absent", *SEQUENCES} <= {t.get_text() for t in axes.texts})
-    picture = np.asarray(axes.images[0].get_array())
+    (picture,) = (each.colours for each in axes.artists if isinstance(each, Picture))
     height, width, _ = picture.shape
     middles = [
         [picture[int((row + 0.5) * height / 4), int((column + 0.5) * width / 4)] for row in range(4)]
