@@ -12,9 +12,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import yaml
 from unlike import KINDS, MISALIGN_MM
 
-from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.bundles import Bundle, load_bundle
+from LiverLesionAI.bundles.write import TRAINING_CONFIG
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.phantom import generate_lesion
 from LiverLesionAI.resources import BUNDLES
@@ -24,6 +26,7 @@ from LiverLesionAI.systems.base import can_label
 from LiverLesionAI.systems.yasaka2018 import PHASES
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.calibrate import Seen, see
+from LiverLesionAI.training.config import TrainingConfig
 
 CT = "yasaka2018"
 MODELS = (
@@ -141,6 +144,12 @@ def seen(classifier: Classifier, study: Study, truth: str) -> Seen:
 def classifier(name: str) -> Classifier:
     """A shipped model, kept ready."""
     return Classifier(load_bundle(BUNDLES / name), device="cpu", precision="fp32", keep_loaded=True)
+
+
+def training_of(bundle: Bundle) -> TrainingConfig:
+    """The configuration that a bundle was trained with."""
+    text = (bundle.path / TRAINING_CONFIG).read_text(encoding="utf-8")
+    return TrainingConfig.model_validate(yaml.safe_load(text))
 
 
 def _begin() -> None:

@@ -13,24 +13,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-from asked import CT, MODELS, Case, asked, in_turn
+from asked import CT, MODELS, Case, asked, in_turn, training_of
 from rich.console import Console
 from rich.table import Table
 
 from LiverLesionAI.bundles import Bundle, load_bundle
-from LiverLesionAI.bundles.write import TRAINING_CONFIG, record_calibration
+from LiverLesionAI.bundles.write import record_calibration
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.training.calibrate import calibration
-from LiverLesionAI.training.config import PhantomSource, TrainingConfig
+from LiverLesionAI.training.config import PhantomSource
 
 FIRST_SEED, FIRST_CT = 860_000, 870_000
 
 
 def trained_on(bundle: Bundle) -> PhantomSource:
     """The phantoms that a bundle was trained on."""
-    text = (bundle.path / TRAINING_CONFIG).read_text(encoding="utf-8")
-    source = TrainingConfig.model_validate(yaml.safe_load(text)).phantom
+    source = training_of(bundle).phantom
     assert source is not None
     return source
 

@@ -13,97 +13,62 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import yaml
 from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
+from asked import training_of
+from judging import calibration_metrics, show, unlike_metrics
 from unlike import KINDS
 
-from LiverLesionAI.bundles import Bundle, load_bundle
-from LiverLesionAI.bundles.write import TRAINING_CONFIG, record_calibration
-from LiverLesionAI.evaluation.roc import delong_auc
+from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.bundles.write import record_calibration
 from LiverLesionAI.inference import Classifier, UnitInputs
-from LiverLesionAI.inference.familiar import compared_unit
 from LiverLesionAI.resources import BUNDLES
-from LiverLesionAI.taxonomy import TAXONOMIES
-from LiverLesionAI.training.calibrate import Seen, calibration, see_cases
+from LiverLesionAI.training.calibrate import Seen, calibration, see, see_cases
 from LiverLesionAI.training.cases import training_cases
-from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.uncertainty.calibrated import Calibration
-from LiverLesionAI.uncertainty.calibration import reliability
-from LiverLesionAI.uncertainty.out_of_distribution import TOGETHER, Familiarity
 
 MODEL = "kim2020-phantom"
 FIRST_SEED, FIRST_CHECKED, FIRST_UNLIKE = 880_000, 881_000, 882_000
-BRAIN, CT = "brain", "CT called MR"
 
 
-def configuration(bundle: Bundle, first_seed: int | None = None, studies: int = 0) -> TrainingConfig:
-    """The bundle's training, or the same with other phantoms."""
-    text = (bundle.path / TRAINING_CONFIG).read_text(encoding="utf-8")
-    config = TrainingConfig.model_validate(yaml.safe_load(text))
+def answers(classifier: Classifier, first_seed: int, studies: int, what: str) -> list[Seen]:
+    """What the detector says of phantoms that differ from those of its training by their seeds alone."""
+    config = training_of(classifier.bundle)
     assert config.phantom is not None
-    if first_seed is None:
-        return config
     source = config.phantom.model_copy(update={"first_seed": first_seed, "lesions": studies})
-    return config.model_copy(update={"phantom": source})
+    config = config.model_copy(update={"phantom": source})
+    cases = training_cases(config)
+    return list(track(see_cases(classifier, cases, config), f"{what} ({studies})", studies))
 
 
-def asked(classifier: Classifier, config: TrainingConfig, count: int, what: str) -> list[Seen]:
-    """What the detector says of the first phantoms of a configuration."""
-    cases = training_cases(config)[:count]
-    return list(track(see_cases(classifier, cases, config), f"{what} ({len(cases)})", len(cases)))
+def strange_answers(classifier: Classifier, kind: str, count: int) -> list[Seen]:
+    """What it says of studies that it was not made for, one sequence in the place of its series."""
+    spec = classifier.bundle.spec
+    (series,) = spec.sequences
+    found = []
+    for number in track(range(count), kind):
+        made = KINDS[kind](FIRST_UNLIKE + number, "HCC")
+        shown = replace(made, images={series: made.images["DP"]}, reference=series, lesions=None, outlines={})
+        unit = UnitInputs(None, classifier.system.inputs(shown, None, spec))
+        found.append(see(classifier, unit, "no_HCC"))
+    return found
 
 
-def check(bundle: Bundle, found: Calibration, seen: Sequence[Seen], strange: dict[str, list[float]]) -> None:
-    """Print whether the calibration holds for other phantoms, and what is noticed as unlike the training."""
-    (task,) = found.tasks.values()
-    (name,) = found.tasks
-    classes = TAXONOMIES[bundle.system.recipe.truths].names
-    labels = np.array([classes.index(each.truth) for each in seen])
-    members = [each.members[name] for each in seen]
-    calibrated = np.stack([task.probabilities(each) for each in members])
-    sets = np.stack([task.sets.of_members(each) for each in members])
-    held = sets[np.arange(len(labels)), labels]
-    print(f"{len(seen)} further phantoms: error {reliability(calibrated, labels).ece:.3f}")
-    print(f"sets hold the truth in {held.mean():.3f}, mean size {sets.sum(axis=1).mean():.2f}")
-    for index, each in enumerate(classes):
-        print(f"  {each}: {held[labels == index].mean():.3f} of {np.count_nonzero(labels == index)}")
-    assert found.familiarity is not None
-    usual = [together(found.familiarity, each) for each in seen]
-    for kind, scores in strange.items():
-        area, low, high = delong_auc(np.array(scores), np.array(usual))
-        print(f"{kind}: area {area:.3f} ({low:.3f}–{high:.3f}), {len(scores)} against {len(usual)}")
-
-
-def together(known: Familiarity, seen: Seen) -> float:
-    """How unlike the training a case is."""
-    scores = known.scores({name: values[None] for name, values in seen.parts.items()})
-    return float(scores[TOGETHER][0])
-
-
-def strange_scores(classifier: Classifier, known: Familiarity, count: int) -> dict[str, list[float]]:
-    """How unlike the training brains and CT are, in the place of the detector's series."""
-    bundle = classifier.bundle
-    (series,) = bundle.spec.sequences
-    scores: dict[str, list[float]] = {}
-    for kind in (BRAIN, CT):
-        for number in track(range(count), kind):
-            made = KINDS[kind](FIRST_UNLIKE + number, "HCC")
-            image = made.images["DP"]
-            study = replace(made, images={series: image}, reference=series, lesions=None, outlines={})
-            groups = classifier.system.inputs(study, None, bundle.spec)
-            unit = UnitInputs(None, groups)
-            (prediction,) = classifier.predict([unit])
-            assert prediction.features is not None
-            parts = compared_unit(classifier.system, unit, prediction.features[0])
-            scores.setdefault(kind, []).append(together(known, Seen("", {}, parts)))
-    return scores
+def check(classifier: Classifier, known: Calibration, studies: int) -> None:
+    """Print whether a calibration holds for further phantoms, and what is noticed as unlike the training."""
+    assert known.familiarity is not None
+    further = answers(classifier, FIRST_CHECKED, studies, "further")
+    odd = {kind: strange_answers(classifier, kind, studies // 3) for kind in ("brain", "CT called MR")}
+    cohort = f"further phantoms (seeds from {FIRST_CHECKED})"
+    metrics = [
+        *calibration_metrics(classifier.bundle, known, further, cohort),
+        *unlike_metrics(known.familiarity, further, odd, cohort),
+    ]
+    show({MODEL: metrics})
 
 
 def main() -> None:
@@ -120,25 +85,20 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = load_bundle(BUNDLES / MODEL)
     classifier = Classifier(bundle, keep_loaded=True)
-    training = [
-        seen.parts for seen in asked(classifier, configuration(bundle), arguments.training, "training")
-    ]
-    kept = configuration(bundle, FIRST_SEED, arguments.studies)
-    held_out = asked(classifier, kept, arguments.studies, "calibration")
+    source = training_of(bundle).phantom
+    assert source is not None
+    training = answers(classifier, source.first_seed, arguments.training, "training")
+    held_out = answers(classifier, FIRST_SEED, arguments.studies, "calibration")
     words = (
         f"{len(held_out)} digital phantoms (seeds {FIRST_SEED}–{FIRST_SEED + len(held_out) - 1}, "
         "two of three with HCC), each by its most suspicious slice"
     )
-    found = calibration(bundle, held_out, training, words)
+    found = calibration(bundle, held_out, [seen.parts for seen in training], words)
     for name, task in found.tasks.items():
         print(f"{name}: {task.cases} cases, temperature {task.temperature:.2f}, ", end="")
         print(f"error {task.ece:.3f}, with it {task.ece_calibrated:.3f}")
     if arguments.check:
-        further = asked(
-            classifier, configuration(bundle, FIRST_CHECKED, arguments.check), arguments.check, "further"
-        )
-        assert found.familiarity is not None
-        check(bundle, found, further, strange_scores(classifier, found.familiarity, arguments.check // 3))
+        check(classifier, found, arguments.check)
     if arguments.record:
         record_calibration(bundle, found)
         print(f"Recorded in {bundle.path}")
