@@ -32,7 +32,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Three tests at a time, each on one core: on two cores there is always one that waits for nothing.
+# Three tests at a time, each on one core: some wait for processes that they started.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 test: lint

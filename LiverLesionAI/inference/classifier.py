@@ -194,7 +194,7 @@ class Classifier:
             return self._loaded[member].to(self.execution.device)
         if self._last is not None:
             self._last.to_empty(device="meta")
-        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self._laid_out()))
+        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self.lay_out()))
         if self._keep_loaded:
             self._loaded[member] = network
         else:
@@ -211,14 +211,11 @@ class Classifier:
             self.network(member)
         progress("load", 1.0)
 
-    def lay_out(self) -> None:
-        """Import what networks are made of and lay one out, which takes seconds the first time.
+    def lay_out(self) -> nn.Module:
+        """Import what networks are made of and lay one out without weights; seconds, the first time.
 
         Another engine than torch answers without networks; maps are made with them.
         """
-        self._laid_out()
-
-    def _laid_out(self) -> nn.Module:
         if self._blank is None:
             self._blank = self.system.network(self.bundle.spec, device="meta")
         return self._blank

@@ -76,7 +76,7 @@ class Stem(Convolution3d):
         """Convolve a patch, and the same patch with an image of one value in its place; without gradients.
 
         Its annotation is looked at once, and an even image looks the same to all cells but those at the
-        border: both together take no longer than the patch alone.
+        border: both together take two thirds of the time of one after the other.
 
         Parameters
         ----------
@@ -179,9 +179,7 @@ def parts_of(branch: nn.Module) -> tuple[nn.Module, ...]:
 
 def cells(branch: nn.Module, x: Tensor, stage: str) -> Tensor:
     """Run a branch up to the end of a stage: ``[B, 2, D, H, W]`` to ``[B, C, d, h, w]``."""
-    for name in _PARTS[: _PARTS.index(STAGE_ENDS[stage]) + 1]:
-        x = getattr(branch, name)(x)
-    return x
+    return _through(branch, x, _PARTS[: _after(stage)])
 
 
 def cells_beside_even(branch: nn.Module, x: Tensor, level: Tensor, stage: str) -> Tensor:
@@ -205,17 +203,23 @@ def cells_beside_even(branch: nn.Module, x: Tensor, level: Tensor, stage: str) -
     """
     stem = branch.conv1
     assert isinstance(stem, Stem)
-    found = stem.beside_even(x, level)
-    for name in _PARTS[1 : _PARTS.index(STAGE_ENDS[stage]) + 1]:
-        found = getattr(branch, name)(found)
-    return found
+    return _through(branch, stem.beside_even(x, level), _PARTS[1 : _after(stage)])
 
 
 def features_of(branch: nn.Module, found: Tensor, stage: str) -> Tensor:
     """Run the rest of a branch: ``[B, C, d, h, w]`` to ``[B, F]``, float32."""
-    for name in _PARTS[_PARTS.index(STAGE_ENDS[stage]) + 1 :]:
-        found = getattr(branch, name)(found)
-    return found.flatten(1).float()
+    return _through(branch, found, _PARTS[_after(stage) :]).flatten(1).float()
+
+
+def _after(stage: str) -> int:
+    """Position of the part that follows a stage."""
+    return _PARTS.index(STAGE_ENDS[stage]) + 1
+
+
+def _through(branch: nn.Module, x: Tensor, parts: Sequence[str]) -> Tensor:
+    for name in parts:
+        x = getattr(branch, name)(x)
+    return x
 
 
 class MultitaskResNet3D(nn.Module):

@@ -26,6 +26,7 @@ _SCALE_BAR_MM = 10.0
 _GAP_MM = 0.6
 _MM_PER_INCH = 25.4
 _LEVELS = 1024
+_OVERLAY = overlay(np.linspace(0, 1, _LEVELS + 1))
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,11 @@ class SequencePanels:
         return list(found)
 
     def _map(self, kind: Kind) -> NDArray[np.float32]:
-        return self._weighted if kind == "weighted" else self._feature
+        return self._weighted if kind == "weighted" else self.explanation.feature_map(self.name)
 
     @cached_property
     def _weighted(self) -> NDArray[np.float32]:
         return self.explanation.weighted_map(self.name)
-
-    @cached_property
-    def _feature(self) -> NDArray[np.float32]:
-        return self.explanation.feature_map(self.name)
 
     @property
     def _channels(self) -> NDArray[np.float32]:
@@ -119,13 +116,10 @@ class SequencePanels:
         return self._channels[0]
 
 
-_OVERLAY = overlay(np.linspace(0, 1, _LEVELS + 1))
-
-
 def draw_panels(figure: Figure, place: Any, explanation: LesionExplanation, dpi: int) -> Axes:
     """Draw a column for each sequence of the model and a row for each of :func:`rows_of`.
 
-    One picture and one set of axes hold all panels: axes of their own take ten times as long.
+    One picture and one set of axes hold all panels: with axes of their own the figure takes twice as long.
 
     Parameters
     ----------
@@ -172,7 +166,7 @@ def draw_panels(figure: Figure, place: Any, explanation: LesionExplanation, dpi:
         said = f"{row.title}\nz = {signed(explanation.slice_position_mm(row.index), 0)} mm"
         axes.text(x - 1.2, y + tiles.side_mm / 2, said, fontsize=6, ha="right", va="center", rotation=90,
                   multialignment="center")  # fmt: skip
-    _finish(axes, canvas, lines, (width, height))
+    _finish(axes, tiles, canvas, lines)
     _marks(axes, tiles, explanation)
     return axes
 
@@ -198,14 +192,13 @@ class _Tiles:
         return left, (row + 0.5) * self.height_mm / self.rows - self.side_mm / 2
 
 
-def _finish(axes: Axes, canvas: NDArray[np.uint8], lines: list[NDArray[np.float64]], size: Any) -> None:
+def _finish(axes: Axes, tiles: _Tiles, canvas: NDArray[np.uint8], lines: list[NDArray[np.float64]]) -> None:
     from matplotlib.collections import LineCollection
 
     from LiverLesionAI.writers.picture import Picture
 
-    width, height = size
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.add_artist(Picture(axes, canvas))
+    axes.set(xlim=(0, tiles.width_mm), ylim=(tiles.height_mm, 0))
+    axes.add_artist(Picture(canvas))
     axes.add_collection(LineCollection(lines, colors=_OUTLINE_COLOUR, linewidths=0.6), autolim=False)
     axes.set_axis_off()
 

@@ -19,9 +19,7 @@ class SceneWatch:
     _NODES = ("NodeAddedEvent", "NodeRemovedEvent")
     _EVENTS = ("EndCloseEvent", "EndImportEvent", "EndBatchProcessEvent")
 
-    def __init__(
-        self, scene: Any, changed: Callable[[], None], matters: Callable[[Any], bool] = lambda node: True
-    ) -> None:
+    def __init__(self, scene: Any, changed: Callable[[], None], matters: Callable[[Any], bool]) -> None:
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def moved(caller: Any, event: str, node: Any) -> None:
             if matters(node):
