@@ -156,7 +156,7 @@ def _head(figure: Figure, explanation: LesionExplanation, answer: LesionResult, 
     figure.text(0.012, 0.953, f"{others}   maps: {explanation.method}".strip(), color="0.3", va="center")
     if phantom:
         figure.text(
-            0.988, 0.975, PHANTOM_NOTICE, fontsize=7, color="#b00020", weight="bold", ha="right", va="center"
+            0.988, 0.953, PHANTOM_NOTICE, fontsize=7, color="#b00020", weight="bold", ha="right", va="center"
         )
 
 
