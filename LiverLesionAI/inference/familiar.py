@@ -26,10 +26,10 @@ Appearance = tuple[np.ndarray, np.ndarray]
 
 def appearance_of(system: System, given: NetworkInput) -> Appearance | None:
     """Describe the pictures of an input; None where it shows no lesion."""
-    pictures = system.pictures(given)
-    if pictures is None or given.geometry is None or given.crop_mm is None:
+    pictures, surroundings = system.pictures(given), system.surroundings(given)
+    if pictures is None or surroundings is None or given.geometry is None:
         return None
-    return appearance(pictures, np.array(given.present), given.geometry.diameter_mm / given.crop_mm)
+    return appearance(pictures, surroundings, np.array(given.present), given.geometry.diameter_mm)
 
 
 def compared(

@@ -1,4 +1,4 @@
-"""What a lesion's pictures look like in a few numbers: grey values inside and around it, edges, contrast.
+"""What pictures of a lesion look like in a few numbers: grey values inside and around it, edges, contrast.
 
 Networks are trained to see differences between lesions and may not see that a picture shows no liver at all.
 These numbers are made for that: they tell a brain, another modality, an artefact or an outline with nothing
@@ -6,6 +6,8 @@ in it from the lesions that a model knows (:mod:`LiverLesionAI.uncertainty.out_o
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,17 +22,37 @@ _FLAT, _EDGE = 0.004, 0.003
 _LEAST, _NOISE, _LEAST_RATIO = 0.01, 0.01, 0.05
 
 
-def appearance(images: np.ndarray, present: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Describe the pictures of one lesion.
+@dataclass(frozen=True)
+class Pictures:
+    """Square or cubic pictures of a lesion, which lies in their middle.
+
+    Attributes
+    ----------
+    images
+        In [0, 1], ``[sequence, y, x]`` or ``[sequence, z, y, x]``.
+    side_mm
+        What a side shows.
+    """
+
+    images: np.ndarray
+    side_mm: float
+
+
+def appearance(
+    lesion: Pictures, surroundings: Pictures, present: np.ndarray, diameter_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Describe what shows a lesion.
 
     Parameters
     ----------
-    images
-        In [0, 1], ``[sequence, y, x]`` or ``[sequence, z, y, x]``, the lesion in the middle.
+    lesion
+        Tells how much the lesion stands out.
+    surroundings
+        Tells everything else; may be the same.
     present
         Which sequences are there ``[sequence]``.
-    radius
-        Of the lesion, as part of half the side of the pictures.
+    diameter_mm
+        Of the lesion.
 
     Returns
     -------
@@ -41,31 +63,33 @@ def appearance(images: np.ndarray, present: np.ndarray, radius: float) -> tuple[
         ``[CONTRAST_COUNT]``: how much the lesion stands out in the sequences where it does most, and in all;
         not a number where none is there.
     """
-    size = images.shape[-1]
-    step = max(1, size // _FINEST)
-    thin = (slice(None), *(slice(step // 2, None, step) for _ in images.shape[1:]))
-    thinned = images[thin]
-    inside, around = _regions(thinned.shape[1:], max(radius, _SMALLEST_RADIUS))
-    rows = [_described(picture, inside, around) for picture in thinned]
-    each = np.array([row for row, _ in rows])
-    contrasts = np.array([contrast for _, contrast in rows])
+    thinned, inside, around = _regions(surroundings, diameter_mm)
+    each = np.array([_described(picture, inside, around) for picture in thinned])
     each[~present] = np.nan
+    thinned, inside, around = _regions(lesion, diameter_mm)
+    contrasts = np.array([_standing_out(picture[inside], picture[around]) for picture in thinned])
     return each, _together(contrasts[present])
 
 
-def _regions(shape: tuple[int, ...], radius: float) -> tuple[np.ndarray, np.ndarray]:
-    axes = [np.linspace(-1, 1, side) for side in shape]
+def _regions(pictures: Pictures, diameter_mm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pictures thinned out, a ball inside the lesion and a shell around it."""
+    images = pictures.images
+    step = max(1, images.shape[-1] // _FINEST)
+    thin = (slice(None), *(slice(step // 2, None, step) for _ in images.shape[1:]))
+    thinned = images[thin]
+    radius = max(diameter_mm / pictures.side_mm, _SMALLEST_RADIUS)
+    axes = [np.linspace(-1, 1, side) for side in thinned.shape[1:]]
     distance = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")))
     inside = distance <= _INSIDE * radius
     around = (distance > _AROUND * radius) & (distance <= _AROUND * radius + _WIDTH)
-    return inside if inside.any() else distance <= distance.min(), around if around.any() else ~inside
+    if not inside.any():
+        inside = distance <= distance.min()
+    return thinned, inside, around if around.any() else ~inside
 
 
-def _described(picture: np.ndarray, inside: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of one picture, and what they say about contrast."""
+def _described(picture: np.ndarray, inside: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Numbers of one picture."""
     own, other = picture[inside], picture[around]
-    contrast = float(np.median(own) - np.median(other))
-    low, high = np.percentile(other, (25, 75))
     steps = [np.abs(np.diff(picture, axis=axis)) for axis in range(picture.ndim)]
     numbers = [
         *(value for part in (picture, own, other) for value in np.percentile(part, PERCENTILES)),
@@ -74,11 +98,20 @@ def _described(picture: np.ndarray, inside: np.ndarray, around: np.ndarray) -> t
         (steps[-1] < _FLAT).mean(),
         (picture < _LEAST).mean(),
         (picture > 1 - _LEAST).mean(),
-        contrast,
+        _contrast(own, other),
     ]
-    ratio = abs(contrast) / (high - low + _NOISE)
-    logarithms = np.log([abs(contrast) + _LEAST, ratio + _LEAST_RATIO])
-    return np.array(numbers, np.float64), logarithms
+    return np.array(numbers, np.float64)
+
+
+def _standing_out(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Logarithms of the contrast, and of its ratio to the spread of what is around."""
+    low, high = np.percentile(other, (25, 75))
+    contrast = abs(_contrast(own, other))
+    return np.log([contrast + _LEAST, contrast / (high - low + _NOISE) + _LEAST_RATIO])
+
+
+def _contrast(own: np.ndarray, other: np.ndarray) -> float:
+    return float(np.median(own) - np.median(other))
 
 
 def _together(contrasts: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverLesionAI.geometry import Coverage, LesionGeometry, coverage, lesion_geometry
+from LiverLesionAI.inputs.appearance import Pictures
 from LiverLesionAI.inputs.bounds import refuse_outside
 from LiverLesionAI.inputs.intensity import intensity_limits
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
@@ -22,6 +23,8 @@ from LiverLesionAI.study import SequenceImage, Study
 SMALLEST_SIZE, LARGEST_SIZE = 75, 1024
 """Pixels along the side of an image; smaller ones leave nothing to the network's last blocks."""
 MOST_SLICES = 100
+SURROUNDINGS_SIZE = 37
+"""Pixels along the side of pictures of the surroundings."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class SliceParameters:
         Lower and upper percentile.
     training_shear_deg
         Largest shear of a training variant.
+    surroundings_mm
+        Side of a wider square by which it is told whether a study is unlike the training, where the square
+        around the lesion is smaller: of three sequences without contrast medium 40 mm of a brain pass for
+        liver. None: the square around the lesion tells that, too.
     """
 
     size: int = 299
@@ -60,6 +67,7 @@ class SliceParameters:
     intensity: Literal["minmax", "percentile"] = "percentile"
     percentiles: tuple[float, float] = (0.5, 99.5)
     training_shear_deg: float = 5.0
+    surroundings_mm: float | None = None
 
     def __post_init__(self) -> None:
         lower, upper = self.percentiles
@@ -72,6 +80,7 @@ class SliceParameters:
                 "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
                 "percentiles": not 0 <= lower < upper <= 100,
                 "training_shear_deg": not 0 <= self.training_shear_deg <= 45,
+                "surroundings_mm": not 1 <= (self.surroundings_mm or 1) <= LARGEST_MM,
             },
             "a slice",
         )
@@ -152,6 +161,10 @@ class SliceStack:
         """Return the same squares in another number of pixels."""
         return replace(self, size=size, pixel_mm=self.side_mm / size)
 
+    def with_side(self, side_mm: float) -> SliceStack:
+        """Return larger or smaller squares with the same middles and as many pixels."""
+        return replace(self, pixel_mm=side_mm / self.size)
+
     def slice_centre_lps_mm(self, index: int) -> tuple[float, float, float]:
         """Centre of a slice, LPS mm."""
         along = (index - (self.count - 1) / 2) * self.slice_mm
@@ -222,6 +235,8 @@ class LesionSlices:
         bool ``[slice, y, x]``; the lesion on that grid.
     warnings
         What was noticed about this lesion.
+    surroundings
+        Wider pictures of each slice; empty where none were asked for.
     """
 
     lesion_id: int
@@ -232,6 +247,7 @@ class LesionSlices:
     stack: SliceStack
     outline: np.ndarray
     warnings: tuple[str, ...] = ()
+    surroundings: tuple[Pictures, ...] = ()
 
     @property
     def grid(self) -> SliceStack:
@@ -296,7 +312,12 @@ def extract_slices(
         return intensity_limits(study.images[name], parameters)
 
     lesion = MeasuredLesion.of(study, lesion_id, sequences, geometry, stack)
-    return cut_slices(study, lesion, sequences, limits, parameters.finest_mm, pose)
+    slices = cut_slices(study, lesion, sequences, limits, parameters.finest_mm, pose)
+    if parameters.surroundings_mm is None or pose is not None:
+        return slices
+    wide = stack.with_size(SURROUNDINGS_SIZE).with_side(max(parameters.surroundings_mm, stack.side_mm))
+    images = _sampled(study, lesion.covered, sequences, limits, wide, wide.pixel_mm, None)
+    return replace(slices, surroundings=tuple(Pictures(each, wide.side_mm) for each in images))
 
 
 @dataclass(frozen=True)
@@ -364,10 +385,7 @@ def cut_slices(
     """
     stack, covered = lesion.stack, lesion.covered
     moved = None if pose is None else _pose_transform(stack, pose)
-    images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
-    for channel, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
-        if present:
-            images[:, channel] = _scaled(study.images[name], stack, moved, limits(name), finest_mm)
+    images = _sampled(study, covered, sequences, limits, stack, finest_mm, moved)
     return LesionSlices(
         lesion.lesion_id,
         tuple(sequences),
@@ -378,6 +396,23 @@ def cut_slices(
         stack.sample(lesion.mask, moved, sitk.sitkNearestNeighbor, 0.0) > 0.5,
         covered.warnings,
     )
+
+
+def _sampled(
+    study: Study,
+    covered: Coverage,
+    sequences: Sequence[str],
+    limits: Callable[[str], tuple[float, float]],
+    stack: SliceStack,
+    finest_mm: float,
+    moved: sitk.Transform | None,
+) -> np.ndarray:
+    """Sequences on a stack ``[slice, sequence, y, x]``, in [0, 1]; zeros for an absent one."""
+    images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
+    for channel, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
+        if present:
+            images[:, channel] = _scaled(study.images[name], stack, moved, limits(name), finest_mm)
+    return images
 
 
 def slice_stack(lesions: sitk.Image, geometry: LesionGeometry, parameters: SliceParameters) -> SliceStack:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, NonNegativeFloat
 
 from LiverLesionAI.errors import ConfigError, PatchError
+from LiverLesionAI.inputs.appearance import Pictures
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.clinical import CODE_LENGTH, coded_patient
 from LiverLesionAI.inputs.intensity import with_intensity_limits
@@ -151,6 +152,11 @@ class ZhenRecipe(Recipe):
                 if patches.intensity == "percentile"
                 else "minimum and maximum of the whole volume"
             ),
+            "what is unlike the training": (
+                "told by the square that the network sees"
+                if patches.surroundings_mm is None
+                else f"told by a square of {patches.surroundings_mm:g} mm around the lesion"
+            ),
             "width of the network": f"{spec.network.width:g} of the published one",
             "clinical data": read,
             "augmentation": (
@@ -248,9 +254,15 @@ class Zhen2020(System):
         """Whether slices have the model's sequences and size."""
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (spec.patches.size,) * 2
 
-    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+    def pictures(self, given: NetworkInput) -> Pictures | None:
         """The cross-section on all sequences."""
-        return given.arrays()[0]
+        return None if given.crop_mm is None else Pictures(given.arrays()[0], given.crop_mm)
+
+    def surroundings(self, given: NetworkInput) -> Pictures | None:
+        """Wider pictures of the cross-section where the model's settings ask for them."""
+        if isinstance(given, SliceGroup) and given.slices.surroundings:
+            return given.slices.surroundings[given.index]
+        return self.pictures(given)
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the Inception-ResNet V2."""

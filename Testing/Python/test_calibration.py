@@ -21,7 +21,7 @@ from LiverLesionAI.bundles.calibration import CALIBRATION, FAMILIAR
 from LiverLesionAI.bundles.write import record_calibration, record_metrics
 from LiverLesionAI.errors import BundleError, ConfigError
 from LiverLesionAI.inference import Classifier, UnitInputs
-from LiverLesionAI.inputs.appearance import CONTRAST_COUNT, appearance
+from LiverLesionAI.inputs.appearance import CONTRAST_COUNT, Pictures, appearance
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.calibrate import calibration, see
 from LiverLesionAI.training.train import train
@@ -184,11 +184,28 @@ def test_an_outline_with_nothing_in_it_does_not_stand_out() -> None:
     z, y, x = np.mgrid[-1:1:32j, -1:1:32j, -1:1:32j]
     lesion = background + 0.3 * ((z**2 + y**2 + x**2) < 0.25) * np.array([1, 0])[:, None, None, None]
     there = np.array([True, True])
-    _, empty = appearance(background, there, 0.5)
-    each, stands_out = appearance(lesion, there, 0.5)
+
+    def described(images, present=there, diameter_mm=20.0):
+        pictures = Pictures(images, 40.0)
+        return appearance(pictures, pictures, present, diameter_mm)
+
+    _, empty = described(background)
+    each, stands_out = described(lesion)
     assert stands_out[0] - empty[0] > 2 and each.shape[0] == 2
     assert stands_out[2] < stands_out[0], "the second sequence does not show it"
-    absent, nothing = appearance(lesion, np.array([True, False]), 0.5)
+    absent, nothing = described(lesion, np.array([True, False]))
     assert np.isnan(absent[1]).all() and not np.isnan(absent[0]).any() and len(nothing) == CONTRAST_COUNT
-    slices, _ = appearance(lesion[:, 16], there, 0.01)
+    slices, _ = described(lesion[:, 16], diameter_mm=0.4)
     assert slices.shape == each.shape and np.isfinite(slices).all()
+
+
+def test_contrast_is_that_of_the_lesion_and_the_rest_that_of_its_surroundings() -> None:
+    random = np.random.default_rng(2)
+    near, far = random.normal(0.5, 0.02, (2, 2, 32, 32))
+    there = np.array([True, True])
+    small, wide, black = Pictures(near, 40.0), Pictures(far, 112.0), Pictures(np.zeros_like(far), 112.0)
+    rows, contrast = appearance(small, wide, there, 20.0)
+    assert np.array_equal(rows, appearance(wide, wide, there, 20.0)[0])
+    assert np.array_equal(contrast, appearance(small, small, there, 20.0)[1])
+    assert np.array_equal(contrast, appearance(small, black, there, 20.0)[1])
+    assert not np.array_equal(rows, appearance(small, black, there, 20.0)[0])

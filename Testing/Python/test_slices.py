@@ -74,6 +74,26 @@ def test_a_slice_shows_patient_space(ball_study) -> None:
         assert np.allclose(found, (69.0, 62.0, 57.0), atol=(1.0, 1.0, 3.5))
 
 
+def test_surroundings_are_wider_and_have_the_same_middle(ball_study) -> None:
+    """A marker beyond the square around the lesion is seen by them alone, where it lies."""
+    study = ball_study(10.0, ("T2WI",))
+    centre = np.array(extract_slices(study, 1, ("T2WI",), SMALL).stack.centre_lps_mm)
+    beside = tuple(centre + (38.0, -20.0, 0.0))
+    marker = ball_image((140, 140, 90), (1.0, 1.0, 1.2), beside, 6, inside=300, outside=0)
+    shown = replace(study, images={"LAP": SequenceImage(marker)})
+    slices = extract_slices(shown, 1, ("DWI", "LAP"), replace(SMALL, surroundings_mm=112.0))
+    assert slices.images.max() == 0 and len(slices.surroundings) == slices.stack.count
+    middle = slices.surroundings[slices.stack.count // 2]
+    assert middle.side_mm == pytest.approx(112) and middle.images.shape == (2, 37, 37)
+    assert middle.images[0].max() == 0
+    y, x = (np.argwhere(middle.images[1] > 0.5).mean(axis=0) - 18) * 112 / 37
+    assert (x, y) == pytest.approx((38, -20), abs=1.5)
+    near = extract_slices(shown, 1, ("LAP",), replace(SMALL, surroundings_mm=20.0))
+    assert near.surroundings[0].side_mm == pytest.approx(near.stack.side_mm)
+    posed = extract_slices(shown, 1, ("LAP",), replace(SMALL, surroundings_mm=112.0), SlicePose())
+    assert not posed.surroundings and not extract_slices(shown, 1, ("LAP",), SMALL).surroundings
+
+
 def test_a_pose_turns_scales_and_shifts(ball_study) -> None:
     study = ball_study(10.0, ("LAP",))
     plain = extract_slices(study, 1, ("LAP",), SMALL)
