@@ -116,10 +116,15 @@ class GradCam(Method):
         return found, start
 
     def _map(self, branch: _Branch, slope: Tensor) -> NDArray[np.float64]:
-        """The map of a branch, whose features at the points have this gradient."""
+        """The map of a branch, whose features at the points have this gradient.
+
+        The same as handing `slope` to torch as the outputs' gradient, for which it would import sympy.
+        """
         import torch
 
-        (found,) = torch.autograd.grad(branch.reached, branch.points, slope)
+        with torch.enable_grad():
+            total = (branch.reached * slope).sum()
+        (found,) = torch.autograd.grad(total, branch.points)
         if not self.steps:
             found = found.mean(dim=(2, 3, 4), keepdim=True)
         mean: Tensor = found.mean(dim=0, keepdim=True)
