@@ -65,11 +65,14 @@ class StageResult:
         Points of the fixed image's frame to points of the moving one, LPS mm.
     around
         Normalised mutual information, 1 to 2, in each neighbourhood.
+    of_images
+        The same of each image that moves, over all neighbourhoods.
     """
 
     kind: str
     transform: sitk.Transform
     around: Mapping[str, float]
+    of_images: tuple[float, ...]
 
     @property
     def score(self) -> float:
@@ -107,12 +110,8 @@ class _Task:
     def step(self, kind: str, transform: sitk.Transform) -> StageResult:
         around = self.each(lambda similarity: similarity.around(transform), self.similarities)
         means = {name: float(np.mean([one[name] for one in around])) for name in self.region.focuses}
-        return StageResult(kind, transform, means)
-
-    def most_alike(self, transform: sitk.Transform, count: int) -> list[int]:
-        """The images that are most like the fixed one under a transform, best first."""
-        scores = [np.mean(list(one.around(transform).values())) for one in self.similarities]
-        return np.argsort(-np.asarray(scores), kind="stable")[:count].tolist()
+        of_images = tuple(float(np.mean(list(one.values()))) for one in around)
+        return StageResult(kind, transform, means, of_images)
 
 
 def align(
@@ -167,7 +166,8 @@ def align(
         if stage == "translation":
             steps, refusal = [_settled(task, best, cancelled)], None
         else:
-            proposers = [pairs[index] for index in task.most_alike(best.transform, PROPOSERS)]
+            most_alike = np.argsort(-np.asarray(best.of_images), kind="stable")[:PROPOSERS]
+            proposers = [pairs[index] for index in most_alike]
             steps, refusal = _proposed(task, proposers, stage, best.transform, cancelled)
             if where.search is not where.close:
                 steps = [step for step in steps if step.beats(best) and _confirmed(step, best, wide())]

@@ -77,8 +77,8 @@ def test_a_slice_shows_patient_space(ball_study) -> None:
 def test_surroundings_are_wider_and_have_the_same_middle(ball_study) -> None:
     """A marker beyond the square around the lesion is seen by them alone, where it lies."""
     study = ball_study(10.0, ("T2WI",))
-    centre = np.array(extract_slices(study, 1, ("T2WI",), SMALL).stack.centre_lps_mm)
-    beside = tuple(centre + (38.0, -20.0, 0.0))
+    x, y, z = extract_slices(study, 1, ("T2WI",), SMALL).stack.centre_lps_mm
+    beside = (x + 38.0, y - 20.0, z)
     marker = ball_image((140, 140, 90), (1.0, 1.0, 1.2), beside, 6, inside=300, outside=0)
     shown = replace(study, images={"LAP": SequenceImage(marker)})
     slices = extract_slices(shown, 1, ("DWI", "LAP"), replace(SMALL, surroundings_mm=112.0))
