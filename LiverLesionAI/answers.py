@@ -121,6 +121,13 @@ class TaskResult:
         return f"{listed} ({self.coverage:.0%})"
 
     @property
+    def note_on_groups(self) -> str:
+        """Why the numbers of its groups do not fit its own; empty where they do, and without groups."""
+        if not self.groups or self.calibrated is None:
+            return ""
+        return "Numbers of slices are the network's own; only the answer joined from them is calibrated."
+
+    @property
     def is_binary(self) -> bool:
         """Whether it tells no more than benign from malignant."""
         return self.taxonomy == "binary"

@@ -100,6 +100,7 @@ def _study_answer(result: StudyResult, members: int) -> dict[str, Any] | None:
             for task in list(tasks.values())[:1]
             for group in task.groups
         ],
+        "note_on_groups": next(iter(tasks.values())).note_on_groups,
     }
 
 

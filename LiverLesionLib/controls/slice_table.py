@@ -40,7 +40,9 @@ class SliceTable:
         self._groups = [each for each in groups if each.lesion is not None and lesion in (None, each.lesion)]
         rows = [] if answer is None else [_row(each, answer) for each in self._groups]
         if answer is not None:
-            self._table.horizontalHeaderItem(2).setText(_("for {name}").format(name=answer.predicted))
+            adds = self._table.horizontalHeaderItem(2)
+            adds.setText(_("for {name}").format(name=answer.predicted))
+            adds.setToolTip(answer.note_on_groups)
         bars.fill(self._table, rows)
         self._class_column.hold(max((row[_SAYS].text for row in rows), key=len, default=""))
 

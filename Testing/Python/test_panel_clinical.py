@@ -86,6 +86,8 @@ def _browse_slices(made: Any, widget: Any) -> None:
     rows = [ui.slicesTable.item(row, 0).text() for row in range(ui.slicesTable.rowCount)]
     assert rows == [f"{group.lesion}.{group.slice}" for group in answer.groups]
     assert ui.slicesTable.horizontalHeaderItem(2).text() == f"for {answer.predicted}"
+    tip = ui.slicesTable.horizontalHeaderItem(2).toolTip()
+    assert tip == answer.note_on_groups and bool(tip) is (answer.calibrated is not None)
     adds = answer.groups[-1].probabilities[answer.predicted]
     assert ui.slicesTable.cellWidget(len(rows) - 1, 2).value == round(100 * adds)
     manager = slicer.app.layoutManager()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from LiverLesionAI.answers import GroupResult, TaskResult
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.worker.state import same_answers
 from LiverLesionAI.writers.cohort_report import CohortEntry, write_cohort_report
+from LiverLesionAI.writers.report import write_report
 from LiverLesionAI.writers.tables import prediction_table
 
 SLICES = ((3, 0.25), (4, 0.75))
@@ -55,6 +57,18 @@ def test_slices_have_rows_of_their_own(whole: StudyResult) -> None:
     shared = {"malignancy": ("benign", "malignant"), "type": ("cyst", "HCC")}
     for row in prediction_table(of_slices, tasks=shared).rows:
         assert len(row) == len(prediction_table(of_slices, tasks=shared).columns) and row[-1] is None
+
+
+@pytest.mark.parametrize("calibrated", [None, {"benign": 0.3, "malignant": 0.7}])
+def test_the_report_says_why_slices_and_answer_differ(
+    whole: StudyResult, calibrated: dict[str, float] | None, tmp_path: Path
+) -> None:
+    task = replace(malignancy(of_slices=True), calibrated=calibrated, coverage=calibrated and 0.9)
+    page = write_report(replace(whole, study_tasks={"malignancy": task}), tmp_path / "report.html")
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert "<td>slice 4</td>" in text and (task.note_on_groups in text)
+    assert bool(task.note_on_groups) is (calibrated is not None)
+    assert replace(task, groups=()).note_on_groups == ""
 
 
 def test_another_answer_for_the_study_is_another_answer(whole: StudyResult) -> None:

@@ -41,12 +41,26 @@ def interrupt_at(steps: int) -> Callable[[float], None]:
     return report
 
 
-@pytest.fixture
-def half_done(config: TrainingConfig, cache: CaseCache, tmp_path: Path) -> Path:
-    """A fold that was interrupted after some epochs."""
+@pytest.fixture(scope="module")
+def interrupted(config: TrainingConfig, cache: CaseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("interrupted") / "half"
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train_fold(config, 0, *divided(cache, config), tmp_path / "half", interrupt_at(7))
-    return tmp_path / "half"
+        train_fold(config, 0, *divided(cache, config), folder, interrupt_at(7))
+    return folder
+
+
+@pytest.fixture
+def half_done(interrupted: Path, tmp_path: Path) -> Path:
+    """A fold that was interrupted after some epochs."""
+    return shutil.copytree(interrupted, tmp_path / "half")
+
+
+@pytest.fixture(scope="module")
+def whole(config: TrainingConfig, cache: CaseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same fold, not interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "fold"
+    train_fold(config, 0, *divided(cache, config), folder, lambda fraction: None)
+    return folder
 
 
 class Code:
@@ -103,10 +117,8 @@ def test_a_checkpoint_that_is_cut_short_is_told(
 
 @pytest.mark.parametrize("original", ["gone", "trained on"])
 def test_a_moved_or_copied_fold_goes_on_with_its_own_checkpoints(
-    config: TrainingConfig, cache: CaseCache, half_done: Path, tmp_path: Path, original: str
+    config: TrainingConfig, cache: CaseCache, half_done: Path, whole: Path, tmp_path: Path, original: str
 ) -> None:
-    cases = divided(cache, config)
-    train_fold(config, 0, *cases, tmp_path / "whole", lambda fraction: None)
     shutil.copytree(half_done, tmp_path / "copy")
     if original == "gone":
         shutil.rmtree(half_done)
@@ -114,13 +126,13 @@ def test_a_moved_or_copied_fold_goes_on_with_its_own_checkpoints(
         other = torch.load(half_done / "best.ckpt", weights_only=True)
         other["state_dict"] = {name: torch.zeros_like(value) for name, value in other["state_dict"].items()}
         torch.save(other, half_done / "best.ckpt")
-    train_fold(config, 0, *cases, tmp_path / "copy", lambda fraction: None)
+    train_fold(config, 0, *divided(cache, config), tmp_path / "copy", lambda fraction: None)
     for name in (WEIGHTS, PREDICTIONS, "epochs.csv"):
-        assert (tmp_path / "copy" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / "copy" / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_checkpoints_name_no_folder(half_done: Path) -> None:
-    assert str(half_done.parent).encode() not in (half_done / "last.ckpt").read_bytes()
+def test_checkpoints_name_no_folder(interrupted: Path) -> None:
+    assert str(interrupted.parent).encode() not in (interrupted / "last.ckpt").read_bytes()
 
 
 # --- runs that were moved

@@ -102,19 +102,25 @@ def interrupt_at(steps: int) -> Callable[[float], None]:
     return report
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(config: TrainingConfig, cache: CaseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted") / "fold"
+    train_fold(config, 0, *divided(cache, config), folder, lambda fraction: None)
+    return folder
+
+
 @pytest.mark.parametrize("steps", [1, 3, 7])
 def test_resumed_fold_equals_uninterrupted_one(
-    config: TrainingConfig, cache: CaseCache, tmp_path: Path, steps: int
+    config: TrainingConfig, cache: CaseCache, uninterrupted: Path, tmp_path: Path, steps: int
 ) -> None:
     lesions = divided(cache, config)
-    train_fold(config, 0, *lesions, tmp_path / "whole", lambda fraction: None)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train_fold(config, 0, *lesions, tmp_path / "parts", interrupt_at(steps))
     assert not (tmp_path / "parts" / PREDICTIONS).exists()
     assert last_epoch(tmp_path / "parts") == steps // 2 - 1
     train_fold(config, 0, *lesions, tmp_path / "parts", lambda fraction: None)
     for name in (WEIGHTS, PREDICTIONS, "epochs.csv"):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / "parts" / name).read_bytes() == (uninterrupted / name).read_bytes(), name
 
 
 def test_run_ends_in_a_bundle_and_is_not_repeated(cohort: Path, tmp_path: Path) -> None:

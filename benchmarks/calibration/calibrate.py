@@ -1,6 +1,7 @@
 """Calibrate the shipped bundles with phantoms of their own, which nothing was trained or evaluated on.
 
-    python benchmarks/calibration/calibrate.py --out runs/calibration [--per-class 120] [--jobs 1]
+    python benchmarks/calibration/calibrate.py --out runs/calibration [--per-class 120]
+        [--per-category 300] [--jobs 1]
 
 Phantoms of the nine classes that the two systems for MRI know (seeds from 860000) and of the five categories
 of CT (from 870000), a quarter atypical, misaligned by up to 3 mm, are shown to every model that knows their
@@ -53,12 +54,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of what the models said")
     parser.add_argument("--per-class", type=int, default=120, help="phantoms of each class")
+    parser.add_argument("--per-category", type=int, default=300, help="phantoms of each category of CT")
     parser.add_argument("--training-per-class", type=int, default=20, help="phantoms of each training")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--only-ask", action="store_true", help="make the phantoms, ask, and stop")
     arguments = parser.parse_args()
     cases = in_turn(FIRST_SEED, arguments.per_class)
-    cases += in_turn(FIRST_CT, arguments.per_class, system=CT)
+    cases += in_turn(FIRST_CT, arguments.per_category, system=CT)
     held_out = list(asked(cases, arguments.out / "held_out", arguments.jobs))
     training = {
         case.seed: said
@@ -75,9 +77,10 @@ def main() -> None:
         own = range(source.first_seed, source.first_seed + source.lesions)
         parts = [said[model].parts for seed, said in training.items() if seed in own and model in said]
         known = {case.seed: said[model] for case, said in held_out if model in said}
+        of_each = arguments.per_category if bundle.spec.system == CT else arguments.per_class
         cohort = (
-            f"{len(known)} digital phantoms (seeds {min(known)}–{max(known)}, {arguments.per_class} of each "
-            "class, misaligned by up to 3 mm)"
+            f"{len(known)} digital phantoms (seeds {min(known)}–{max(known)}, {of_each} of each class, "
+            "misaligned by up to 3 mm)"
         )
         found = calibration(bundle, list(known.values()), parts, cohort)
         record_calibration(bundle, found)

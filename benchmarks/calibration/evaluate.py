@@ -1,10 +1,11 @@
 """Measure the calibration of the shipped bundles on reserved phantoms, and what they notice as unfamiliar.
 
-    python benchmarks/calibration/evaluate.py --out runs/calibration/reserved [--per-class 222] [--unlike 45]
-        [--jobs 1] [--record] [--data FOLDER] [--first-seed 904000] [--first-unlike 908000]
+    python benchmarks/calibration/evaluate.py --out runs/calibration/reserved [--per-class 222]
+        [--per-category 400] [--unlike 45] [--jobs 1] [--record] [--data FOLDER] [--first-seed 904000]
+        [--first-unlike 908000]
 
 Phantoms of the nine classes that the two systems for MRI know (seeds from 904000; 222 of each are 1,998) and
-of the five categories of CT (from 906500; a fifth as many of each), a quarter atypical, misaligned by up to
+of the five categories of CT (from 910000; 400 of each are 2,000), a quarter atypical, misaligned by up to
 3 mm, are shown to every model that knows their class: how often the 90% sets hold the truth, overall and in
 each class, how large they are, and how far calibrated probabilities are from what comes true.
 Then brains, CT called MR, livers without a lesion and metal artefacts (seeds from 908000,
@@ -27,7 +28,7 @@ from LiverLesionAI.bundles.write import record_metrics
 from LiverLesionAI.inference import Classifier
 from LiverLesionAI.resources import BUNDLES
 
-FIRST_SEED, FIRST_CT, FIRST_UNLIKE = 904_000, 906_500, 908_000
+FIRST_SEED, FIRST_CT, FIRST_UNLIKE = 904_000, 910_000, 908_000
 REAL_CT, REAL_CT_COUNT = "example_ct_sm.nii.gz", 12
 
 
@@ -38,6 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of what the models said")
     parser.add_argument("--per-class", type=int, default=222, help="phantoms of each class")
+    parser.add_argument("--per-category", type=int, default=400, help="phantoms of each category of CT")
     parser.add_argument("--unlike", type=int, default=45, help="studies of each unfamiliar kind")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--data", type=Path, help="folder with a real CT")
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--only-ask", action="store_true", help="make the phantoms, ask, and stop")
     arguments = parser.parse_args()
     usual = in_turn(arguments.first_seed, arguments.per_class)
-    usual += in_turn(FIRST_CT, -(-arguments.per_class // 5), system=CT)
+    usual += in_turn(FIRST_CT, arguments.per_category, system=CT)
     strange = {
         kind: in_turn(arguments.first_unlike + 200 * number, arguments.unlike // 9, kind)
         for number, kind in enumerate(KINDS)
@@ -60,7 +62,6 @@ def main() -> None:
     if arguments.only_ask:
         return
     ct = arguments.data / REAL_CT if arguments.data else None
-    cohort = f"reserved phantoms (seeds from {arguments.first_seed} and {FIRST_CT}, misaligned by up to 3 mm)"
     figures = {}
     for model in MODELS:
         bundle = load_bundle(BUNDLES / model)
@@ -71,6 +72,8 @@ def main() -> None:
             studies = real_ct(ct, REAL_CT_COUNT, arguments.first_unlike)
             classifier = Classifier(bundle, keep_loaded=True)
             others["real CT"] = [seen(classifier, study, own[0].truth) for study in studies]
+        first_seed = FIRST_CT if bundle.spec.system == CT else arguments.first_seed
+        cohort = f"reserved phantoms (seeds from {first_seed}, misaligned by up to 3 mm)"
         known = bundle.calibration
         assert known is not None and known.familiarity is not None
         metrics = [

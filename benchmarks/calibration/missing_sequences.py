@@ -3,7 +3,7 @@
     python benchmarks/calibration/missing_sequences.py --out runs/missing
         [--per-class 20] [--models NAME,…] [--record]
 
-Phantoms of the classes in turn (those of `evaluate.py`: seeds from 904000, for CT from 906500) are shown to
+Phantoms of the classes in turn (those of `evaluate.py`: seeds from 904000, for CT from 910000) are shown to
 each model as they are and then without each sequence that it can do without. Asked for are a mean loss of at
 most 5 points of accuracy and a worst one of at most 15. Every phantom's answers are kept in the folder: run
 again, an interrupted run goes on. `--record` writes the figures into the bundles.
