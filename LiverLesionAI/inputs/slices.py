@@ -285,7 +285,7 @@ def extract_slices(
     parameters
         How they are cut.
     pose
-        Variation for training. The number of slices is that of the unvaried lesion.
+        Variation for training. The number of slices is that of the unvaried lesion; surroundings are not cut.
 
     Raises
     ------

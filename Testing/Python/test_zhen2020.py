@@ -54,7 +54,7 @@ def settings(key: str, **changes: Any) -> dict[str, Any]:
         "sequences": sequences,
         "required_sequences": ("LAP", "PVP") if len(sequences) > 3 else (),
         "network": {"asks": asks, "clinical": clinical, "width": 0.03125},
-        "patches": {"size": 75},
+        "patches": {"size": 75, "surroundings_mm": 112.0},
         "phantom": {"first_seed": 0, "lesions": 7},
         "fold_count": 2,
         "folds": (0,),
