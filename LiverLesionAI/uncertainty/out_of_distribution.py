@@ -30,7 +30,8 @@ FALSE_ALARMS = 0.05
 _SELDOM = 0.2
 """So much more seldom the network's layer speaks alone: it was trained to see differences between lesions."""
 FEWEST = 8
-_MOST_DIRECTIONS = 64
+_MOST_DIRECTIONS = 12
+"""More of them would be told by chance: there are about as many cases as features."""
 _LEAST_SCALE = 0.2
 """Of the median; what hardly varies in the training would else outweigh everything."""
 _LEAST_THRESHOLD = 0.01
