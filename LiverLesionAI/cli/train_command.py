@@ -67,9 +67,18 @@ def train(
             return
         bundle = run_training(config, run, resume=resume and run.exists(), progress=show)
         if ranks.leads:
+            _tell_left_out(run)
             if lld is not None:
                 _answer_test_part(out, bundle, show)
             print(f"Written: {bundle}")
+
+
+def _tell_left_out(run: Path) -> None:
+    """Say which cases the training went on without."""
+    from LiverLesionAI.training.export import LEFT_OUT
+
+    for reason in (run / LEFT_OUT).read_text(encoding="utf-8").splitlines():
+        warn(f"Left out: {reason}")
 
 
 def _answer_test_part(out: Path, bundle: Path, progress: Progress) -> None:

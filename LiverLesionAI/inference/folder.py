@@ -29,8 +29,9 @@ def classify_folder(
     Returns
     -------
     dict
-        ``{"model": …, "lesions": {id: {task: {class: probability}}}}``, also written as JSON to `output`, or
-        to standard output where none is given. A model that answers for the study has ``"study"`` for the id.
+        ``{"model": …, "lesions": {id: {task: {class: probability}}}, "warnings": [words]}``, also written as
+        JSON to `output`, or to standard output where none is given. A model that answers for the study has
+        ``"study"`` for the id. Warnings tell of lesions that could not be classified, too.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def classify_folder(
     """
     from LiverLesionAI.readers.folder import read_study_folder
 
-    units, _failures = cut_units(read_study_folder(study), bundle)
+    units, failures = cut_units(read_study_folder(study), bundle)
     predictions = predict(bundle, units, device=device, precision=precision, engine=engine)
     lesions = {
         STUDY if unit.lesion_id is None else str(unit.lesion_id): {
@@ -47,7 +48,21 @@ def classify_folder(
         }
         for unit in predictions
     }
-    content = {"model": bundle.name, "intended_use": bundle.spec.intended_use, "lesions": lesions}
+    warnings = [
+        *predictions.execution.warnings,
+        *(f"lesion {lesion}: {why}" for lesion, why in failures.items()),
+        *(
+            warning if unit.lesion_id is None else f"lesion {unit.lesion_id}: {warning}"
+            for unit in predictions
+            for warning in unit.warnings
+        ),
+    ]
+    content = {
+        "model": bundle.name,
+        "intended_use": bundle.spec.intended_use,
+        "lesions": lesions,
+        "warnings": warnings,
+    }
     if output is None:
         print(json.dumps(content, indent=1, allow_nan=False))
     else:

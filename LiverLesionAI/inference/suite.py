@@ -55,7 +55,7 @@ class SuiteClassifier:
 
     @property
     def execution(self) -> Execution:
-        """What the model that was asked last runs on."""
+        """What the models run on, as the one that was made last says."""
         last = next(reversed(self._classifiers.values()), None)
         return self._execution if last is None else last.execution
 

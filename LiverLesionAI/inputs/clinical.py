@@ -25,6 +25,7 @@ YES, NO = ("yes", "true", "1", "positive", "present"), ("no", "false", "0", "neg
 _NUMBER = re.compile(
     r"\s*(<=?|>=?|≤|≥)?\s*([-+]?\d+(?:[.,]\d+)?(?:e[-+]?\d+)?)\s*([^\W\d_].*)?", re.IGNORECASE
 )
+_OF_THOUSANDS = re.compile(r"[-+]?0*[1-9]\d{0,2},\d{3}")
 _MASS = {"ng/ml": 1.0, "µg/l": 1.0, "µg/ml": 1000.0, "ng/dl": 0.01, "µg/dl": 10.0}
 _ACTIVITY = {"u/ml": 1.0, "ku/l": 1.0, "iu/ml": 1.0, "u/l": 0.001}
 
@@ -148,6 +149,11 @@ class Measure:
         if match is None:
             raise StudyError(f"{self.name} is no number; give it in {self.unit}, or leave it out.")
         bound, digits, unit = (part or "" for part in match.groups())
+        if _OF_THOUSANDS.fullmatch(digits):
+            raise StudyError(
+                f"{self.name} has a comma before three digits, which may mean thousands or a decimal point; "
+                "write it without a comma."
+            )
         unit = _unit(unit or self.unit)
         if unit not in self.factors:
             known = ", ".join(self.factors)

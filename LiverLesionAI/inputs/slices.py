@@ -316,7 +316,7 @@ def extract_slices(
     if parameters.surroundings_mm is None or pose is not None:
         return slices
     wide = stack.with_size(SURROUNDINGS_SIZE).with_side(max(parameters.surroundings_mm, stack.side_mm))
-    images = _sampled(study, lesion.covered, sequences, limits, wide, wide.pixel_mm, None)
+    images = _sampled(_shown(study, lesion, sequences, limits), wide, wide.pixel_mm, None)
     return replace(slices, surroundings=tuple(Pictures(each, wide.side_mm) for each in images))
 
 
@@ -385,7 +385,7 @@ def cut_slices(
     """
     stack, covered = lesion.stack, lesion.covered
     moved = None if pose is None else _pose_transform(stack, pose)
-    images = _sampled(study, covered, sequences, limits, stack, finest_mm, moved)
+    images = _sampled(_shown(study, lesion, sequences, limits), stack, finest_mm, moved)
     return LesionSlices(
         lesion.lesion_id,
         tuple(sequences),
@@ -398,20 +398,30 @@ def cut_slices(
     )
 
 
-def _sampled(
+_Shown = tuple[SequenceImage, tuple[float, float]]
+"""An image, and what becomes 0 and 1 in it."""
+
+
+def _shown(
     study: Study,
-    covered: Coverage,
+    lesion: MeasuredLesion,
     sequences: Sequence[str],
     limits: Callable[[str], tuple[float, float]],
-    stack: SliceStack,
-    finest_mm: float,
-    moved: sitk.Transform | None,
+) -> list[_Shown | None]:
+    """The sequences that show a lesion, in order; None for the others."""
+    named = zip(sequences, lesion.covered.present, strict=True)
+    return [(study.images[name], limits(name)) if present else None for name, present in named]
+
+
+def _sampled(
+    shown: Sequence[_Shown | None], stack: SliceStack, finest_mm: float, moved: sitk.Transform | None
 ) -> np.ndarray:
     """Sequences on a stack ``[slice, sequence, y, x]``, in [0, 1]; zeros for an absent one."""
-    images = np.zeros((stack.count, len(sequences), stack.size, stack.size), np.float32)
-    for channel, (name, present) in enumerate(zip(sequences, covered.present, strict=True)):
-        if present:
-            images[:, channel] = _scaled(study.images[name], stack, moved, limits(name), finest_mm)
+    images = np.zeros((stack.count, len(shown), stack.size, stack.size), np.float32)
+    for channel, each in enumerate(shown):
+        if each is not None:
+            image, limits = each
+            images[:, channel] = _scaled(image, stack, moved, limits, finest_mm)
     return images
 
 

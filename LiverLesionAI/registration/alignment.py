@@ -164,15 +164,15 @@ def align(
     warnings = []
     for number, stage in enumerate(stages, start=1):
         if stage == "translation":
-            steps, refusal = [_settled(task, best, cancelled)], None
+            steps = [_settled(task, best, cancelled)]
         else:
             most_alike = np.argsort(-np.asarray(best.of_images), kind="stable")[:PROPOSERS]
             proposers = [pairs[index] for index in most_alike]
             steps, refusal = _proposed(task, proposers, stage, best.transform, cancelled)
+            if refusal and not steps:
+                warnings.append(f"the {stage} stage was not used: {refusal}")
             if where.search is not where.close:
                 steps = [step for step in steps if step.beats(best) and _confirmed(step, best, wide())]
-        if refusal and not steps:
-            warnings.append(f"the {stage} stage was not used: {refusal}")
         best = _better(best, steps)
         tell(0.2 + 0.8 * number / len(stages))
     return Alignment(best, tuple(warnings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from LiverLesionAI.registration.regions import Box
 
@@ -32,9 +33,21 @@ def implausible(transform: sitk.Transform, box: Box) -> str | None:
         around.GetSpacing(),
         around.GetDirection(),
     )
-    if sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field)).min() <= 0:
+    vectors = sitk.GetArrayFromImage(field)
+    if _least_determinant(vectors, around) <= 0:
         return "it folds the image"
-    moved = np.linalg.norm(sitk.GetArrayFromImage(field)[box.inside(around)], axis=-1)
+    moved = np.linalg.norm(vectors[box.inside(around)], axis=-1)
     if moved.size and moved.max() > FARTHEST_MM:
         return f"it moves parts by {moved.max():.0f} mm"
     return None
+
+
+def _least_determinant(vectors: NDArray[np.float64], grid: sitk.Image) -> float:
+    """Smallest Jacobian determinant of displacements ``[z, y, x, LPS mm]`` on a grid.
+
+    SimpleITK differentiates along a grid's axes and heeds no direction, so that displacements have to be
+    given along these axes, too.
+    """
+    along = sitk.GetImageFromArray(vectors @ np.reshape(grid.GetDirection(), (3, 3)), isVector=True)
+    along.SetSpacing(grid.GetSpacing())
+    return float(sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(along)).min())

@@ -190,7 +190,7 @@ def lesion_region(study: Study, around_mm: Sequence[float]) -> Region:
 
 
 def lesion_boxes(study: Study, around_mm: Sequence[float]) -> dict[str, Box]:
-    """Neighbourhood of each lesion, so far around it along the reference's axes, by the lesion's name."""
+    """Neighbourhood of each lesion, so far around it along the reference's axes, by its label."""
     reference = study.images[study.reference].image
     whole = image_box(reference, reference)
     lesions = study.outlined_lesions
@@ -203,7 +203,7 @@ def lesion_boxes(study: Study, around_mm: Sequence[float]) -> dict[str, Box]:
         low, high = along.min(axis=0).tolist(), along.max(axis=0).tolist()
         box = replace(whole, low=tuple(low), high=tuple(high)).grown(around_mm).clipped(whole)
         if np.all(box.size_mm > 0):
-            boxes[study.lesion_name(lesion_id)] = box
+            boxes[f"lesion {lesion_id}"] = box
     return boxes or {WHOLE: whole}
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.errors import ConfigError, StudyError
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.series import SeriesParameters, WholeSlice, lesion_areas, whole_slices
 from LiverLesionAI.results import Unit
@@ -103,9 +103,20 @@ class KimRecipe(Recipe):
     def truths_of(
         self, study: Study, groups: Sequence[NetworkInput], truth: str, spec: ModelSpec
     ) -> list[str | None]:
-        """HCC where a patient with HCC has an outline on the slice; slices that are left out have none."""
+        """HCC where a patient with HCC has an outline on the slice; slices that are left out have none.
+
+        Raises
+        ------
+        StudyError
+            If a patient with HCC has no outline on any slice: all would be learned as free of it.
+        """
         slices = [given for given in groups if isinstance(given, WholeSlice)]
         areas = lesion_areas(study, slices[0].series) if truth == FOUND else np.zeros(len(slices))
+        if truth == FOUND and not areas.any():
+            raise StudyError(
+                f"Study {study.id} has HCC, but none is outlined on {slices[0].series.sequence}; outline it, "
+                "or leave the study out."
+            )
         shows = areas > 0
         learned = np.where(
             shows,

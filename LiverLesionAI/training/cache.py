@@ -97,7 +97,12 @@ def cache_name(config: TrainingConfig) -> str:
 
 
 def build_cache(
-    config: TrainingConfig, folder: Path, *, workers: int | None = None, progress: Progress = silent
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    try_again: bool = False,
+    progress: Progress = silent,
 ) -> CaseCache:
     """Make what networks see of every case that is not yet in the cache.
 
@@ -112,6 +117,9 @@ def build_cache(
         Folder of the cache, by custom called :func:`cache_name`.
     workers
         Processes; as many as there are cores by default.
+    try_again
+        Also make the cases that could not be used when they were tried before; their files may have been
+        mended. A run that goes on must not: its folds were divided without them.
     progress
         Told the fraction of cases done.
 
@@ -123,7 +131,7 @@ def build_cache(
     cases = training_cases(config)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
-    missing = [case for case in cases if not _record(folder, case).exists()]
+    missing = [case for case in cases if not _is_made(_record(folder, case), try_again=try_again)]
     jobs = [(study, config, folder) for study in by_study(missing)]
     done = len(cases) - len(missing)
     progress("patches", done / len(cases))
@@ -134,6 +142,11 @@ def build_cache(
                 done += len(jobs[futures[future]][0])
                 progress("patches", done / len(cases))
     return _open_cache(folder, cases, config)
+
+
+def _is_made(record: Path, *, try_again: bool) -> bool:
+    """Whether a case need not be tried."""
+    return record.exists() and not (try_again and json.loads(record.read_text(encoding="utf-8"))["error"])
 
 
 def _one_thread() -> None:
@@ -166,7 +179,12 @@ def _file(folder: Path, case: TrainingCase, group: int) -> Path:
 
 def _cache_study(cases: Sequence[TrainingCase], config: TrainingConfig, folder: Path) -> None:
     system = config.answers
-    study = system.prepared(open_study(cases[0], config), config)
+    try:
+        study = system.prepared(open_study(cases[0], config), config)
+    except StudyError as error:
+        for case in cases:
+            _write_record(folder, case, present=[], truths=[], error=str(error))
+        return
     for case in cases:
         try:
             poses = (None, *random_poses(case.key, config))

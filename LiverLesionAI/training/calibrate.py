@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.errors import ConfigError, PatchError, StudyError
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.inference.engine import last_layer
 from LiverLesionAI.inference.familiar import compared, compared_unit, stacked
@@ -76,15 +76,47 @@ def kept_cases(config: TrainingConfig) -> tuple[TrainingConfig, tuple[TrainingCa
 
 
 def see_cases(
-    classifier: Classifier, cases: Sequence[TrainingCase], config: TrainingConfig
+    classifier: Classifier,
+    cases: Sequence[TrainingCase],
+    config: TrainingConfig,
+    left_out: list[str] | None = None,
 ) -> Iterator[Seen]:
-    """Ask a model about the cases of a configuration, each as inference would be."""
+    """Ask a model about the cases of a configuration, each as inference would be.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    cases, config
+        What is asked about.
+    left_out
+        Receives why cases could not be used; without it the first that cannot ends the work.
+
+    Raises
+    ------
+    StudyError, PatchError
+        If a case cannot be used and `left_out` is not given.
+    """
     system, spec = classifier.system, classifier.bundle.spec
     for together in by_study(cases):
-        study = system.prepared(open_study(together[0], config), spec)
+        try:
+            study = system.prepared(open_study(together[0], config), spec)
+        except StudyError as error:
+            _note(error, left_out)
+            continue
         for case in together:
-            groups = system.inputs(study, case.lesion, spec)
+            try:
+                groups = system.inputs(study, case.lesion, spec)
+            except (PatchError, StudyError) as error:
+                _note(error, left_out)
+                continue
             yield see(classifier, UnitInputs(case.lesion, groups), case.truth)
+
+
+def _note(error: PatchError | StudyError, left_out: list[str] | None) -> None:
+    if left_out is None:
+        raise error
+    left_out.append(str(error))
 
 
 def calibration(

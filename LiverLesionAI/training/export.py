@@ -24,8 +24,9 @@ from LiverLesionAI.bundles.metadata import (
 )
 from LiverLesionAI.bundles.store import LICENCE
 from LiverLesionAI.bundles.write import TRAINING_CONFIG, write_bundle
-from LiverLesionAI.errors import OutputError
+from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.evaluation.metrics import absence_metrics, validation_metrics
+from LiverLesionAI.files import write_text_whole
 from LiverLesionAI.inference import Classifier, load_fold
 from LiverLesionAI.inference.execution import resolve_execution
 from LiverLesionAI.networks.weights import save_weights
@@ -37,6 +38,7 @@ from LiverLesionAI.training.finish import FINAL, PREDICTIONS, WEIGHTS, fold_is_f
 from LiverLesionAI.training.start import described_start
 from LiverLesionAI.uncertainty.calibrated import Calibration, calibrated_task
 
+LEFT_OUT = "left_out.txt"
 _PACKAGES = ("numpy", "torch", "monai", "SimpleITK", "scipy", "safetensors", "pydantic")
 
 
@@ -52,7 +54,8 @@ def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Pa
     cache
         Its lesions.
     out_dir
-        Folder of the run, with ``folds/``; the bundle becomes ``out_dir/<name>``.
+        Folder of the run, with ``folds/``; the bundle becomes ``out_dir/<name>``. ``left_out.txt`` receives a
+        line for each case that could not be used; none where all could.
 
     Returns
     -------
@@ -74,18 +77,22 @@ def export_bundle(config: TrainingConfig, cache: CaseCache, out_dir: Path) -> Pa
     metrics = _out_of_fold_metrics(config, list(finished.values())) if finished else ()
     metadata = bundle_metadata(config, tuple(weights), trained_on(config, cache), metrics)
     texts = {TRAINING_CONFIG: _without_paths(config).to_yaml(), **_licence(config)}
+    left_out = list(cache.warnings)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".") as aside:
         uncalibrated = load_bundle(write_bundle(metadata, weights, Path(aside) / config.name, texts))
-        measured = run_calibration(config, cache, uncalibrated, list(members.values()))
+        measured = run_calibration(config, cache, uncalibrated, list(members.values()), left_out)
+    write_text_whole(out_dir / LEFT_OUT, "".join(f"{reason}\n" for reason in left_out))
     return write_bundle(metadata, weights, out_dir / config.name, texts, measured)
 
 
 def run_calibration(
-    config: TrainingConfig, cache: CaseCache, bundle: Bundle, folders: Sequence[Path]
+    config: TrainingConfig, cache: CaseCache, bundle: Bundle, folders: Sequence[Path], left_out: list[str]
 ) -> Calibration | None:
     """Measure what a trained bundle's probabilities are worth.
 
-    With the cases of the configuration's ``calibration``; without it with those that each fold held out.
+    With the cases of the configuration's ``calibration``; without it with those that each fold held out. Of
+    these only single slices were asked about where a study's answer is joined from answers of its slices:
+    what holds for them does not hold for it.
 
     Parameters
     ----------
@@ -97,11 +104,18 @@ def run_calibration(
         The bundle as it is going to be.
     folders
         Of its members.
+    left_out
+        Receives why cases that were kept for it could not be used.
 
     Returns
     -------
     Calibration or None
-        None where every case was learnt from.
+        None where every case was learnt from, and where slices have answers and no cases were kept.
+
+    Raises
+    ------
+    ConfigError
+        If no case that was kept can be used.
     """
     device = resolve_execution().device
     network = load_fold(bundle, 0, device)
@@ -109,9 +123,11 @@ def run_calibration(
     training = parts_of_cases(network, learnt, config, device)
     if config.calibration is not None:
         source, cases = kept_cases(config)
-        seen = list(see_cases(Classifier(bundle, keep_loaded=True), cases, source))
+        seen = list(see_cases(Classifier(bundle, keep_loaded=True), cases, source, left_out))
+        if not seen:
+            raise ConfigError(f"None of the cases of calibration can be used; for one, {left_out[-1]}")
         return calibration(bundle, seen, training, f"{len(seen)} cases kept for it")
-    if folders[0].name == FINAL:
+    if folders[0].name == FINAL or config.answers.unit == "slice":
         return None
     parts = _out_of_fold(folders)
     numbers = np.repeat(np.arange(len(parts)), [len(part["keys"]) for part in parts])
@@ -143,7 +159,8 @@ def _licence(config: TrainingConfig) -> dict[str, str]:
     if beside is None or not beside.is_file():
         return {}
     own = resources.LICENCE.read_text(encoding="utf-8")
-    return {str(LICENCE): f"{own}\n----\n\n{beside.read_text(encoding='utf-8')}"}
+    of_data = beside.read_text(encoding="utf-8", errors="replace")
+    return {str(LICENCE): f"{own}\n----\n\n{of_data}"}
 
 
 def untrained_bundle(config: TrainingConfig, target: Path) -> Path:
@@ -236,6 +253,8 @@ def trained_on(config: TrainingConfig, cache: CaseCache) -> Cohort:
         )
     else:
         description = "patients of the trainer's own cohort"
+    if cache.warnings:
+        description += f"; {len(cache.warnings)} more could not be used"
     return Cohort(
         kind="patients" if config.phantom is None else "phantom",
         description=description,

@@ -151,17 +151,21 @@ def _settle_normalisation(network: torch.nn.Module, seen: _Shown) -> None:
     """Average the statistics of batch normalisation over all cases instead of the last few batches.
 
     What a fold learns with is a moving average over small, augmented batches, which lags behind the weights.
+    It stays where no batch reaches a layer, as in the branch of a sequence that hardly any case has.
     """
     layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [layer.momentum for layer in layers]
+    before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None
     network.train()
     for inputs in seen:
         network.features(*inputs)  # type: ignore[operator]
-    for layer, momentum in zip(layers, momenta, strict=True):
+    for layer, momentum, buffers in zip(layers, momenta, before, strict=True):
         layer.momentum = momentum
+        if not layer.num_batches_tracked:
+            layer.load_state_dict(buffers, strict=False)
     network.eval()
 
 

@@ -48,7 +48,8 @@ def train(
         YAML file (:class:`~LiverLesionAI.training.config.TrainingConfig`).
     out_dir
         Folder of the run, new or empty. It receives ``config.yaml``, ``patches/``, ``folds/fold_<k>/`` with
-        ``epochs.csv`` and, at the end, the bundle in a folder of its name.
+        ``epochs.csv`` and, at the end, the bundle in a folder of its name and ``left_out.txt``, which says
+        why cases could not be used.
     resume
         Go on with the run in `out_dir`: finished folds are kept, a begun fold goes on at its last finished
         epoch, and the result is the same as that of an uninterrupted run.
@@ -85,9 +86,10 @@ def train(
     caches = Path(cache_dir) if cache_dir else out_dir / "patches"
     with together() as ranks:
         with errors_of_disk(out_dir, out_dir):
+            is_new = ranks.led(lambda: not (out_dir / RUN).exists())
             name = ranks.led(lambda: _open_run(config, config_path, out_dir, resume, ranks.count))
         with errors_of_disk(caches, caches):
-            cache = _cached(config, caches / name, progress, ranks)
+            cache = _cached(config, caches / name, progress, ranks, try_again=is_new)
         if not cache.cases:
             raise ConfigError(f"{config_path}: none of its lesions can be used; for one, {cache.warnings[0]}")
         with errors_of_disk(out_dir, out_dir):
@@ -98,11 +100,12 @@ def train(
             return ranks.led(lambda: export_bundle(config, cache, out_dir))
 
 
-def _cached(config: TrainingConfig, folder: Path, progress: Progress, ranks: Together) -> CaseCache:
+def _cached(
+    config: TrainingConfig, folder: Path, progress: Progress, ranks: Together, *, try_again: bool
+) -> CaseCache:
     """The patches, made by the first of the processes."""
-    if ranks.count > 1:
-        ranks.led(lambda: len(build_cache(config, folder, progress=progress).cases))
-    return build_cache(config, folder, progress=progress if ranks.count == 1 else silent)
+    ranks.led(lambda: len(build_cache(config, folder, try_again=try_again, progress=progress).cases))
+    return build_cache(config, folder)
 
 
 def export_finished_folds(out_dir: str | Path, *, cache_dir: str | Path | None = None) -> Path:

@@ -24,6 +24,7 @@ from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.inputs.appearance import CONTRAST_COUNT, Pictures, appearance
 from LiverLesionAI.taxonomy import TAXONOMIES
 from LiverLesionAI.training.calibrate import calibration, see
+from LiverLesionAI.training.export import LEFT_OUT
 from LiverLesionAI.training.train import train
 from LiverLesionAI.uncertainty.conformal import PredictionSets
 
@@ -159,23 +160,33 @@ def test_features_that_cannot_be_are_refused(calibrated: Bundle, tmp_path: Path,
 
 
 def test_training_calibrates_with_cases_kept_for_it(tmp_path: Path) -> None:
-    """By the bundle as it is used; folds calibrate with their own cases in ``test_training_runs.py``."""
+    """By the bundle as it is used; folds calibrate with their own cases in ``test_training_runs.py``.
+
+    What cannot be read is left out and named.
+    """
     cohort = write_cohort(tmp_path)
     quick = {"epochs": 1, "batch_size": 7, "learning_rate": 0.01}
-    same = settings(cohort, optimisation=quick, calibration={"cohort": "cohort.csv"})
+    same = settings(cohort, optimisation=quick, fold_count=2, calibration={"cohort": "cohort.csv"})
     with pytest.raises(ConfigError, match="21 patients of calibration"):
         train(write_config(tmp_path / "config.yaml", same), tmp_path / "run")
     (tmp_path / "kept").mkdir()
     table = write_cohort(tmp_path / "kept")
     table.write_text(table.read_text().replace(",P", ",Q"))
+    for damaged in (tmp_path / "S5" / "T2WI.nii.gz", tmp_path / "kept" / "S4" / "LAP.nii.gz"):
+        damaged.write_bytes(b"damaged")
     content = {**same, "calibration": {"cohort": "kept/cohort.csv"}}
     config = write_config(tmp_path / "config.yaml", content)
     bundle = verify_bundle(train(config, tmp_path / "run", in_process=True))
     known = bundle.calibration
-    assert known is not None and known.tasks["type"].cases == 21
+    assert known is not None and known.tasks["type"].cases == 20
+    cohort_said = bundle.spec.training_cohort
+    assert cohort_said.lesions == 20 and "1 more could not be used" in cohort_said.description
+    left_out = (tmp_path / "run" / LEFT_OUT).read_text(encoding="utf-8").splitlines()
+    assert ["S5" in left_out[0], "S4" in left_out[1], len(left_out)] == [True, True, 2]
     assert isinstance(known.tasks["type"].sets, PredictionSets)
     assert known.familiarity is not None and "LAP" in known.familiarity.parts
-    assert str(tmp_path) not in (bundle.path / "configs" / "training.yaml").read_text(encoding="utf-8")
+    texts = (file for file in bundle.path.rglob("*") if file.is_file() and file.suffix != ".safetensors")
+    assert str(tmp_path) not in "".join(file.read_text(encoding="utf-8") for file in texts)
 
 
 def test_an_outline_with_nothing_in_it_does_not_stand_out() -> None:

@@ -90,6 +90,7 @@ def test_limits_may_depend_on_the_sex() -> None:
         ({"total_bilirubin": "1.2e9"}, "total_bilirubin, taken in µmol/l, lies outside of .* correct it"),
         ({"age": 640}, r"age, taken in years, lies outside of 0 to 120 years; was months meant\?"),
         ({"afp": "nan"}, "afp is no number; give it in ng/ml"),
+        ({"afp": "1,200 ng/ml"}, "afp has a comma before three digits"),
         ({"afp": "5 mg"}, "afp is given in 'mg'; its units are ng/ml, µg/l"),
         ({"afp": "<400"}, "afp is a bound that leaves open on which side of 20, 400 ng/ml"),
         ({"afp": ">300"}, "afp is a bound that leaves open"),

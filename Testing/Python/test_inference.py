@@ -292,3 +292,17 @@ def test_monais_bundle_runner_classifies_a_study(bundle: Bundle, study_folder: P
     assert content["model"] == "tiny" and content["intended_use"] == "phantom"
     assert content["lesions"] == classify_folder(bundle, study_folder, tmp_path / "own.json")["lesions"]
     assert sum(content["lesions"]["2"]["type"].values()) == pytest.approx(1)
+
+
+def test_a_folder_s_lesions_that_cannot_be_classified_are_told(
+    bundle: Bundle, study_folder: Path, tmp_path: Path
+) -> None:
+    """A third lesion lies where no sequence is."""
+    mask = sitk.ReadImage(str(study_folder / "lesions.nii.gz"))
+    wide = sitk.ConstantPad(mask, (400, 0, 0), (0, 0, 0), 0)
+    wide[5:15, 10:20, 10:14] = 3
+    sitk.WriteImage(wide, str(study_folder / "lesions.nii.gz"))
+    content = classify_folder(bundle, study_folder, tmp_path / "own.json")
+    assert "3" not in content["lesions"] and "2" in content["lesions"]
+    assert any(warning.startswith("lesion 3: ") for warning in content["warnings"])
+    assert json.loads((tmp_path / "own.json").read_text(encoding="utf-8")) == content

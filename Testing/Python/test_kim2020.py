@@ -186,6 +186,16 @@ def test_what_is_learned_of_each_slice() -> None:
     ]
 
 
+def test_hcc_without_an_outline_is_not_learned_as_no_hcc() -> None:
+    image, _ = spot_image()
+    config = TrainingConfig.model_validate({**CONFIG, "patches": {"size": 48}})
+    study = study_of(image, lesions=None)
+    groups = SYSTEM.inputs(study, None, config)
+    with pytest.raises(StudyError, match="has HCC, but none is outlined on"):
+        SYSTEM.recipe.truths_of(study, groups, "HCC", config)
+    assert set(SYSTEM.recipe.truths_of(study, groups, "no_HCC", config)) <= {"no_HCC", None}
+
+
 def test_outlines_of_another_frame_are_carried_to_the_series() -> None:
     image, _ = spot_image()
     mask = sitk.Image(image.GetSize(), sitk.sitkUInt8)

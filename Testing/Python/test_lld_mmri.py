@@ -293,6 +293,8 @@ def test_the_licence_of_the_data_goes_into_the_bundle(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").write_text("Data: CC BY-NC 4.0")
     config = TrainingConfig(name="own", cohort=tmp_path / "training.csv")
     assert _licence(config)["LICENSE"].endswith("Data: CC BY-NC 4.0")
+    (tmp_path / "LICENSE").write_bytes("Données: CC BY-NC 4.0".encode("latin-1"))
+    assert _licence(config)["LICENSE"].endswith("CC BY-NC 4.0")
     (tmp_path / "LICENSE").unlink()
     assert _licence(config) == {}
 

@@ -278,6 +278,31 @@ def test_implausible_transforms_are_named() -> None:
     assert "folds" in (implausible(mirrored, box) or "")
 
 
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, -1)])
+def test_folds_are_told_however_the_axes_of_the_reference_run(flips: tuple[int, int, int]) -> None:
+    direction = tuple(np.diag(np.array(flips, float)).ravel().tolist())
+    box = Box((-20.0, -20.0, -20.0), (20.0, 20.0, 20.0), (0.0, 0.0, 0.0), direction)
+    for axis in range(3):
+        for scale, folds in ((-0.2, True), (0.5, False), (1.9, False)):
+            matrix = np.eye(3)
+            matrix[axis, axis] = scale
+            transform = sitk.AffineTransform(matrix.ravel().tolist(), (0.0, 0.0, 0.0))
+            assert ("folds" in (implausible(transform, box) or "")) is folds
+
+
+def test_lesions_of_one_name_both_count(ball_study: Callable[..., Study]) -> None:
+    study = ball_study(10.0, ("T2WI",))
+    labels = sitk.GetArrayFromImage(study.outlined_lesions)
+    labels[4:6, 15:25, 15:25] = 2
+    lesions = sitk.GetImageFromArray(labels)
+    lesions.CopyInformation(study.outlined_lesions)
+    two = replace(study, lesions=lesions, lesion_names={1: "Tumour", 2: "Tumour"})
+    plain = replace(two, lesion_names={})
+    assert len(two.lesion_ids) == 2
+    assert lesion_region(two, CLOSE_MM) == lesion_region(plain, CLOSE_MM)
+    assert len(lesion_region(two, CLOSE_MM).focuses) == 2
+
+
 def test_normalised_mutual_information_spans_one_to_two() -> None:
     rng = np.random.default_rng(0)
     bins = rng.integers(0, BINS, 200_000)

@@ -305,6 +305,25 @@ def test_lesion_that_cannot_be_cropped_is_left_out(config: TrainingConfig, tmp_p
     assert "label 2" in made.warnings[0]
 
 
+def test_a_study_that_cannot_be_read_is_tried_again_by_a_new_run_only(
+    config: TrainingConfig, tmp_path: Path
+) -> None:
+    for number in range(2):
+        write_study(tmp_path / f"S{number}", number, number)
+    (tmp_path / "cohort.csv").write_text("study_id,path,lesion,truth\nS0,S0,1,cyst\nS1,S1,1,FNH\n")
+    own = config.model_copy(update={"cohort": tmp_path / "cohort.csv"})
+    file = tmp_path / "S1" / "T2WI.nii.gz"
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+    made = build_cache(own, tmp_path / "patches", workers=1)
+    assert [each.case.truth for each in made.cases] == ["cyst"] and "T2WI.nii.gz" in made.warnings[0]
+    file.write_bytes(whole)
+    goes_on = build_cache(own, tmp_path / "patches", workers=1)
+    assert goes_on.warnings == made.warnings
+    new = build_cache(own, tmp_path / "patches", workers=1, try_again=True)
+    assert len(new.cases) == 2 and not new.warnings
+
+
 def epoch_batches(
     cache: CaseCache, config: TrainingConfig, number: int, seed: int, augmentation: Augmentation
 ) -> list[Batch]:

@@ -22,12 +22,13 @@ from safetensors import safe_open
 from LiverLesionAI.bundles import verify_bundle
 from LiverLesionAI.errors import ConfigError, OutputError
 from LiverLesionAI.inference import execution
+from LiverLesionAI.networks.resnet3d import Head, MultitaskResNet3D
 from LiverLesionAI.systems.wang2021 import Augmentation
 from LiverLesionAI.training.batches import Epoch, validation_batches
 from LiverLesionAI.training.cache import CaseCache
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle
-from LiverLesionAI.training.finish import PREDICTIONS, WEIGHTS
+from LiverLesionAI.training.finish import PREDICTIONS, WEIGHTS, _settle_normalisation
 from LiverLesionAI.training.fold import BOARD, train_fold
 from LiverLesionAI.training.train import export_finished_folds, train
 from LiverLesionAI.uncertainty.conformal import FoldPredictionSets
@@ -89,6 +90,20 @@ def test_normalisation_is_settled_over_all_training_cases(
         patches = batch.inputs[0][batch.inputs[1][:, 2], 2]
         seen.append(torch.nn.functional.conv3d(patches, kernel, stride=2, padding=3).mean(dim=(0, 2, 3, 4)))
     torch.testing.assert_close(torch.stack(seen).mean(0), mean, rtol=0.01, atol=0.002)
+
+
+def test_a_layer_that_no_batch_reaches_keeps_its_statistics() -> None:
+    """As the branch of a sequence that one case in a batch has."""
+    network = MultitaskResNet3D(("T2WI", "HBP"), {"type": Head(7)}, width=2)
+    rare, common = (network.branches[name].bn1 for name in ("HBP", "T2WI"))
+    for layer in (rare, common):
+        layer.running_mean.fill_(0.7)
+        layer.running_var.fill_(0.2)
+    present = torch.tensor([[True, True], [True, False]])
+    _settle_normalisation(network, [(torch.rand(2, 2, 2, 32, 32, 32), present)] * 2)
+    assert rare.running_mean.unique().tolist() == pytest.approx([0.7])
+    assert rare.running_var.unique().tolist() == pytest.approx([0.2])
+    assert common.running_mean.ne(0.7).any() and common.num_batches_tracked == 2
 
 
 def interrupt_at(steps: int) -> Callable[[float], None]:
