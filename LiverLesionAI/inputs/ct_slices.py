@@ -15,7 +15,8 @@ from LiverLesionAI.errors import PatchError
 from LiverLesionAI.geometry import LesionGeometry, largest_level, lesion_geometry
 from LiverLesionAI.inputs.bounds import refuse_outside
 from LiverLesionAI.inputs.patch_grid import LARGEST_MM, SMALLEST_MM, axes_closest_to_lps
-from LiverLesionAI.inputs.slices import LesionSlices, MeasuredLesion, SlicePose, SliceStack, cut_slices
+from LiverLesionAI.inputs.slice_stack import SlicePose, SliceStack
+from LiverLesionAI.inputs.slices import LesionSlices, MeasuredLesion, cut_slices
 from LiverLesionAI.study import Study
 
 PLAIN = "CT_PLAIN"

@@ -15,7 +15,7 @@ from LiverLesionAI.inputs.appearance import Pictures
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.ct_slices import CTSliceParameters, extract_largest_slice
 from LiverLesionAI.inputs.slice_groups import SliceGroup
-from LiverLesionAI.inputs.slices import SlicePose
+from LiverLesionAI.inputs.slice_stack import SlicePose
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study
 from LiverLesionAI.systems.base import Fit, Question, System, Words

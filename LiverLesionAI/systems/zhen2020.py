@@ -18,7 +18,8 @@ from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.clinical import CODE_LENGTH, coded_patient
 from LiverLesionAI.inputs.intensity import with_intensity_limits
 from LiverLesionAI.inputs.slice_groups import SliceGroup
-from LiverLesionAI.inputs.slices import SliceParameters, SlicePose, extract_slices
+from LiverLesionAI.inputs.slice_stack import SlicePose
+from LiverLesionAI.inputs.slices import SliceParameters, extract_slices
 from LiverLesionAI.results import Unit
 from LiverLesionAI.study import Study, labels_in
 from LiverLesionAI.systems.base import Fit, Question, System, Words

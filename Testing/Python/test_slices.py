@@ -16,7 +16,8 @@ from LiverLesionAI.errors import PatchError
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.inputs.clinical import CODE_LENGTH, code_places, coded_patient
 from LiverLesionAI.inputs.slice_batches import batch, packed
-from LiverLesionAI.inputs.slices import SliceParameters, SlicePose, extract_slices, slice_stack
+from LiverLesionAI.inputs.slice_stack import SlicePose
+from LiverLesionAI.inputs.slices import SliceParameters, extract_slices, slice_stack
 from LiverLesionAI.study import SequenceImage, Study
 from LiverLesionAI.systems.recipe import Draw
 from LiverLesionAI.systems.zhen2020 import Augmentation

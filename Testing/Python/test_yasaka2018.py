@@ -26,7 +26,7 @@ from LiverLesionAI.inference.engine import Ran, run_batches
 from LiverLesionAI.inference.suite import classifier_of
 from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.inputs.ct_slices import CTSliceParameters, extract_largest_slice
-from LiverLesionAI.inputs.slices import SlicePose
+from LiverLesionAI.inputs.slice_stack import SlicePose
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import SequenceImage, Study

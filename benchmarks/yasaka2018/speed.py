@@ -21,7 +21,8 @@ from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.geometry import LesionGeometry
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.inputs.slice_groups import SliceGroup
-from LiverLesionAI.inputs.slices import LesionSlices, SliceStack
+from LiverLesionAI.inputs.slice_stack import SliceStack
+from LiverLesionAI.inputs.slices import LesionSlices
 from LiverLesionAI.systems.yasaka2018 import PHASES
 from LiverLesionAI.training.config import TrainingConfig
 from LiverLesionAI.training.export import untrained_bundle

@@ -24,7 +24,8 @@ from LiverLesionAI.bundles import Bundle, load_bundle
 from LiverLesionAI.geometry import LesionGeometry
 from LiverLesionAI.inference import Classifier, UnitInputs
 from LiverLesionAI.inputs.slice_groups import SliceGroup
-from LiverLesionAI.inputs.slices import LesionSlices, SliceStack
+from LiverLesionAI.inputs.slice_stack import SliceStack
+from LiverLesionAI.inputs.slices import LesionSlices
 from LiverLesionAI.resources import BUNDLES
 from LiverLesionAI.training.config import read_config
 from LiverLesionAI.training.export import untrained_bundle
