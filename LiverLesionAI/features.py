@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.cohort import CohortRow, path_in, read_rows
+from LiverLesionAI.cohort import CohortRow, clinical_data, path_in, read_rows
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.embedding import FEATURE, FEATURES_FILE
+from LiverLesionAI.files import write_json
 from LiverLesionAI.inference import Classifier
-from LiverLesionAI.inference.predictions import TaskPrediction
+from LiverLesionAI.inference.predictions import TaskPrediction, UnitInputs
 from LiverLesionAI.inference.units import cut_units
 from LiverLesionAI.options import DEFAULTS, Options
 from LiverLesionAI.progress import Progress, silent
+from LiverLesionAI.results import FEATURES_SCHEMA
 from LiverLesionAI.spreadsheet import Cell, write_table
+from LiverLesionAI.study import ClinicalValue, Study
 from LiverLesionAI.taxonomy import TAXONOMIES
 
-PREDICTIONS_FILE = "predictions.csv"
-FEATURE_NAMES = frozenset({PREDICTIONS_FILE, FEATURES_FILE})
+PREDICTIONS_FILE, RECORD_FILE = "predictions.csv", "features.json"
+FEATURE_NAMES = frozenset({PREDICTIONS_FILE, FEATURES_FILE, RECORD_FILE})
 """What :func:`features_path` writes."""
 
 
@@ -54,7 +57,8 @@ def features_path(
         ``cohort.csv``.
     out
         Folder of ``predictions.csv`` and ``features.csv``: a row per lesion, or per slice where the model
-        joins slices into an answer for the patient. It appears complete or not at all.
+        joins slices into an answer for the patient; and of ``features.json``, which names the model and the
+        lesions that could not be cropped. It appears complete or not at all.
     options
         The model (one bundle), device, precision, engine, and whether sequences are registered first.
     progress
@@ -63,7 +67,7 @@ def features_path(
     Returns
     -------
     tuple of Path
-        The two files.
+        The three files.
 
     Raises
     ------
@@ -80,6 +84,7 @@ def features_path(
     bundle = load_bundle(options.model)
     table = Path(cohort)
     rows = read_rows(table, TAXONOMIES[bundle.system.recipe.truths])
+    clinical = clinical_data(table, rows)
     classifier = Classifier(
         bundle,
         device=options.device,
@@ -88,16 +93,20 @@ def features_path(
         keep_loaded=True,
     )
     found: list[_Row] = []
+    left_out: list[str] = []
     studies = _by_study(rows)
-    for done, own in enumerate(studies):
-        progress("features", done / len(studies))
-        found += _study_rows(table, own, classifier, options)
-    progress("features", 1.0)
-    if len({len(row.features) for row in found}) > 1:
-        raise ConfigError(f"Model {bundle.name} does not see all cases of {table} in the same features.")
     with output_folder(out, FEATURE_NAMES) as folder:
-        _write(folder, found, bundle)
-    return tuple(Path(out) / name for name in sorted(FEATURE_NAMES))
+        for done, own in enumerate(studies):
+            progress("features", done / len(studies))
+            study = _opened(table, own[0], clinical, options)
+            units, failures = cut_units(study, bundle)
+            left_out += (f"{own[0].study_id}, lesion {lesion}: {why}" for lesion, why in failures.items())
+            found += _rows_of(units, own, classifier)
+        progress("features", 1.0)
+        if len({len(row.features) for row in found}) > 1:
+            raise ConfigError(f"Model {bundle.name} does not see all cases of {table} in the same features.")
+        _write(folder, found, bundle, left_out)
+    return tuple(Path(out) / name for name in (PREDICTIONS_FILE, FEATURES_FILE, RECORD_FILE))
 
 
 def _by_study(rows: Sequence[CohortRow]) -> list[list[CohortRow]]:
@@ -107,18 +116,25 @@ def _by_study(rows: Sequence[CohortRow]) -> list[list[CohortRow]]:
     return list(studies.values())
 
 
-def _study_rows(
-    table: Path, rows: Sequence[CohortRow], classifier: Classifier, options: Options
-) -> Iterator[_Row]:
+def _opened(
+    table: Path, row: CohortRow, clinical: Mapping[Path, Mapping[str, ClinicalValue]], options: Options
+) -> Study:
+    """A row's study, with what the table says of the patient, registered where that is asked for."""
     from LiverLesionAI.pipeline import read_study
     from LiverLesionAI.registration import register_study
 
-    first = rows[0]
-    study = read_study(path_in(table, first.path), path_in(table, first.mask) if first.mask else None)
+    path = path_in(table, row.path)
+    study = read_study(path, path_in(table, row.mask) if row.mask else None)
+    study = replace(study, clinical={**study.clinical, **clinical[path]})
     if options.register:
         study = register_study(study, scope="lesion" if study.lesion_ids else "volume").study
-    truths = {row.lesion: row.truth for row in rows}
-    units, _ = cut_units(study, classifier.bundle)
+    return study
+
+
+def _rows_of(
+    units: Sequence[UnitInputs], rows: Sequence[CohortRow], classifier: Classifier
+) -> Iterator[_Row]:
+    first, truths = rows[0], {row.lesion: row.truth for row in rows}
     for unit, prediction in zip(units, classifier.predict(units), strict=True):
         features = classifier.features(unit)
         for position, group in enumerate(unit.groups):
@@ -143,7 +159,17 @@ def _answer(task: TaskPrediction, position: int) -> list[Cell]:
     return [names[int(values.argmax())], *(f"{value:.6f}" for value in values)]
 
 
-def _write(folder: Path, rows: Sequence[_Row], bundle: Bundle) -> None:
+def _write(folder: Path, rows: Sequence[_Row], bundle: Bundle, left_out: Sequence[str]) -> None:
+    record = {
+        "schema": FEATURES_SCHEMA,
+        "model": bundle.name,
+        "version": bundle.metadata.version,
+        "sha256": bundle.sha256,
+        "intended_use": bundle.spec.intended_use,
+        "rows": len(rows),
+        "left_out": list(left_out),
+    }
+    write_json(folder / RECORD_FILE, record)
     head = ("study_id", "lesion", "slice")
     answers = [
         column

@@ -19,7 +19,7 @@ from typing import Any
 
 from LiverLesionAI.errors import InUseError, OutputError
 from LiverLesionAI.manifest import CLUTTER, entries, write_manifest, written_by_us
-from LiverLesionAI.results import EVALUATION_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
+from LiverLesionAI.results import EVALUATION_SCHEMA, FEATURES_SCHEMA, REGISTRATION_SCHEMA, SCHEMA
 from LiverLesionAI.results_v1 import SCHEMA as FIRST_SCHEMA
 from LiverLesionAI.written import refuse_odd_name
 
@@ -55,6 +55,7 @@ _REPORT_SCHEMAS = {
     RESULTS_FILE: (SCHEMA, FIRST_SCHEMA),
     "registration.json": (REGISTRATION_SCHEMA,),
     "evaluation.json": (EVALUATION_SCHEMA,),
+    "features.json": (FEATURES_SCHEMA,),
 }
 
 

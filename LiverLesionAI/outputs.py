@@ -151,17 +151,19 @@ def _write_dicom(
     study: Study, result: StudyResult, folder: Path, maps_of: Sequence[LesionExplanation]
 ) -> list[str]:
     """Write the DICOM objects; returns why those that are missing are."""
+    from LiverLesionAI.readers.naming import without_paths
     from LiverLesionAI.writers.dicom import write_dicom
     from LiverLesionAI.writers.dicom.parametric_map import write_parametric_maps
 
+    files = [file for image in study.images.values() if image.dicom for file in image.dicom.files]
     warnings = []
     try:
         write_dicom(study, result, folder)
     except DicomError as error:
-        warnings.append(NO_DICOM.format(reason=error))
+        warnings.append(NO_DICOM.format(reason=without_paths(str(error), files)))
     try:
         if maps_of:
             write_parametric_maps(study, result, maps_of, folder)
     except DicomError as error:
-        warnings.append(NO_MAPS.format(reason=error))
+        warnings.append(NO_MAPS.format(reason=without_paths(str(error), files)))
     return warnings

@@ -55,7 +55,7 @@ def read_study(
 
 def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Study:
     from LiverLesionAI.readers import folder
-    from LiverLesionAI.readers.dicom.scan import holds_dicom
+    from LiverLesionAI.readers.dicom.scan import holds_dicom, is_dicom
     from LiverLesionAI.readers.dicom.study import read_dicom_study, with_mask
     from LiverLesionAI.scenes.file import SCENE_SUFFIXES, read_scene
 
@@ -63,6 +63,8 @@ def _read_images(path: Path, mask: str | Path | None, progress: Progress) -> Stu
         study = read_scene(path)
     elif not folder.is_study_folder(path) and holds_dicom(path):
         return read_dicom_study(path, mask, progress=progress)
+    elif mask is not None and not is_dicom(Path(mask)):
+        return folder.read_study_folder(path, mask)
     else:
         study = folder.read_study_folder(path)
     return study if mask is None else with_mask(study, mask)

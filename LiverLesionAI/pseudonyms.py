@@ -17,6 +17,7 @@ HIDDEN = "…"
 
 _HEXADECIMAL = r"(?<![^\W_])(?=[a-f]*\d)[0-9a-f]{8,}(?![^\W_])"
 _WORD = re.compile(rf"{_HEXADECIMAL}|[^\W\d_]+")
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
 _HARMLESS = frozenset(
     """
     study studies case cases patient subject participant ses session visit baseline follow followup exam
@@ -33,7 +34,8 @@ _HARMLESS = frozenset(
     opposed tse fse ssfse haste vibe lava flex thrive mdixon spair stir spir blade propeller flash fspgr
     spgr ffe tfe gre epi ssh trufi fiesta bffe mrcp loc localizer localiser survey scout axial axi
     coronal cor sagittal sag tra transverse breath hold trig nav free fs fatsat nofs corrected
-    registered flair dce swi star angio cine pdff mre elastography lld mmri tcga lihc tcia
+    registered flair dce swi star angio cine pdff mre elastography lld mmri tcga lihc tcia ct mr pt us id
+    no nr dp ip op outline outlines notes readme
     """.split()  # noqa: SIM905
 )
 
@@ -55,7 +57,16 @@ def study_code(name: str) -> str:
     >>> study_code("Doe_Jane_19540312")
     'study-8d3432339d'
     """
-    return name if cleaned(name) == name else pseudonym(name)
+    reads_as_code = cleaned(name) == name and not _may_be_short_names(name)
+    return name if reads_as_code or _BARCODE.fullmatch(name) else pseudonym(name)
+
+
+def _may_be_short_names(name: str) -> bool:
+    """Whether two letters stand by themselves, as those of ``Li_Wu``, neither known nor joined to a digit."""
+    return any(
+        len(word) == LONGEST_PART and word.casefold() not in _HARMLESS
+        for word in re.findall(r"(?<![^\W_])[^\W\d_]+(?![^\W_])", name)
+    )
 
 
 def cleaned(text: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA = "liverlesionai.results.v2"
 REGISTRATION_SCHEMA = "liverlesionai.registration.v1"
 EVALUATION_SCHEMA = "liverlesionai.evaluation.v1"
+FEATURES_SCHEMA = "liverlesionai.features.v1"
 
 PHANTOM_NOTICE = "phantom-trained: not for clinical use"
 """Stands wherever a result of a phantom-trained model is shown."""

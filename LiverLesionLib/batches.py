@@ -58,7 +58,7 @@ class Batches:
             If the cohort cannot be used.
         """
         from LiverLesionAI.batch.rows import rows_before
-        from LiverLesionAI.batch.run import LINKS_FOLDER
+        from LiverLesionAI.batch.settings import LINKS_FOLDER
         from LiverLesionAI.batch.studies import list_studies
 
         studies = list_studies(cohort, out / LINKS_FOLDER)

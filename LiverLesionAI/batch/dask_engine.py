@@ -45,6 +45,7 @@ _ended: set[str] = set()
 def work(run: str, task: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """Do a study in a process that belongs to this thread of a worker and to a run."""
     key = (run, threading.get_ident())
+    _end_earlier(key)
     process = _processes.setdefault(key, StudyProcess(limits))
     given = StudyTask.from_dict(task)
     if run in _ended:
@@ -56,6 +57,13 @@ def work(run: str, task: dict[str, Any], limits: Limits) -> dict[str, Any]:
             return failed(given, kinds.LOST, "The run has ended.").to_dict()
         time.sleep(0.02)
     return answer.to_dict()
+
+
+def _end_earlier(key: tuple[str, int]) -> None:
+    """End what this thread kept for runs that were killed before they could say that they end."""
+    for other in [other for other in _processes if other[1] == key[1] and other[0] != key[0]]:
+        if _processes[other].is_free:
+            _processes.pop(other).close()
 
 
 def end_run(run: str) -> None:

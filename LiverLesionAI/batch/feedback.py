@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import date as calendar
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.settings import LEDGER_FILE
@@ -124,15 +124,20 @@ def _training_path(study: CohortStudy, folder: Path, out: Path) -> str:
     from LiverLesionAI.pipeline import read_study
     from LiverLesionAI.writers.study_folder import write_study_folder
 
-    target = folder / study.folder
+    target = folder / _own_folder(study)
     target.mkdir()
     for _ in write_study_folder(read_study(study.path, study.mask), target):
         pass
-    return study.folder
+    return _own_folder(study)
+
+
+def _own_folder(study: CohortStudy) -> str:
+    """What a study's folder is called in the export, whichever run it comes from."""
+    return PurePosixPath(study.folder).name
 
 
 def _training_rows(study: CohortStudy, truth: dict[int, str], path: str, out: Path) -> Iterator[CohortRow]:
-    is_own = path == study.folder
+    is_own = path == _own_folder(study)
     mask = "" if is_own or study.mask is None else _relative(study.mask, out)
     clinical = {
         f"{CLINICAL_PREFIX}{name}": str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from LiverLesionAI.batch.settings import LEDGER_FILE, BatchOptions
+from LiverLesionAI.batch.settings import LEDGER_FILE, LINKS_FOLDER, BatchOptions
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import errors_of_disk
 
@@ -38,7 +38,8 @@ def locked(out: Path) -> Iterator[None]:
     with errors_of_disk(out):
         out.mkdir(parents=True, exist_ok=True)
         names = [path.name for path in out.iterdir() if not path.name.startswith(".")]
-        if LEDGER_FILE not in names and any(not _SHARD.fullmatch(name) for name in names):
+        known = {LINKS_FOLDER}
+        if LEDGER_FILE not in names and any(not _SHARD.fullmatch(n) and n not in known for n in names):
             raise OutputError(
                 f"{out} holds files that are no run of a batch; empty it or name another folder."
             )

@@ -220,16 +220,18 @@ class Ledger:
         With a model, feedback alone that is of the classes that it is trained with.
         """
         classes = self.classes(model) if model else None
-        later: dict[int, str] = {}
+        known = dict(study.truth)
         for lesion, diagnosis in self._rows(
             "SELECT lesion, diagnosis FROM feedback WHERE study = ? ORDER BY number", study.id
         ):
-            if classes is None or diagnosis in classes:
-                later[lesion] = diagnosis
-        if 0 in later:
-            return {0: later[0]}
-        known = study.truth
-        return {**({} if 0 in known and later else known), **later}
+            if classes is not None and diagnosis not in classes:
+                continue
+            if lesion == 0:
+                known = {0: diagnosis}
+            else:
+                known.pop(0, None)
+                known[lesion] = diagnosis
+        return known
 
     def classes(self, model: str) -> tuple[str, ...]:
         """Diagnoses that a model's cohorts may have."""

@@ -16,13 +16,12 @@ from LiverLesionAI.batch.folder import folder_of, locked
 from LiverLesionAI.batch.inputs import glance
 from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.plan import OpenedModels, Plan, keys_of, opened_models
-from LiverLesionAI.batch.settings import BatchOptions
+from LiverLesionAI.batch.settings import LINKS_FOLDER, BatchOptions
 from LiverLesionAI.batch.studies import CohortStudy, list_studies
 from LiverLesionAI.batch.task import StudyAnswer, StudyTask
 from LiverLesionAI.errors import BatchError, ConfigError, OutputError
 from LiverLesionAI.progress import Progress, silent
 
-LINKS_FOLDER = "dicom"
 TRIES = 3
 """How often a study is begun whose process breaks down; another program may have ended it."""
 LOST_TRIES = 8

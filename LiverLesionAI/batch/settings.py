@@ -18,6 +18,8 @@ LEVELS: tuple[Outputs, ...] = ("table", "volumes", "all")
 
 TIME_LIMIT_S = 1800.0
 
+LINKS_FOLDER = "dicom"
+"""Of a run, with a folder of links for each study of a tree of DICOM files."""
 LEDGER_FILE = "batch.sqlite"
 """Lies in the folder of a run, in which no studies are looked for."""
 

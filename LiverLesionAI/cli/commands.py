@@ -419,13 +419,17 @@ def features(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Write a model's answers and what its last hidden layer sees of a cohort, for `evaluate --embed`."""
-    from LiverLesionAI.features import features_path
+    import json
+
+    from LiverLesionAI.features import RECORD_FILE, features_path
 
     options = Options(
         model=model, register=not no_register, device=device, precision=precision, engine=engine
     )
     with shown_progress(progress) as show:
         files = features_path(cohort, out, options, progress=show)
+    for reason in json.loads((out / RECORD_FILE).read_text(encoding="utf-8"))["left_out"]:
+        warn(f"Left out: {reason}")
     for file in files:
         print(f"Written: {file}")
 

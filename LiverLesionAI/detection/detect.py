@@ -133,7 +133,11 @@ def detect_study(
         candidates=candidates,
         study=replace(result.study, sequences=study.sequences, missing=()),
         warnings=(*result.warnings, *notes),
-        provenance=replace(result.provenance, parameters={**result.provenance.parameters, "detection": told}),
+        provenance=replace(
+            result.provenance,
+            inputs={sequence: result.provenance.inputs[trained_on]},
+            parameters={**result.provenance.parameters, "detection": told},
+        ),
     )
     found = Found(sequence, series.placed(runner.evidence), series.placed(regions.labels))
     return Detection(with_seconds(result, stopwatch.seconds), found)

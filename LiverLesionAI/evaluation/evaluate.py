@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -124,11 +125,10 @@ def evaluate_file(
         raise ConfigError(f"{file} has no case with both a truth and an answer; fill in the column truth.")
     point = operating_point if operating_point in (ARGMAX, YOUDEN) else Path(operating_point).name
     of_readers = {other: is_reader_table(other) for other in others}
-    tables = {
-        _name(other, file): read_repeats(other, predictions) for other in others if not of_readers[other]
-    }
+    names = _names(others, file, predictions)
+    tables = {names[other]: read_repeats(other, predictions) for other in others if not of_readers[other]}
     studies = {
-        _name(other, file): study_readers(predictions, read_reader_table(other))
+        names[other]: study_readers(predictions, read_reader_table(other))
         for other in others
         if of_readers[other]
     }
@@ -146,8 +146,11 @@ def evaluate_file(
     )
 
 
-def _name(other: Path, file: Path) -> str:
-    return other.stem if other.stem != file.stem else str(other)
+def _names(others: Sequence[Path], file: Path, predictions: Predictions) -> dict[Path, str]:
+    """What tables are called: by their names, in full where these are taken."""
+    readers = {reader for task in predictions.tasks for reader in readers_answers(predictions, task)}
+    taken = Counter([file.stem, *readers, *(other.stem for other in others)])
+    return {other: other.stem if taken[other.stem] == 1 else str(other) for other in others}
 
 
 def _evaluated(predictions: Predictions, answers: TaskAnswers, operating: Thresholds) -> TaskEvaluation:
@@ -192,6 +195,7 @@ def _task_dict(task: TaskEvaluation) -> dict[str, Any]:
         "task": task.task,
         "n": task.n,
         "left_out": task.left_out,
+        "scored": task.scored,
         "classes": {name: _class_dict(figures) for name, figures in task.classes.items()},
         "accuracy": _plain(task.accuracy),
         "kappa": _plain(task.kappa),

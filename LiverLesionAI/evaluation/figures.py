@@ -70,6 +70,8 @@ class TaskEvaluation:
         Cases with both a truth and an answer.
     left_out
         Cases without a truth or without an answer.
+    scored
+        Cases of `n` with probabilities, which areas, curves and calibration are of.
     classes
         Class to its figures, in the order of the table.
     accuracy, macro_f1, kappa, confusion
@@ -94,6 +96,7 @@ class TaskEvaluation:
     task: str
     n: int
     left_out: int
+    scored: int
     classes: Mapping[str, ClassFigures]
     accuracy: Proportion
     macro_f1: float | None
@@ -118,15 +121,17 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
     patients
         Each case's patient.
     thresholds
-        Operating point of each class; classes that are not named count where they are the most probable.
+        Operating point of each class, which takes probabilities of every answer; classes that are not named
+        count where they are the most probable.
     """
     answered = answers.is_answered
     truth, predicted = answers.truth[answered], answers.predicted[answered]
     known = [patient for patient, ok in zip(patients, answered, strict=True) if ok]
-    probabilities = None if answers.probabilities is None else answers.probabilities[answered]
-    if probabilities is not None and np.isnan(probabilities).any():
-        probabilities = None
-    draws = None if probabilities is None else resampled(known)
+    scored = answers.is_scored[answered]
+    probabilities = draws = None
+    if answers.probabilities is not None and scored.any():
+        probabilities = answers.probabilities[answered][scored]
+        draws = resampled([patient for patient, ok in zip(known, scored, strict=True) if ok])
     classes = {}
     for index, name in enumerate(answers.classes):
         scores = None if probabilities is None else probabilities[:, index]
@@ -135,8 +140,8 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
             called = scores >= thresholds[name]
         auc = curve = None
         if scores is not None and draws is not None:
-            auc = area_under_curve(scores, truth == index, draws)
-            curve = None if auc is None else roc_curve(scores, truth == index, draws)
+            auc = area_under_curve(scores, truth[scored] == index, draws)
+            curve = None if auc is None else roc_curve(scores, truth[scored] == index, draws)
         classes[name] = ClassFigures(
             counts=_counts(truth == index, called),
             threshold=thresholds.get(name) if scores is not None else None,
@@ -148,12 +153,13 @@ def task_figures(answers: TaskAnswers, patients: Sequence[str], thresholds: Thre
         task=answers.task,
         n=len(truth),
         left_out=int((~answered).sum()),
+        scored=int(scored.sum()),
         classes=classes,
         accuracy=Proportion(int((truth == predicted).sum()), len(truth)),
         macro_f1=_macro_f1(truth, predicted, len(answers.classes)),
         kappa=cohen_kappa(table),
         confusion=tuple(tuple(map(int, row)) for row in table),
-        calibration=None if probabilities is None else _calibration(truth, probabilities),
+        calibration=None if probabilities is None else _calibration(truth[scored], probabilities),
         malignancy_auc=malignancy_area(answers, patients),
         macro_f1_interval=_macro_f1_interval(truth, predicted, len(answers.classes), known),
     )

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.predictions import TaskAnswers
 from LiverLesionAI.evaluation.roc import youden_threshold
@@ -31,18 +29,32 @@ def thresholds(tasks: Mapping[str, TaskAnswers], operating_point: str) -> dict[s
     Raises
     ------
     ConfigError
-        If it is a file that cannot be read or gives no thresholds of these questions' classes.
+        If it is a file that cannot be read or gives no thresholds of these questions' classes, or some
+        answers have probabilities and some have none.
     """
     if operating_point == ARGMAX:
         return {task: {} for task in tasks}
+    for task, answers in tasks.items():
+        _check_scored(task, answers)
     if operating_point == YOUDEN:
         return {task: _best(answers) for task, answers in tasks.items()}
     return _from_file(Path(operating_point), tasks)
 
 
+def _check_scored(task: str, answers: TaskAnswers) -> None:
+    """Refuse answers of which a threshold could decide some only."""
+    answered = answers.is_answered
+    without = int((answered & ~answers.is_scored).sum())
+    if 0 < without < answered.sum():
+        raise ConfigError(
+            f"{without} answers to {task} have no probabilities, which an operating point decides by; fill "
+            "them in, leave these cases out, or take argmax."
+        )
+
+
 def _best(answers: TaskAnswers) -> Thresholds:
     answered = answers.is_answered
-    if answers.probabilities is None or np.isnan(answers.probabilities[answered]).any():
+    if answers.probabilities is None or not answers.is_scored[answered].any():
         return {}
     scores, truth = answers.probabilities[answered], answers.truth[answered]
     return {

@@ -47,6 +47,13 @@ class TaskAnswers:
         """Which cases have both a truth and an answer ``[N]``."""
         return (self.truth >= 0) & (self.predicted >= 0)
 
+    @property
+    def is_scored(self) -> np.ndarray:
+        """Which cases have a probability of every class ``[N]``."""
+        if self.probabilities is None:
+            return np.zeros(len(self.truth), bool)
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1))
+
     def at(self, rows: np.ndarray) -> TaskAnswers:
         """The answers of these rows alone, in their order."""
         return replace(

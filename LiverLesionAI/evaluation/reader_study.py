@@ -185,7 +185,8 @@ def _consensus(model: TaskAnswers, readers: Sequence[TaskAnswers]) -> TaskAnswer
         return None
     votes = np.stack([each.predicted for each in readers], axis=1)
     predicted = np.array([_most(row[row >= 0].tolist()) for row in votes])
-    return replace(model, predicted=predicted, probabilities=None) if (predicted >= 0).any() else None
+    consensus = replace(model, predicted=predicted, probabilities=None)
+    return consensus if consensus.is_answered.any() else None
 
 
 def _most(votes: Sequence[int]) -> int:

@@ -218,7 +218,9 @@ def _cases(cohort: Path, answers: Predictions, task: str) -> list[Case]:
             continue
         table = said.probabilities
         probabilities = (
-            {} if table is None else dict(zip(said.classes, map(float, table[index]), strict=True))
+            dict(zip(said.classes, map(float, table[index]), strict=True))
+            if table is not None and said.is_scored[index]
+            else {}
         )
         truth, answer = said.classes[said.truth[index]], said.classes[said.predicted[index]]
         cases.append(_case(cohort, row, answers.patients[index], truth, answer, probabilities))

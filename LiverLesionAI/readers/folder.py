@@ -51,7 +51,7 @@ def read_study_folder(
         Lesion mask to use instead of the folder's.
     reference
         The sequence in whose frame the lesions are outlined. By default T2WI where the folder has it, else
-        the first sequence at hand.
+        the first sequence at hand; of those that are outlined where there are outlines of sequences only.
     written_here
         Whether this program wrote the folder for itself: its labels are taken as they are.
 
@@ -74,6 +74,8 @@ def read_study_folder(
     if not image_files:
         known = ", ".join(SEQUENCES)
         raise StudyError(f"{folder} holds no sequence; name the image files by their sequence ({known}).")
+    if reference is None and mask is None and mask_file is None and outline_files:
+        reference = usual_reference([name for name in image_files if name in outline_files] or image_files)
     reference = reference or usual_reference(image_files)
     if reference not in image_files:
         raise StudyError(f"{folder} has no {reference}, which was to be the reference sequence.")

@@ -73,14 +73,18 @@ def _stored_segments(image: sitk.Image) -> list[_Stored]:
     for key in image.GetMetaDataKeys():
         if match := _SEGMENT_KEY.fullmatch(key):
             fields.setdefault(int(match[1]), {})[match[2]] = image.GetMetaData(key)
-    return [_stored(number, said) for number, said in sorted(fields.items())]
+    layers = image.GetNumberOfComponentsPerPixel()
+    return [_stored(number, said, layers) for number, said in sorted(fields.items())]
 
 
-def _stored(index: int, said: dict[str, str]) -> _Stored:
+def _stored(index: int, said: dict[str, str], layers: int) -> _Stored:
+    """A segment; older files give neither layer nor value, and keep each segment as ones in its own layer."""
+    own_layer = layers > 1 and "Layer" not in said and "LabelValue" not in said
+    layer, value = (index, 1) if own_layer else (0, index + 1)
     entry = _TERMINOLOGY.search(said.get("Tags", ""))
     codes, kind = terminology(entry[1] if entry else "")
     segment = Segment(index + 1, " ".join(said.get("Name", "").split()), codes, kind)
-    return _Stored(segment, _number(said.get("Layer"), 0), _number(said.get("LabelValue"), index + 1))
+    return _Stored(segment, _number(said.get("Layer"), layer), _number(said.get("LabelValue"), value))
 
 
 def _number(text: str | None, default: int) -> int:
@@ -110,6 +114,10 @@ def _combined(
         if each.layer >= len(layers):
             raise StudyError(f"{path} lacks a layer of segment {each.segment.title}; export it again.")
         here = layers[each.layer] == each.value
+        if not here.any():
+            empty = f"Segment {each.segment.title} of {name_in_results(path)} is empty and was left out."
+            warnings = (*warnings, empty)
+            continue
         overlap |= bool(labels[here].any())
         label = each.value if distinct else number
         labels[here] = label

@@ -149,6 +149,8 @@ class WorkerClient:
         """
         if self.is_running:
             return
+        if self._process is not None and self._jobs:
+            self._crashed(self._process)
         self._gone()
         try:
             self._process = start_process(self._command)

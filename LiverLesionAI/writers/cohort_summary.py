@@ -25,7 +25,7 @@ class MeanWeights:
 
     def add(self, result: StudyResult) -> None:
         """Count a result's lesions in; where the study is answered for as a whole, its own weights."""
-        explained: list[StudyResult | LesionResult] = [result, *result.lesions]
+        explained: list[StudyResult | LesionResult] = [result] if result.study_tasks else [*result.lesions]
         for each in explained:
             tasks = each.study_tasks if isinstance(each, StudyResult) else each.tasks
             asked = self.task or primary_task(tasks)

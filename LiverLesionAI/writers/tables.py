@@ -90,8 +90,9 @@ def prediction_table(
             unsure = [None] * len(sure)
             rows += [(*row, *unread, *unsure) for row in _slice_rows(result, patient_id, tasks)]
         return Table(columns, tuple(rows))
+    of_study = truth.get(0) if len(result.lesions) == 1 else None
     for lesion in result.lesions:
-        head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id))
+        head = (result.study.id, patient_id, lesion.id, truth.get(lesion.id, of_study))
         said = _diagnoses(lesion, readers) if readers else ()
         sure = _reliance(lesion.tasks, tasks, lesion.out_of_distribution)
         rows.append((*head, *_answers(lesion.tasks, tasks), *said, *sure))

@@ -155,7 +155,9 @@ class BasePanel:
             step.refresh()
 
     def refresh_others(self, step: object) -> None:
-        """Refresh every step but the one that has just said something."""
+        """Refresh every step but the one that has just said something; a closed panel has nothing to say."""
+        if self.parameters is None:
+            return
         for each in self.steps:
             if each is not step:
                 each.refresh()

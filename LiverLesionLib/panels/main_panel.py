@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from slicer.i18n import tr as _
-
 from LiverLesionLib.controls.shortcuts import add_shortcuts
 from LiverLesionLib.panels.base_panel import BasePanel
 from LiverLesionLib.panels.state_line import show_state, state_of
@@ -17,6 +15,7 @@ from LiverLesionLib.steps.classify_step import ClassifyStep
 from LiverLesionLib.steps.decide_step import DecideStep
 from LiverLesionLib.steps.explain_step import ExplainStep
 from LiverLesionLib.steps.lesions_step import LesionsStep
+from LiverLesionLib.steps.result_text import result_from_text
 from LiverLesionLib.steps.save_step import SaveStep
 from LiverLesionLib.steps.step import PanelStep
 from LiverLesionLib.steps.study_step import StudyStep
@@ -65,7 +64,7 @@ class MainPanel(BasePanel):
 
     def parameters_connected(self) -> None:
         """Show the result that the scene remembers; where it cannot be read, step 4 says why."""
-        result, failure = _result_from_text(self.parameters.result)
+        result, failure = result_from_text(self.parameters.result)
         self._opened = result
         self.selection.show(result)
         if failure:
@@ -95,24 +94,3 @@ class MainPanel(BasePanel):
         """Explain a new result at once, where the reader wants that and the model can."""
         if self.parameters.explain and self.explain.methods:
             self.explain.begin()
-
-
-def _result_from_text(text: str) -> tuple[StudyResult | None, str]:
-    """Read the result that a scene remembers, if any; where it cannot be read, say why in one sentence."""
-    from LiverLesionAI.errors import LiverLesionError
-
-    if not text:
-        return None, ""
-    try:
-        from LiverLesionAI.results import StudyResult
-
-        return StudyResult.from_dict(json.loads(text)), ""
-    except LiverLesionError as error:
-        return None, str(error)
-    except ImportError as error:
-        words = _(
-            "The scene's result needs the Python package {name}; install it, then open the scene again."
-        )
-        return None, words.format(name=error.name)
-    except ValueError:
-        return None, _("The scene's result is damaged and cannot be read; classify the study again.")

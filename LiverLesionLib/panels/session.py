@@ -105,10 +105,12 @@ class Session:
     def close(self) -> None:
         """End the worker and remove its files."""
         self._timer.stop()
-        self.client.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        try:
+            self.client.close()
+        finally:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
     def _tell_job(self, step: str, fraction: float) -> None:
         self._on_progress(step, fraction)

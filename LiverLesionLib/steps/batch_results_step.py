@@ -86,7 +86,7 @@ class BatchResultsStep(PanelStep):
         if changed is None and set(self._first_items) != set(self._batches.rows):
             self._fill()
         else:
-            self._update(changed or ())
+            self._update(tuple(self._batches.rows) if changed is None else changed)
         self._fill_classes()
         self._hide_empty()
         self._filter()

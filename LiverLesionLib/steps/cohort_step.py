@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from LiverLesionLib.batches import Batches
 from LiverLesionLib.controls.marks import DONE, TODO
-from LiverLesionLib.dependencies import ensure_packages
+from LiverLesionLib.dependencies import ensure_packages, missing_packages
 from LiverLesionLib.steps.step import Host, PanelStep
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class CohortStep(PanelStep):
         self.refresh_panel()
 
     def enter(self) -> None:
-        """The module is shown: say which models there are."""
+        """The module is shown: say which models there are, where what tells it is installed."""
+        if missing_packages("classify"):
+            return
         with self.errors_told():
             self._load_models()
 

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.steps.job import Job, check_present
-from LiverLesionLib.steps.search_result import shown_result
+from LiverLesionLib.steps.search_result import shown_result, why_not_shown
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -64,6 +64,9 @@ class DetectStep(WorkStep):
         if self.is_running:
             return
         result = shown_result(self.parameters)
+        if failure := why_not_shown(self.parameters):
+            self.fail(failure)
+            return
         if result is None:
             self.say(TODO, "" if has_series else _("Choose the hepatobiliary phase (HBP) in step 1."))
             return

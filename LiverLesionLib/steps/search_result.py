@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+from LiverLesionLib.steps.result_text import result_from_text
 
 if TYPE_CHECKING:
     from LiverLesionAI.results import StudyResult
 
 
 def shown_result(parameters: Any) -> StudyResult | None:
-    """Return the last search; None before the first."""
-    from LiverLesionAI.results import StudyResult
+    """Return the last search; None before the first, and where it cannot be read."""
+    return result_from_text(parameters.result)[0]
 
-    return StudyResult.from_dict(json.loads(parameters.result)) if parameters.result else None
+
+def why_not_shown(parameters: Any) -> str:
+    """Say why the last search cannot be read; empty where it can, or there is none."""
+    return result_from_text(parameters.result)[1]

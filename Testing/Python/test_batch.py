@@ -337,6 +337,10 @@ def test_a_scheduler_and_workers_of_their_own(cohort: Path, undisturbed: Path, t
 
 def test_feedback_becomes_truth_and_a_cohort(run: Path, tmp_path: Path) -> None:
     give_feedback(run, "S0", 1, "ICC", "follow-up", "2026-07-31")
+    give_feedback(run, "S0", None, "FNH")
+    assert "S0,P0,1,FNH" in (run / "results.csv").read_text(), (
+        "a study's diagnosis is that of its only lesion"
+    )
     give_feedback(run, "S0", 1, "HCC")
     assert "S0,P0,1,HCC" in (run / "results.csv").read_text()
     table, count = export_cohort(run, tmp_path / "train")

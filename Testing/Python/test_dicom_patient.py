@@ -23,6 +23,8 @@ def written(folder: Path, **attributes: str) -> Path:
         ({"PatientAge": "063Y", "PatientSex": "F"}, {"age": 63, "sex": "female"}),
         ({"PatientAge": "018M", "PatientSex": "M"}, {"age": 1, "sex": "male"}),
         ({"PatientBirthDate": "19600601", "StudyDate": "20230531", "PatientAge": ""}, {"age": 62}),
+        ({"PatientBirthDate": "19600615", "StudyDate": "20230615", "PatientAge": ""}, {"age": 63}),
+        ({"PatientBirthDate": "19000101", "StudyDate": "20230615", "PatientAge": ""}, {}),
         ({"PatientBirthDate": "20300101", "StudyDate": "20230531", "PatientSex": "O"}, {}),
         ({"PatientAge": "old", "PatientBirthDate": "1960", "PatientSex": ""}, {}),
     ],

@@ -397,6 +397,32 @@ def test_studies_that_are_not_dicom_get_none(tmp_path: Path) -> None:
         read_source(study.images["T2WI"])
 
 
+def test_single_frames_that_are_counted_and_classes_that_the_file_says_once_are_taken(
+    dicom_study: Study, tmp_path: Path
+) -> None:
+    """With NumberOfFrames 1 it is no multi-frame object; the meta information repeats its class."""
+    source = dicom_study.images["T2WI"].dicom
+    files = []
+    for number, file in enumerate(source.files):
+        header = pydicom.dcmread(file)
+        if "SharedFunctionalGroupsSequence" in header:
+            pytest.skip("a multi-frame object")
+        header.NumberOfFrames = 1
+        del header.SOPClassUID
+        files.append(tmp_path / f"{number}.dcm")
+        header.save_as(files[-1])
+    sequence = replace(dicom_study.images["T2WI"], dicom=replace(source, files=tuple(files)))
+    read = read_source(sequence)
+    assert not read.is_multi_frame and len(read.main) == len(set(files))
+    assert {each.SOPClassUID for each in read.objects} == {
+        read_source(dicom_study.images["T2WI"]).first.SOPClassUID
+    }
+    header.NumberOfFrames = 7
+    header.save_as(files[-1])
+    with pytest.raises(DicomError, match="frames without functional groups"):
+        read_source(sequence)
+
+
 def test_de_identified_sources_and_any_name_are_taken(dicom_study: Study, tmp_path: Path) -> None:
     source = dicom_study.images["T2WI"].dicom
     bare = [_without(file, tmp_path / f"{n}.dcm") for n, file in enumerate(source.files)]

@@ -70,6 +70,33 @@ def _run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
 
 
+def test_answers_without_probabilities_do_not_take_them_from_the_others(tmp_path: Path) -> None:
+    rows = _answers(2.2, 3)
+    for name in NAMES:
+        rows[5][f"prob_type_{name}"] = ""
+    table = _write(tmp_path / "answers.csv", rows)
+    found = evaluate_file(table).tasks["type"]
+    whole = evaluate_file(_write(tmp_path / "whole.csv", _answers(2.2, 3))).tasks["type"]
+    assert (found.n, found.scored, whole.scored) == (113, 112, 113)
+    assert found.accuracy == whole.accuracy and found.calibration is not None
+    area, other = found.classes["HCC"].auc, whole.classes["HCC"].auc
+    assert area is not None and other is not None and abs(area.value - other.value) < 0.02
+    for point in ("youden", str(tmp_path / "t.json")):
+        (tmp_path / "t.json").write_text('{"HCC": 0.3}')
+        with pytest.raises(ConfigError, match="1 answers to type have no probabilities"):
+            evaluate_file(table, operating_point=point)
+
+
+def test_tables_of_one_name_are_compared_both(table: Path, tmp_path: Path) -> None:
+    others = []
+    for name, sharpness in (("a", 1.2), ("b", 0.4)):
+        (tmp_path / name).mkdir()
+        others.append(_write(tmp_path / name / "predictions.csv", _answers(sharpness, 4)))
+    of_reader = _write(tmp_path / "A.csv", _answers(1.0, 5))
+    found = evaluate_file(table, [*others, of_reader]).comparisons["type"]
+    assert set(found) == {"A", "B", str(of_reader), *map(str, others)}
+
+
 def test_a_table_is_judged_and_compared(table: Path, tmp_path: Path) -> None:
     other = _write(tmp_path / "other.csv", _answers(1.2, 4))
     done = _run(table, "--out", tmp_path / "out", "--compare", other)

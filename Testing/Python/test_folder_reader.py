@@ -51,6 +51,17 @@ def test_outlines_per_sequence_stand_in_for_one_mask(study_folder: Path) -> None
     assert study.lesion_ids == (1,) and set(study.outlines) == {"T2WI", "LAP"}
 
 
+def test_outlines_of_one_sequence_make_it_the_reference(study_folder: Path) -> None:
+    """They are in its frame, not in that of T2WI."""
+    mask = read_mask(study_folder / "lesions.nii.gz").labels
+    (study_folder / "lesions.nii.gz").unlink()
+    sitk.WriteImage(mask, study_folder / "lesions_LAP.nii.gz")
+    assert read_study_folder(study_folder).reference == "LAP"
+    sitk.WriteImage(mask, study_folder / "lesions_DWI.nii.gz")
+    assert read_study_folder(study_folder).reference == "DWI"
+    assert read_study_folder(study_folder, reference="T2WI").reference == "T2WI"
+
+
 def test_an_outline_that_lacks_a_lesion_is_refused(study_folder: Path) -> None:
     mask = read_mask(study_folder / "lesions.nii.gz").labels
     sitk.WriteImage(mask * 2, study_folder / "lesions_LAP.nii.gz")

@@ -82,6 +82,22 @@ def test_one_layer_keeps_names_and_values_and_leaves_out_organs(tmp_path: Path) 
         read_mask(_write_segmentation(tmp_path / "liver.seg.nrrd", labels, segments[:1]))
 
 
+def test_older_files_keep_a_segment_in_each_layer_and_say_neither_layer_nor_value(tmp_path: Path) -> None:
+    layers = np.zeros((3, 6, 12, 14), np.uint8)
+    layers[0, 1:3, 2:5, 2:5] = layers[1, 3:5, 6:9, 6:9] = 1
+    file = _write_segmentation(
+        tmp_path / "old.seg.nrrd", layers, [{"name": name, "value": 1} for name in ("HCC", "cyst", "FNH")]
+    )
+    content = file.read_bytes()
+    head, voxels = content.split(b"\n\n", 1)
+    kept = [line for line in head.split(b"\n") if b"_Layer" not in line and b"_LabelValue" not in line]
+    file.write_bytes(b"\n".join(kept) + b"\n\n" + voxels)
+    found = read_mask(file)
+    assert np.array_equal(sitk.GetArrayFromImage(found.labels), layers[0] + 2 * layers[1])
+    assert found.names == {1: "HCC", 2: "cyst"}
+    assert found.warnings == ("Segment 'FNH' of the mask is empty and was left out.",)
+
+
 def test_layers_without_a_description_are_lesions_each(tmp_path: Path) -> None:
     first, second = (sitk.GetImageFromArray(layer) for layer in _two_layers())
     sitk.WriteImage(sitk.Compose(first, second), tmp_path / "plain.seg.nrrd")

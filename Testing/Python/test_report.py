@@ -199,6 +199,19 @@ def test_mean_weights_are_per_explained_class() -> None:
     assert means["HCC"] == pytest.approx({"T2WI": 1.0, "T1WI": -0.4, "LAP": 3.5})
 
 
+def test_a_study_that_is_answered_as_a_whole_counts_by_its_own_weights() -> None:
+    result = explained_result()
+    lesion = result.lesions[0]
+    whole = replace(
+        result,
+        unit="study",
+        study_tasks=lesion.tasks,
+        explained=lesion.explained,
+        sequence_weights={"type": {"LAP": {"share": None, "shapley": 3.0}}},
+    )
+    assert mean_sequence_weights([whole]) == {"HCC": {"LAP": 3.0}}
+
+
 def test_a_cohort_is_read_from_output_folders(tmp_path: Path) -> None:
     result = explained_result()
     for name in ("first study", "second"):

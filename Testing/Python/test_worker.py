@@ -396,6 +396,23 @@ def test_a_crash_is_reported_and_survived(made: Path, tmp_path: Path) -> None:
     assert not client.is_running
 
 
+def test_a_request_after_a_crash_that_nobody_heard_of_loses_none(made: Path) -> None:
+    ended: list[Done | Failed] = []
+    with WorkerClient() as client:
+        client.call("ping")
+        first = client.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        lost = client.submit("ping", on_end=ended.append)
+        os.kill(first, signal.SIGKILL)
+        while client.is_running:
+            time.sleep(0.01)
+        second = client.submit("ping")
+        assert len(ended) == 1 and lost not in client.jobs
+        assert isinstance(ended[0], Failed) and ended[0].kind == protocol.CRASHED
+        assert isinstance(outcome(client, second), Done)
+
+
 FAKE = """
 import json, os, subprocess, sys
 child = subprocess.Popen(["sleep", "300"])

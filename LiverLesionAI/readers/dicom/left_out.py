@@ -10,6 +10,7 @@ from LiverLesionAI.readers.dicom.identify import Identified
 from LiverLesionAI.readers.dicom.rules import OTHER
 from LiverLesionAI.readers.dicom.scan import Scan
 from LiverLesionAI.readers.dicom.split import series_of
+from LiverLesionAI.readers.naming import file_in_results
 
 _SHOWN_FILES = 3
 _SHOWN_SERIES = 5
@@ -90,7 +91,7 @@ def _counted(files: Sequence[Path], what: str) -> str:
 
 def _named(files: Sequence[Path]) -> str:
     more = ", …" if len(files) > _SHOWN_FILES else ""
-    return f" ({', '.join(file.name for file in files[:_SHOWN_FILES])}{more})"
+    return f" ({', '.join(file_in_results(file) for file in files[:_SHOWN_FILES])}{more})"
 
 
 def _named_series(items: Sequence[Identified]) -> str:

@@ -18,6 +18,7 @@ from LiverLesionAI.readers.dicom.opening import open_dicom
 from LiverLesionAI.readers.dicom.scan import Scan
 from LiverLesionAI.readers.dicom.segmentations import Segmentation, read_segmentation
 from LiverLesionAI.readers.dicom.structure_sets import read_structure_set
+from LiverLesionAI.readers.naming import file_in_results
 from LiverLesionAI.readers.segments import NoLesionError
 from LiverLesionAI.study import DicomSource, SequenceImage
 
@@ -91,17 +92,19 @@ def outlines_inside(
             segmentation = with_source_series(read_outlines(file, images), found.frames)
             check_same_study(segmentation, sources)
         except NoLesionError:
-            warnings.append(f"The segmentation {file.name} holds organs, no lesion, and was left out.")
+            warnings.append(
+                f"The segmentation {file_in_results(file)} holds organs, no lesion, and was left out."
+            )
         except OtherStudyError:
-            warnings.append(f"The segmentation {file.name} is of another study and was left out.")
+            warnings.append(f"The segmentation {file_in_results(file)} is of another study and was left out.")
         else:
             lesions.append(segmentation)
     chosen = {source.series_uid for source in sources_of(images)}
     drawn_here = [each for each in lesions if chosen & set(each.source_series)]
     if drawn_here:
-        left_out = {each.file.name for each in lesions} - {each.file.name for each in drawn_here}
+        elsewhere = {each.file for each in lesions} - {each.file for each in drawn_here}
         said = "was not drawn on these images and was left out."
-        warnings += [f"The segmentation {name} {said}" for name in sorted(left_out)]
+        warnings += [f"The segmentation {file_in_results(file)} {said}" for file in sorted(elsewhere)]
         lesions = drawn_here
     if len(lesions) > 1:
         names = ", ".join(str(segmentation.file) for segmentation in lesions)

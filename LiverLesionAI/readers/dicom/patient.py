@@ -13,7 +13,8 @@ from LiverLesionAI.study import ClinicalValue
 
 _SEXES = {"F": "female", "M": "male"}
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
-_DAYS_PER_YEAR = 365.25
+_FIRST_YEAR = 1900
+"""Programs that take out names put a day of 1900 or before in the place of a birthday."""
 
 
 def age_and_sex(file: Path) -> dict[str, ClinicalValue]:
@@ -58,9 +59,10 @@ def _age(text: str) -> int | None:
 
 def _age_at_study(header: Any) -> int | None:
     born, scanned = (_date(header.get(name)) for name in ("PatientBirthDate", "StudyDate"))
-    if born is None or scanned is None or scanned < born:
+    if born is None or scanned is None or scanned < born or born.year <= _FIRST_YEAR:
         return None
-    return int((scanned - born).days / _DAYS_PER_YEAR)
+    had_birthday = (scanned.month, scanned.day) >= (born.month, born.day)
+    return scanned.year - born.year - (not had_birthday)
 
 
 def _date(value: object) -> datetime | None:

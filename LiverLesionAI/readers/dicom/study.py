@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from LiverLesionAI.readers.dicom.studies import (
 from LiverLesionAI.readers.dicom.volumes import Volume, volume_of
 from LiverLesionAI.readers.images import IMAGE_SUFFIXES
 from LiverLesionAI.readers.masks import judged, with_lesions
+from LiverLesionAI.readers.naming import without_paths
 from LiverLesionAI.sequences import SEQUENCES, usual_reference
 from LiverLesionAI.study import DicomSource, SequenceImage, Study
 
@@ -218,12 +218,12 @@ def _read_images(
 
 
 def _first_readable(choice: Choice, path: Path, warnings: list[str]) -> Volume | None:
-    """The best candidate that can be read; the others are named in warnings, files relative to `path`."""
+    """The best candidate that can be read; the others are named in warnings."""
     for position, item in enumerate(choice.candidates):
         try:
             volume = volume_of(item.stack)
         except DicomError as error:
-            why = str(error).replace(f"{path}{os.sep}", "")
+            why = without_paths(str(error), [frame.file for frame in item.stack.frames])
             warnings.append(f"{choice.sequence}: {item.stack.name!r} cannot be used. {why}")
             continue
         if item.stack.first.directional:

@@ -49,7 +49,8 @@ def study_answer_in_words(result: StudyResult) -> str:
 
 
 def _said(answer: TaskResult, result: StudyResult) -> str:
-    asked = (result.model_of(answer),) if answer.model else result.models
+    of_unit = tuple(model for model in result.models if model.unit == result.unit)
+    asked = (result.model_of(answer),) if answer.model else of_unit or result.models
     models = ", ".join(f"{model.name} {model.version}" for model in asked)
     basis = f" ({answer.basis})" if answer.basis else ""
     possible = f"; possible are {answer.set_in_words}" if answer.is_ambiguous else ""

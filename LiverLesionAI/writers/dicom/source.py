@@ -31,7 +31,7 @@ DESCRIPTION_LIMIT = 1024
 """Characters that a value of VR ST holds."""
 CHARACTER_SET = "ISO_IR 192"
 """UTF-8, so that a lesion may have any name."""
-_UIDS_OF_AN_OBJECT = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_UIDS_OF_AN_OBJECT = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UIDS = uuid.uuid5(uuid.NAMESPACE_DNS, "results.liverlesionai.invalid")
 _IDENTIFYING_TAGS = (
     "SOPClassUID",
@@ -126,7 +126,8 @@ def read_source(sequence: SequenceImage | None) -> SourceSeries:
     for file, frame in zip(source.files, source.frames, strict=True):
         if not known_uid(headers[file].get("FrameOfReferenceUID")):
             raise DicomError(f"{file} names no frame of reference, so no DICOM object can be placed in it.")
-        _complete(headers[file], frame, sequence.image)
+        _complete(headers[file], frame, sequence.image, file)
+    _check_can_be_named(headers)
     slices = tuple(
         SliceReference(
             str(headers[file].SOPClassUID),
@@ -135,7 +136,6 @@ def read_source(sequence: SequenceImage | None) -> SourceSeries:
         )
         for file, frame in zip(source.files, source.frames, strict=True)
     )
-    _check_can_be_named(headers)
     return SourceSeries(tuple(headers.values()), slices)
 
 
@@ -157,12 +157,26 @@ def _check_can_be_named(headers: Mapping[Path, Dataset]) -> None:
         seen.add(header.SOPInstanceUID)
 
 
-def _complete(header: Dataset, frame: int, image: sitk.Image) -> None:
+def _complete(header: Dataset, frame: int, image: sitk.Image, file: Path) -> None:
     """Give the header in memory what the libraries look for in one place only.
 
-    Attributes of type 2 and the slice thickness may be absent; pixel measures and orientation of a
-    multi-frame object may stand with each frame or with all of them (PS3.3 C.7.6.16).
+    Attributes of type 2 and the slice thickness may be absent, and so may the class of the object, which the
+    file's meta information repeats; pixel measures and orientation of a multi-frame object may stand with
+    each frame or with all of them (PS3.3 C.7.6.16). A single frame may be counted as such.
+
+    Raises
+    ------
+    DicomError
+        If it has several frames and does not describe them by functional groups.
     """
+    if not header.get("SOPClassUID") and (repeated := header.file_meta.get("MediaStorageSOPClassUID")):
+        header.SOPClassUID = repeated
+    if "NumberOfFrames" in header and "SharedFunctionalGroupsSequence" not in header:
+        if int(header.NumberOfFrames or 1) > 1:
+            raise DicomError(
+                f"{file} has frames without functional groups, so no DICOM object can refer to them."
+            )
+        del header.NumberOfFrames
     for keyword in _MAY_BE_EMPTY:
         if keyword not in header:
             setattr(header, keyword, "")
@@ -199,7 +213,7 @@ def _header(file: Path, tags: tuple[str, ...] | None = None) -> Dataset:
     from pydicom.errors import InvalidDicomError
 
     try:
-        return dcmread(file, stop_before_pixels=True, specific_tags=list(tags) if tags else None)
+        return dcmread(file, stop_before_pixels=True, specific_tags=list(tags) if tags else None, force=True)
     except (OSError, InvalidDicomError) as error:
         raise DicomError(
             f"{file} was read as a part of the study but cannot be read any more ({error}); "
