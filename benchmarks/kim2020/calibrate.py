@@ -4,7 +4,7 @@
 
 Asked for is the study's answer, that of its most suspicious slice: phantoms two of three with HCC (seeds from
 880000, a quarter atypical) measure temperature and prediction sets; phantoms of the training tell what it
-looked like. `--check` asks further ones (from 881000) whether that holds, and shows the detector brains and
+looked like. `--check` asks further ones (from 883000) whether that holds, and shows the detector brains and
 CT (:mod:`unlike`) in the place of its series. `--record` writes the calibration into the bundle. Detectors
 trained by `liverlesionai train` with `calibration` in their configuration calibrate themselves.
 """
@@ -32,7 +32,7 @@ from LiverLesionAI.training.cases import training_cases
 from LiverLesionAI.uncertainty.calibrated import Calibration
 
 MODEL = "kim2020-phantom"
-FIRST_SEED, FIRST_CHECKED, FIRST_UNLIKE = 880_000, 881_000, 882_000
+FIRST_SEED, FIRST_CHECKED, FIRST_UNLIKE = 880_000, 883_000, 882_000
 
 
 def answers(classifier: Classifier, first_seed: int, studies: int, what: str) -> list[Seen]:
