@@ -16,8 +16,8 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "LiverLesionAI needs Python 3.10 or newer; choose one with 'make PYTHON=python3.12 …'."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "LiverLesionAI needs Python 3.11 or newer; choose one with 'make PYTHON=python3.12 …'."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is missing; on Debian or Ubuntu: apt-get install python3-venv."; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import LiverLesionAI
@@ -119,7 +119,7 @@ def classify_with(
         See :func:`analyse_with`, which also says what is raised.
     """
     stopwatch = stopwatch or Stopwatch()
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     with stopwatch.time("classify"):
         asked = ask(classifier, study, progress)
     first = asked.answers[0]

@@ -7,7 +7,7 @@ decide one after the other and find a consensus where they differ. All functions
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.errors import ConfigError, DecisionError
@@ -187,7 +187,7 @@ def _decision(lesion: LesionResult, diagnosis: str, reader: str, reason: str, ti
         decided = taxonomy.classes[taxonomy.index(diagnosis)]
     except ConfigError as error:
         raise DecisionError(str(error)) from None
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     return Decision(
         reader=reader.strip(),
         taxonomy=taxonomy.name,

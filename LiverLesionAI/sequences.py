@@ -72,7 +72,7 @@ SIGNS: Mapping[str, str] = {
     "DP": "late enhancement, washout and capsule",
     "HBP": "uptake by hepatocytes",
     "INPHASE": "iron, by comparison with the opposed phase",
-    "OUTPHASE": "fat, by comparison with the phase",
+    "OUTPHASE": "fat, by comparison with the in-phase image",
     "CT_PLAIN": "calcification, blood and the density before contrast agent",
     "CT_ART": "arterial enhancement",
     "CT_PORTAL": "portal venous enhancement and washout",

@@ -8,16 +8,11 @@ picture cannot say what the code does not do. A room without a word here is an e
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY, PANEL = "The floors of the library", "The floors of the panel"

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 118
 
 
-class ProgressMode(str, Enum):
+class ProgressMode(StrEnum):
     """How progress is shown: bars on a terminal, JSON lines for front ends, or not at all."""
 
     auto = "auto"

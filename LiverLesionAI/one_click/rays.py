@@ -59,7 +59,7 @@ def smoothing(stiffness: float) -> Floats:
     np.put_along_axis(adjacent, nearest, 1.0, axis=1)
     adjacent = np.maximum(adjacent, adjacent.T)
     laplacian = np.diag(adjacent.sum(axis=1)) - adjacent
-    return np.linalg.inv(np.eye(RAYS) + stiffness * laplacian)
+    return np.asarray(np.linalg.inv(np.eye(RAYS) + stiffness * laplacian), np.float64)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def _sampled(
     voxels = sitk.GetArrayViewFromImage(image.image)
     size = np.array(voxels.shape)[:, None]
     inside = ((index > -0.75) & (index < size - 0.25)).all(axis=0)
-    return map_coordinates(voxels, index, output=np.float32, order=1, mode="nearest"), inside
+    values = map_coordinates(voxels, index, output=np.float32, order=1, mode="nearest")
+    return np.asarray(values, np.float32), np.asarray(inside)
 
 
 def _carried(transform: sitk.Transform, points: Floats, centre: Floats) -> Floats:

@@ -86,6 +86,19 @@ _CHOLANGIO = Profile(
     albumin=(39.0, 5.0),
     bilirubin=LogNormal(19, 1.1),
 )
+_METASTASIS = Profile(
+    (61, 12),
+    0.55,
+    0.15,
+    0.72,
+    afp=LogNormal(3.4, 0.8),
+    cea=LogNormal(8.5, 1.6),
+    ca125=LogNormal(20, 1.0),
+    ca19_9=LogNormal(22, 1.5),
+    ferritin=LogNormal(180, 0.9),
+    albumin=(39.0, 5.0),
+    bilirubin=LogNormal(12, 0.5),
+)
 PROFILES: Mapping[str, Profile] = {
     "cyst": Profile((58, 13), 0.42, 0.10, 0.10),
     "haemangioma": Profile((49, 12), 0.35, 0.10, 0.09),
@@ -104,19 +117,9 @@ PROFILES: Mapping[str, Profile] = {
         albumin=(39.0, 5.0),
         bilirubin=LogNormal(15, 0.6),
     ),  # [T] for AFP
-    "metastasis": Profile(
-        (61, 12),
-        0.55,
-        0.15,
-        0.72,
-        afp=LogNormal(3.4, 0.8),
-        cea=LogNormal(8.5, 1.6),
-        ca125=LogNormal(20, 1.0),
-        ca19_9=LogNormal(22, 1.5),
-        ferritin=LogNormal(180, 0.9),
-        albumin=(39.0, 5.0),
-        bilirubin=LogNormal(12, 0.5),
-    ),
+    "metastasis": _METASTASIS,
+    "other_malignant": _METASTASIS,
+    "indeterminate": _BENIGN,
     "ICC": _CHOLANGIO,  # [P] for CA 19-9
     "other_primary": _CHOLANGIO,
 }
@@ -137,7 +140,7 @@ def draw_clinical(seed: int, lesion_class: str, background: str) -> dict[str, Cl
     dict
         Field to value; fields that are not known are left out.
     """
-    profile, cirrhotic = PROFILES.get(lesion_class, _BENIGN), background == "cirrhotic"
+    profile, cirrhotic = PROFILES[lesion_class], background == "cirrhotic"
     values = _values(stream(seed, "clinical data"), profile, cirrhotic)
     rng = stream(seed, "clinical data known")
     known = {name for name in values if rng.random() >= MISSING_SHARE}

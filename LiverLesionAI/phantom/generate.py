@@ -97,8 +97,11 @@ def generate_lesion(
     misalign_mm: tuple[float, float] = (0.0, 0.0),
     sequences: Sequence[str] = W_SEQUENCES,
     field_tesla: float | None = None,
+    vendor: str | None = None,
 ) -> PhantomStudy:
     """Phantom of one lesion: every sequence on its native grid, but only a box around the lesion.
+
+    More than six parameters: each is something of the patient or the scanner that can be chosen.
 
     The box holds any crop of the training (rotation by 20°, scaling by 10 %); each MRI sequence carries the
     0.5 and 99.5 percentile that the whole volume would have, estimated on a coarse whole-body rendering.
@@ -112,13 +115,14 @@ def generate_lesion(
     sequences : names out of T2WI, DWI, ADC, T1WI, LAP, PVP, DP, HBP, with T2WI among them; or phases of CT,
         with CT_ART among them.
     field_tesla : 1.5 or 3; None draws it. Of MRI alone.
+    vendor : of the scanner (:data:`LiverLesionAI.phantom.protocol.VENDORS`); None draws it.
 
     Raises
     ------
     ConfigError
         If a class, sequence or bound is not known or not possible.
     """
-    patient = draw_patient(seed, (lesion_class,), atypical, misalign_mm, sequences, field_tesla, None)
+    patient = draw_patient(seed, (lesion_class,), atypical, misalign_mm, sequences, field_tesla, vendor)
     lesion = patient.lesions[0]
     low, high = _training_box(lesion)
     margin = sum(misalign_mm) + 4.0

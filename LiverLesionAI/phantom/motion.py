@@ -89,7 +89,7 @@ def draw_displacements(
     draws = {name: _draw(rng, bounds_mm, low, high) for name in ("dynamic", "DWI", *phases)}
     result = {}
     for name in sequences:
-        if name == reference:
+        if name == reference or {name, reference} == {"DWI", "ADC"}:
             result[name] = Displacement()
         elif name in phases:
             result[name] = _blend(draws["dynamic"], draws[name], SHARED)

@@ -148,7 +148,7 @@ def _make_phantom(
     if unknown := sorted(set(omit) - set(modality.usual)):
         raise ConfigError(f"The phantom has no sequence {', '.join(unknown)} to omit.")
     sequences = tuple(s for s in modality.usual if s not in omit)
-    return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences)
+    return generate_lesion(seed, name, misalign_mm=misalign_mm, sequences=sequences, vendor=vendor)
 
 
 def _cohort_rows(phantom: PhantomStudy) -> Iterator[CohortRow]:

@@ -86,7 +86,8 @@ def _labels(study: Study, lesion: LesionInput) -> sitk.Image:
     mask = lesion.grid.sample(
         study.outlined_lesions == lesion.lesion_id, interpolator=sitk.sitkNearestNeighbor
     )
-    return sitk.Cast(mask * lesion.lesion_id, sitk.sitkUInt8 if lesion.lesion_id < 256 else sitk.sitkUInt16)
+    kind = sitk.sitkUInt8 if lesion.lesion_id < 256 else sitk.sitkUInt16
+    return sitk.Cast(mask, kind) * lesion.lesion_id
 
 
 def _remove_patches(scene: Node, study_id: str) -> None:

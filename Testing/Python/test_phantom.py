@@ -25,7 +25,7 @@ from LiverLesionAI.phantom.acquisition import sample, sample_positions
 from LiverLesionAI.phantom.fields import Grid
 from LiverLesionAI.phantom.kinetics import GADOBENATE, concentrations
 from LiverLesionAI.phantom.lesions import draw_diameter
-from LiverLesionAI.phantom.motion import Displacement
+from LiverLesionAI.phantom.motion import Displacement, draw_displacements
 from LiverLesionAI.readers.folder import read_study_folder
 from LiverLesionAI.sequences import W_SEQUENCES
 from LiverLesionAI.taxonomy import TAXONOMIES
@@ -44,6 +44,20 @@ def centred() -> PhantomStudy:
 
 
 # Studies
+
+
+@pytest.mark.parametrize("reference", ["DWI", "ADC"])
+def test_dwi_and_adc_move_together_whichever_is_the_reference(reference: str) -> None:
+    rng = np.random.default_rng(1)
+    found = draw_displacements(rng, ("T2WI", "DWI", "ADC"), reference, (10.0, 0.0), (-50.0,) * 3, (50.0,) * 3)
+    assert found["DWI"].shift == found["ADC"].shift == (0.0, 0.0, 0.0)
+    assert found["T2WI"].shift != (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("vendor", ["siemens", "ge", "philips"])
+def test_a_vendor_is_that_of_lesion_centred_phantoms_too(vendor: str) -> None:
+    made = generate_lesion(3, "cyst", sequences=("T2WI",), vendor=vendor)
+    assert made.truth.protocol.vendor == vendor
 
 
 def test_lesion_is_reproducible_whatever_the_order_of_arguments() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,22 @@ def test_time_is_added_to_the_steps_that_a_result_knows() -> None:
 )
 def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=1) + "\n"
+
+
+def test_the_page_describes_every_key_of_the_schema() -> None:
+    page = SCHEMA_FILE.with_name("results.md").read_text(encoding="utf-8")
+
+    def keys(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            yield from part.get("properties", {})
+            for each in part.values():
+                yield from keys(each)
+        elif isinstance(part, list):
+            for each in part:
+                yield from keys(each)
+
+    named = {key for key in keys(json_schema()) if f"`{key}`" in page or f'"{key}"' in page}
+    assert set(keys(json_schema())) - named == set()
 
 
 def test_results_are_valid_by_the_schema_and_others_are_not() -> None:

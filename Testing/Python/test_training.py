@@ -6,7 +6,6 @@ import os
 import time
 from collections import Counter
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from made_training import CLASSES, SEQUENCES, write_config, write_image, write_study
-from packaging.version import Version
 
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.intervals import wilson_interval
@@ -27,9 +25,6 @@ from LiverLesionAI.training.cache import CaseCache, build_cache, cache_name, ran
 from LiverLesionAI.training.cases import TrainingCase, by_study, open_study, training_cases, validation_fold
 from LiverLesionAI.training.config import Optimisation, TrainingConfig, read_config
 from LiverLesionAI.training.module import balanced_weights, learning_rate_factor, validation_score
-
-KEEPS_CLASSES_APART = Version(version("scikit-learn")) >= Version("1.8")
-"""Before, shuffled groups were divided without a look at their classes (docs/TECH_DEBT.md)."""
 
 PHANTOM: dict[str, Any] = {"name": "made", "phantom": {"first_seed": 1, "lesions": 7}}
 
@@ -218,8 +213,7 @@ def test_folds_keep_patients_together_and_classes_apart(config: TrainingConfig) 
     assert (folds[::2] == folds[1::2]).all()
     for fold in range(3):
         found = Counter(lesions[i].truth for i in np.flatnonzero(folds == fold))
-        if KEEPS_CLASSES_APART:
-            assert set(found.values()) == {2}
+        assert set(found.values()) == {2}
     assert not np.array_equal(folds, validation_fold(lesions, 3, seed=2))
     with pytest.raises(ConfigError, match="cannot be divided"):
         validation_fold(lesions[:6], 3, seed=1)
