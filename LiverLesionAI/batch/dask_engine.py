@@ -38,14 +38,19 @@ _COUNT_EVERY_S = 5.0
 _AHEAD = 2
 """Studies handed out per thread of a worker, so that none waits for the next."""
 
+_LONGEST_IDLE_S = 600.0
+"""A process that does nothing for so long belongs to a run that was killed before it could say so."""
+
 _processes: dict[tuple[str, int], StudyProcess] = {}
+_last_used: dict[tuple[str, int], float] = {}
 _ended: set[str] = set()
 
 
 def work(run: str, task: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """Do a study in a process that belongs to this thread of a worker and to a run."""
     key = (run, threading.get_ident())
-    _end_earlier(key)
+    _last_used[key] = time.monotonic()
+    _end_idle(key[1])
     process = _processes.setdefault(key, StudyProcess(limits))
     given = StudyTask.from_dict(task)
     if run in _ended:
@@ -56,14 +61,16 @@ def work(run: str, task: dict[str, Any], limits: Limits) -> dict[str, Any]:
             process.close()
             return failed(given, kinds.LOST, "The run has ended.").to_dict()
         time.sleep(0.02)
+    _last_used[key] = time.monotonic()
     return answer.to_dict()
 
 
-def _end_earlier(key: tuple[str, int]) -> None:
-    """End what this thread kept for runs that were killed before they could say that they end."""
-    for other in [other for other in _processes if other[1] == key[1] and other[0] != key[0]]:
-        if _processes[other].is_free:
-            _processes.pop(other).close()
+def _end_idle(thread: int) -> None:
+    """End what a thread keeps for runs that it has heard nothing of for long."""
+    now = time.monotonic()
+    for key in [key for key in _processes if key[1] == thread]:
+        if now - _last_used[key] > _LONGEST_IDLE_S and _processes[key].is_free:
+            _processes.pop(key).close()
 
 
 def end_run(run: str) -> None:

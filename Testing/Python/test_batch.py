@@ -20,7 +20,7 @@ import pytest
 from made_batch import made_run, made_studies
 from typer.testing import CliRunner
 
-from LiverLesionAI.batch import BatchOptions, engines
+from LiverLesionAI.batch import BatchOptions, dask_engine, engines
 from LiverLesionAI.batch import ledger as ledgers
 from LiverLesionAI.batch.feedback import export_cohort, give_feedback
 from LiverLesionAI.batch.ledger import Ledger
@@ -333,6 +333,28 @@ def test_a_scheduler_and_workers_of_their_own(cohort: Path, undisturbed: Path, t
             process.wait(30)
     with pytest.raises(BatchError, match="no Dask scheduler"):
         made_run(cohort, tmp_path / "other", scheduler="tcp://127.0.0.1:1")
+
+
+class Kept:
+    """A process that waits for its run's next study."""
+
+    is_free = True
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_worker_ends_what_it_keeps_for_killed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    used = {("killed", 7): now - 700, ("other", 7): now - 5, ("killed", 8): now - 700}
+    kept = {key: Kept() for key in used}
+    monkeypatch.setattr(dask_engine, "_processes", dict(kept))
+    monkeypatch.setattr(dask_engine, "_last_used", used)
+    dask_engine._end_idle(7)
+    assert [key for key, each in kept.items() if each.is_closed] == [("killed", 7)]
 
 
 def test_feedback_becomes_truth_and_a_cohort(run: Path, tmp_path: Path) -> None:
