@@ -257,10 +257,13 @@ def _task_table(
     result: StudyResult, task: str, classes: Sequence[str], truth: dict[int, str] | None
 ) -> Table:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        title=f"Study {result.study.id}: {task_title(task)}", title_justify="left", box=box.SIMPLE_HEAD
+        title=escape(f"Study {result.study.id}: {task_title(task)}"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     table.add_column("study" if result.study_tasks else "lesion", overflow="fold")
     table.add_column("mm", justify="right")
@@ -276,13 +279,16 @@ def _task_table(
         table.add_column(name, justify="right", overflow="fold")
     if task in result.study_tasks:
         unknown = [""] if truth is not None else []
-        table.add_row(result.study.id, "", *unknown, *_answer(result.study_tasks[task], with_set))
+        table.add_row(escape(result.study.id), "", *unknown, *_answer(result.study_tasks[task], with_set))
     for lesion in result.lesions:
         if task in result.study_tasks and task not in lesion.tasks:
             continue
-        known = [truth.get(lesion.id, "")] if truth is not None else []
+        known = [escape(truth.get(lesion.id, ""))] if truth is not None else []
         table.add_row(
-            lesion.name, f"{lesion.diameter_mm:.0f}", *known, *_answer(lesion.tasks.get(task), with_set)
+            escape(lesion.name),
+            f"{lesion.diameter_mm:.0f}",
+            *known,
+            *_answer(lesion.tasks.get(task), with_set),
         )
     return table
 

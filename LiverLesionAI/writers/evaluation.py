@@ -124,7 +124,8 @@ def _tables(task: TaskEvaluation, evaluation: Evaluation) -> dict[str, Table]:
         columns = ("class", "false_positive_rate", "sensitivity", "lower", "upper")
         tables["roc"] = Table(columns, curves)
     for reader, figures in task.readers.items():
-        tables[f"classes_{_file_name(reader)}"] = class_table(figures)
+        name = f"classes_{_file_name(reader)}"
+        tables[f"{name}_{len(tables)}" if name in tables else name] = class_table(figures)
     if compared:
         tables["comparisons"] = _comparison_table(compared, names)
     if task.subgroups:

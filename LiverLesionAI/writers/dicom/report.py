@@ -26,6 +26,7 @@ from LiverLesionAI.writers.dicom.source import (
     SourceSeries,
     derived_uid,
     device_uid,
+    label_in_dicom,
     notice,
     stamp,
     tracking_uid,
@@ -165,7 +166,7 @@ def _lesion_group(
 
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=tracking_uid(source, lesion.id), identifier=study.lesion_name(lesion.id)[:TEXT_LIMIT]
+            uid=tracking_uid(source, lesion.id), identifier=label_in_dicom(study, lesion.id)
         ),
         referenced_segment=_segment(source, lesions, segmentation, lesion.id),
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,

@@ -21,6 +21,7 @@ from LiverLesionAI.writers.dicom.source import (
     SourceSeries,
     as_volume,
     derived_uid,
+    label_in_dicom,
     notice,
     stamp,
     tracking_uid,
@@ -165,7 +166,7 @@ def _segment(
 
     answer = (lesion.answer if lesion else None) or result.answer
     colour = answer.predicted_class.colour if answer else UNCLASSIFIED_COLOUR
-    name = study.lesion_name(lesion_id)[:TEXT_LIMIT]
+    name = label_in_dicom(study, lesion_id)
     placed = "resampled by signed distance maps" if lesions.resampled else "as given"
     description = SegmentDescription(
         segment_number=lesions.segment(lesion_id),

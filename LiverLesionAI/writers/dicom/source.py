@@ -221,6 +221,11 @@ def _header(file: Path, tags: tuple[str, ...] | None = None) -> Dataset:
         ) from None
 
 
+def label_in_dicom(study: Study, lesion_id: int) -> str:
+    """A lesion's name as one value of VR LO, in which a backslash would part two (PS3.5 6.2)."""
+    return study.lesion_name(lesion_id).replace("\\", "/")[:TEXT_LIMIT]
+
+
 def as_volume(image: sitk.Image, source: SourceSeries) -> Volume:
     """Image as highdicom's volume in the source's frame of reference, axes [slice, row, column]."""
     from highdicom import Volume
