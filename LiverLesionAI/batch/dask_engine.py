@@ -68,19 +68,27 @@ def work(run: str, task: dict[str, Any], limits: Limits) -> dict[str, Any]:
 def _end_idle(thread: int) -> None:
     """End what a thread keeps for runs that it has heard nothing of for long."""
     now = time.monotonic()
-    for key in [key for key in _processes if key[1] == thread]:
-        if now - _last_used[key] > _LONGEST_IDLE_S and _processes[key].is_free:
-            _processes.pop(key).close()
+    for key in [key for key in list(_processes) if key[1] == thread]:
+        process = _processes.get(key)
+        if process is not None and process.is_free and now - _last_used.get(key, now) > _LONGEST_IDLE_S:
+            process.close()
+            _forget(key)
 
 
 def end_run(run: str) -> None:
     """End the processes of a run on a worker."""
     _ended.add(run)
-    for key in [key for key in _processes if key[0] == run]:
+    for key in [key for key in list(_processes) if key[0] == run]:
         process = _processes[key]
         if process.is_free:
             process.close()
-        del _processes[key]
+        _forget(key)
+
+
+def _forget(key: tuple[str, int]) -> None:
+    """Another thread may have done so already."""
+    _processes.pop(key, None)
+    _last_used.pop(key, None)
 
 
 class DaskEngine:

@@ -38,8 +38,7 @@ def locked(out: Path) -> Iterator[None]:
     with errors_of_disk(out):
         out.mkdir(parents=True, exist_ok=True)
         names = [path.name for path in out.iterdir() if not path.name.startswith(".")]
-        known = {LINKS_FOLDER}
-        if LEDGER_FILE not in names and any(not _SHARD.fullmatch(n) and n not in known for n in names):
+        if LEDGER_FILE not in names and not all(_SHARD.fullmatch(n) or n == LINKS_FOLDER for n in names):
             raise OutputError(
                 f"{out} holds files that are no run of a batch; empty it or name another folder."
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import signal
 import sys
@@ -419,8 +420,6 @@ def features(
     progress: ShowProgress = ProgressMode.auto,
 ) -> None:
     """Write a model's answers and what its last hidden layer sees of a cohort, for `evaluate --embed`."""
-    import json
-
     from LiverLesionAI.features import RECORD_FILE, features_path
 
     options = Options(

@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverLesionAI.answers import OutOfDistribution
 from LiverLesionAI.inference.predictions import UnitInputs
-from LiverLesionAI.inputs.appearance import appearance
+from LiverLesionAI.inputs.appearance import Pictures, appearance
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.systems import System
 from LiverLesionAI.uncertainty.out_of_distribution import (
@@ -26,10 +26,12 @@ Appearance = tuple[np.ndarray, np.ndarray]
 
 def appearance_of(system: System, given: NetworkInput) -> Appearance | None:
     """Describe the pictures of an input; None where it shows no lesion."""
-    pictures, surroundings = system.pictures(given), system.surroundings(given)
-    if pictures is None or surroundings is None or given.geometry is None:
+    images = system.pictures(given)
+    if images is None or given.geometry is None or given.crop_mm is None:
         return None
-    return appearance(pictures, surroundings, np.array(given.present), given.geometry.diameter_mm)
+    lesion = Pictures(images, given.crop_mm)
+    surroundings = system.surroundings(given) or lesion
+    return appearance(lesion, surroundings, np.array(given.present), given.geometry.diameter_mm)
 
 
 def compared(

@@ -63,10 +63,11 @@ def appearance(
         ``[CONTRAST_COUNT]``: how much the lesion stands out in the sequences where it does most, and in all;
         not a number where none is there.
     """
-    thinned, inside, around = _regions(surroundings, diameter_mm)
+    wide = _regions(surroundings, diameter_mm)
+    thinned, inside, around = wide
     each = np.array([_described(picture, inside, around) for picture in thinned])
     each[~present] = np.nan
-    thinned, inside, around = _regions(lesion, diameter_mm)
+    thinned, inside, around = wide if lesion is surroundings else _regions(lesion, diameter_mm)
     contrasts = np.array([_standing_out(picture[inside], picture[around]) for picture in thinned])
     return each, _together(contrasts[present])
 

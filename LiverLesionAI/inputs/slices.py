@@ -81,7 +81,8 @@ class SliceParameters:
                 "finest_mm": not SMALLEST_MM <= self.finest_mm <= LARGEST_MM,
                 "percentiles": not 0 <= lower < upper <= 100,
                 "training_shear_deg": not 0 <= self.training_shear_deg <= 45,
-                "surroundings_mm": not 1 <= (self.surroundings_mm or 1) <= LARGEST_MM,
+                "surroundings_mm": self.surroundings_mm is not None
+                and not 1 <= self.surroundings_mm <= LARGEST_MM,
             },
             "a slice",
         )

@@ -74,9 +74,8 @@ def read_study_folder(
     if not image_files:
         known = ", ".join(SEQUENCES)
         raise StudyError(f"{folder} holds no sequence; name the image files by their sequence ({known}).")
-    if reference is None and mask is None and mask_file is None and outline_files:
-        reference = usual_reference([name for name in image_files if name in outline_files] or image_files)
-    reference = reference or usual_reference(image_files)
+    outlined = [] if mask or mask_file else [name for name in image_files if name in outline_files]
+    reference = reference or usual_reference(outlined or image_files)
     if reference not in image_files:
         raise StudyError(f"{folder} has no {reference}, which was to be the reference sequence.")
     limits = _read_intensity_limits(folder / ACQUISITION_FILE)

@@ -266,16 +266,16 @@ class System(ABC):
         """Join the groups of a unit: ``[members, groups, classes]`` to ``[members, classes]``; their mean."""
         return probabilities[:, 0] if probabilities.shape[1] == 1 else probabilities.mean(axis=1)
 
-    def pictures(self, given: NetworkInput) -> Pictures | None:
-        """What an input shows of its lesion; None where it shows none.
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
+        """Pictures of an input in [0, 1] with the lesion in their middle, ``[sequence, (z,) y, x]``.
 
-        What is unlike the training is told by them, too.
+        What is unlike the training is told by them too; None where an input shows no lesion.
         """
         return None
 
     def surroundings(self, given: NetworkInput) -> Pictures | None:
-        """Pictures that show whether there is a liver around the lesion: the network's own, or wider ones."""
-        return self.pictures(given)
+        """Wider pictures, which show whether a liver is around the lesion; None where there are none."""
+        return None
 
     def check_start(self, spec: ModelSpec, source: ModelSpec | None) -> None:
         """Refuse to start a network with other weights than those of the same sequences and network.

@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from LiverLesionAI.errors import PatchError
-from LiverLesionAI.inputs.appearance import Pictures
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.intensity import with_intensity_limits
 from LiverLesionAI.inputs.patch_grid import PatchParameters, PatchPose
@@ -207,9 +206,9 @@ class Wang2021(System):
         size = spec.patches.size
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (2, size, size, size)
 
-    def pictures(self, given: NetworkInput) -> Pictures | None:
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
         """The images of the patches."""
-        return None if given.crop_mm is None else Pictures(given.arrays()[0][:, 0], given.crop_mm)
+        return given.arrays()[0][:, 0]
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> MultitaskResNet3D:
         """Build the multitask ResNet-18."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, NonNegativeFloat
 
-from LiverLesionAI.inputs.appearance import Pictures
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.inputs.ct_slices import CTSliceParameters, extract_largest_slice
 from LiverLesionAI.inputs.slice_groups import SliceGroup
@@ -218,9 +217,9 @@ class Yasaka2018(System):
         """Whether a slice has the model's phases and size."""
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (spec.patches.size,) * 2
 
-    def pictures(self, given: NetworkInput) -> Pictures | None:
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
         """The slice on all phases."""
-        return None if given.crop_mm is None else Pictures(given.arrays()[0], given.crop_mm)
+        return given.arrays()[0]
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the CNN."""

@@ -255,15 +255,15 @@ class Zhen2020(System):
         """Whether slices have the model's sequences and size."""
         return super().fits(given, spec) and given.arrays()[0].shape[1:] == (spec.patches.size,) * 2
 
-    def pictures(self, given: NetworkInput) -> Pictures | None:
+    def pictures(self, given: NetworkInput) -> np.ndarray | None:
         """The cross-section on all sequences."""
-        return None if given.crop_mm is None else Pictures(given.arrays()[0], given.crop_mm)
+        return given.arrays()[0]
 
     def surroundings(self, given: NetworkInput) -> Pictures | None:
         """Wider pictures of the cross-section where the model's settings ask for them."""
         if isinstance(given, SliceGroup) and given.slices.surroundings:
             return given.slices.surroundings[given.index]
-        return self.pictures(given)
+        return None
 
     def network(self, spec: ModelSpec, *, device: str = "cpu") -> SliceNetwork:
         """Build the Inception-ResNet V2."""

@@ -117,6 +117,8 @@ def run_calibration(
     ConfigError
         If no case that was kept can be used.
     """
+    if config.calibration is None and (folders[0].name == FINAL or config.answers.unit == "slice"):
+        return None
     device = resolve_execution().device
     network = load_fold(bundle, 0, device)
     learnt, unseen = _cases_of(config, cache, folders[0].name)
@@ -127,8 +129,6 @@ def run_calibration(
         if not seen:
             raise ConfigError(f"None of the cases of calibration can be used; for one, {left_out[-1]}")
         return calibration(bundle, seen, training, f"{len(seen)} cases kept for it")
-    if folders[0].name == FINAL or config.answers.unit == "slice":
-        return None
     parts = _out_of_fold(folders)
     numbers = np.repeat(np.arange(len(parts)), [len(part["keys"]) for part in parts])
     tasks = {}

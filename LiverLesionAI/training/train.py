@@ -104,6 +104,8 @@ def _cached(
     config: TrainingConfig, folder: Path, progress: Progress, ranks: Together, *, try_again: bool
 ) -> CaseCache:
     """The patches, made by the first of the processes."""
+    if ranks.count == 1:
+        return build_cache(config, folder, try_again=try_again, progress=progress)
     ranks.led(lambda: len(build_cache(config, folder, try_again=try_again, progress=progress).cases))
     return build_cache(config, folder)
 

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LiverLesionLib.controls.marks import DONE, TODO
 from LiverLesionLib.dependencies import missing_packages
 from LiverLesionLib.steps.job import Job, check_present
-from LiverLesionLib.steps.search_result import shown_result, why_not_shown
+from LiverLesionLib.steps.result_text import result_from_text
 from LiverLesionLib.steps.step import Host
 from LiverLesionLib.steps.work_step import Words, WorkStep
 
@@ -63,8 +63,8 @@ class DetectStep(WorkStep):
         self.ui.pointLabel.text = self._known_of_point()
         if self.is_running:
             return
-        result = shown_result(self.parameters)
-        if failure := why_not_shown(self.parameters):
+        result, failure = result_from_text(self.parameters.result)
+        if failure:
             self.fail(failure)
             return
         if result is None:

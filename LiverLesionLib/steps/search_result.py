@@ -13,8 +13,3 @@ if TYPE_CHECKING:
 def shown_result(parameters: Any) -> StudyResult | None:
     """Return the last search; None before the first, and where it cannot be read."""
     return result_from_text(parameters.result)[0]
-
-
-def why_not_shown(parameters: Any) -> str:
-    """Say why the last search cannot be read; empty where it can, or there is none."""
-    return result_from_text(parameters.result)[1]

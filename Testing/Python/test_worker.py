@@ -375,15 +375,20 @@ def test_a_worker_that_hangs_is_ended(made: Path, tmp_path: Path) -> None:
         assert client.pid != hung
 
 
+def stopped(client: WorkerClient) -> int:
+    """Number of a worker's process that hears no more."""
+    client.call("ping")
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGSTOP)
+    return client.pid
+
+
 @posix
 def test_a_crash_is_reported_and_survived(made: Path, tmp_path: Path) -> None:
     arguments = {"study": str(made), "point_lps_mm": [-28.0, -9.0, 9.0], "out": str(tmp_path / "m.nrrd")}
     ended: list[Done | Failed] = []
     with WorkerClient() as client:
-        client.call("ping")
-        first = client.pid
-        assert first is not None
-        os.kill(first, signal.SIGSTOP)
+        first = stopped(client)
         job = client.submit("segment", on_end=ended.append, **arguments)
         os.kill(first, signal.SIGKILL)
         answer = outcome(client, job)
@@ -396,13 +401,11 @@ def test_a_crash_is_reported_and_survived(made: Path, tmp_path: Path) -> None:
     assert not client.is_running
 
 
+@posix
 def test_a_request_after_a_crash_that_nobody_heard_of_loses_none(made: Path) -> None:
     ended: list[Done | Failed] = []
     with WorkerClient() as client:
-        client.call("ping")
-        first = client.pid
-        assert first is not None
-        os.kill(first, signal.SIGSTOP)
+        first = stopped(client)
         lost = client.submit("ping", on_end=ended.append)
         os.kill(first, signal.SIGKILL)
         while client.is_running:
