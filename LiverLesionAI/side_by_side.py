@@ -61,12 +61,25 @@ def a_core_each(device: str) -> Iterator[Each]:
         yield one_after_the_other
         return
 
-    with ThreadPoolExecutor(cores, "branch", torch.set_num_threads, (1,)) as pool:
+    try:
+        with threads_for(cores, lambda: torch.set_num_threads(1)) as each:
+            yield each
+    finally:
+        torch.set_num_threads(cores)
+
+
+@contextmanager
+def threads_for(count: int, begin: Callable[[], object] | None = None) -> Iterator[Each]:
+    """Keep some threads ready for many small rounds of work; each calls `begin` first.
+
+    Yields
+    ------
+    Each
+        Calls a function for each of several things in these threads.
+    """
+    with ThreadPoolExecutor(count, "branch", begin) as pool:
 
         def each(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
             return list(pool.map(function, things))
 
-        try:
-            yield each
-        finally:
-            torch.set_num_threads(cores)
+        yield each

@@ -9,21 +9,22 @@ import sys
 def main() -> None:
     """Serve studies as the panel's worker serves requests, with a fixed number of threads for all maths.
 
-    Libraries are loaded before it says that it is ready, so that no study is charged for that.
+    Libraries are loaded before it says that it is ready, so that no study is charged for that. torch and
+    MONAI are needed by few models where OpenVINO is installed, and wait for the first of them.
     """
     threads = int(sys.argv[1])
     for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
-    import monai.networks.nets  # noqa: F401
     import SimpleITK as sitk
-    import torch
 
     import LiverLesionAI.analysis
     import LiverLesionAI.pipeline  # noqa: F401
     from LiverLesionAI.batch.work import Workshop, do_study
+    from LiverLesionAI.inference.engines import has_openvino
     from LiverLesionAI.worker.server import run_worker
 
-    torch.set_num_threads(threads)
+    if not has_openvino():
+        import monai.networks.nets  # noqa: F401
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     run_worker({"study": do_study}, Workshop(threads))
 

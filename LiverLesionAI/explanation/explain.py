@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from LiverLesionAI.explanation.engine_gradcam import maps_by_engine
+from LiverLesionAI.explanation.gradcam import GradCam
 from LiverLesionAI.explanation.lesion import LesionExplanation
-from LiverLesionAI.explanation.method import Method, Question
+from LiverLesionAI.explanation.method import Asked, Method, Question
 from LiverLesionAI.explanation.methods import TABLE
 from LiverLesionAI.explanation.settings import Settings, explained_task, resolved
 from LiverLesionAI.explanation.weights import MemberGame, member_game, sequence_weights
@@ -19,9 +21,8 @@ from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.side_by_side import a_core_each
 
 if TYPE_CHECKING:
-    import torch
-
     from LiverLesionAI.inference import Classifier, UnitPrediction
+    from LiverLesionAI.networks.heads import Heads
 
 BRIGHTEST_PERCENTILE = 99.5
 """This percentile of a sequence's map becomes 1: a brightest spot does not set the scale of all the rest."""
@@ -31,8 +32,6 @@ BRIGHTEST_PERCENTILE = 99.5
 class _Gathered:
     """What the members said so far about one lesion."""
 
-    prepared: Any
-    ahead: NDArray[np.float32] | None
     maps: list[NDArray[np.float64]] = field(default_factory=list)
     games: list[MemberGame] = field(default_factory=list)
 
@@ -85,30 +84,18 @@ def explain(
     indices = [
         {name: bundle.taxonomies[name].index(target) for name, target in each.items()} for each in targets
     ]
-    gathered = [_begun(method, lesion, classifier) for lesion in inputs]
+    asked = [
+        Asked(lesion, _features(predicted, lesion), task, index[task], method.prepare(lesion))
+        for lesion, predicted, index in zip(inputs, predictions, indices, strict=True)
+    ]
     ticks = _Ticks(progress, bundle.member_count * len(inputs), method.ticks(len(bundle.spec.sequences)))
-    with a_core_each(classifier.execution.device) as each:
-        for member in range(bundle.member_count if inputs else 0):
-            network = classifier.network(member)
-            for lesion, predicted, index, found in zip(inputs, predictions, indices, gathered, strict=True):
-                question = Question(
-                    network=network,  # type: ignore[arg-type]
-                    patches=_on_device(lesion, classifier),
-                    features=_features(predicted, member, lesion, classifier),
-                    present=lesion.present,
-                    task=task,
-                    index=index[task],
-                    autocast=classifier.autocast,
-                    stage=settings.stage or "",
-                    seed=settings.seed,
-                    prepared=found.prepared,
-                    ahead=None if found.ahead is None else found.ahead[member],
-                    tick=ticks.step_done,
-                    each=each,
-                )
-                found.maps.append(method.maps(question))
-                found.games.append(member_game(question.network, question.features, lesion.present))
-                ticks.lesion_done()
+    gathered = [_Gathered() for _ in asked]
+    for position, heads, maps in _by_members(classifier, method, asked, settings, ticks):
+        one = asked[position]
+        number = len(gathered[position].maps)
+        gathered[position].maps.append(maps)
+        gathered[position].games.append(member_game(heads, one.features[number], one.lesion.present))
+        ticks.lesion_done()
     step = bundle.system.stages.get(settings.stage or "")
     return tuple(
         LesionExplanation(
@@ -123,27 +110,57 @@ def explain(
     )
 
 
-def _begun(method: Method, lesion: LesionInput, classifier: Classifier) -> _Gathered:
-    prepared, engine = method.prepare(lesion), classifier.engine
-    ahead = None if engine is None else method.ahead(lesion, prepared, engine.features)
-    return _Gathered(prepared, ahead)
+def _by_members(
+    classifier: Classifier, method: Method, asked: Sequence[Asked], settings: Settings, ticks: _Ticks
+) -> Iterator[tuple[int, Heads, NDArray[np.float64]]]:
+    """Position of a lesion, a member's heads and its maps of the lesion; member by member."""
+    engine, stage = classifier.engine, settings.stage or ""
+    slopes = engine.slopes() if engine is not None and method.on_engine(stage) else None
+    if slopes is None:
+        yield from _by_torch(classifier, method, asked, settings, ticks)
+    else:
+        assert isinstance(method, GradCam)
+        for position, member, maps in maps_by_engine(slopes, asked, method.steps):
+            yield position, member.heads, maps
 
 
-def _on_device(lesion: LesionInput, classifier: Classifier) -> Any:
+def _by_torch(
+    classifier: Classifier, method: Method, asked: Sequence[Asked], settings: Settings, ticks: _Ticks
+) -> Iterator[tuple[int, Heads, NDArray[np.float64]]]:
     import torch
 
-    return torch.from_numpy(lesion.patches).to(classifier.execution.device)
+    device, engine = classifier.execution.device, classifier.engine
+    ahead = [
+        None if engine is None else method.ahead(one.lesion, one.prepared, engine.features) for one in asked
+    ]
+    with a_core_each(device) as each:
+        for member in range(classifier.bundle.member_count if asked else 0):
+            network = classifier.network(member)
+            for position, one in enumerate(asked):
+                found = ahead[position]
+                question = Question(
+                    network=network,  # type: ignore[arg-type]
+                    patches=torch.from_numpy(one.lesion.patches).to(device),
+                    features=torch.from_numpy(one.features[member]).to(device),
+                    present=one.lesion.present,
+                    task=one.task,
+                    index=one.index,
+                    autocast=classifier.autocast,
+                    stage=settings.stage or "",
+                    seed=settings.seed,
+                    prepared=one.prepared,
+                    ahead=None if found is None else found[member],
+                    tick=ticks.step_done,
+                    each=each,
+                )
+                yield position, question.heads, method.maps(question)
 
 
-def _features(
-    predicted: UnitPrediction, member: int, lesion: LesionInput, classifier: Classifier
-) -> torch.Tensor:
-    """What a member saw of a lesion when it classified it, ``[S, F]``."""
-    import torch
-
+def _features(predicted: UnitPrediction, lesion: LesionInput) -> NDArray[np.float32]:
+    """What the members saw of a lesion when they classified it, ``[members, S, F]``."""
     assert predicted.features is not None
-    (seen,) = predicted.features[member]
-    return torch.from_numpy(seen.reshape(len(lesion.sequences), -1)).to(classifier.execution.device)
+    seen: NDArray[np.float32] = predicted.features.reshape(len(predicted.features), len(lesion.sequences), -1)
+    return seen
 
 
 def _on_patch(

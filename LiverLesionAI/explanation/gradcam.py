@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from LiverLesionAI.inputs.patches import LesionInput
+    from LiverLesionAI.networks.heads import TaskHead
 
 SMOOTHING_CELLS = 1.5
 """Standard deviation, in cells, of the Gaussian that spreads a map over neighbouring cells.
@@ -68,11 +69,13 @@ class GradCam(Method):
 
     steps: int = 3
 
-    def prepare(self, lesion: LesionInput) -> Tensor | None:
+    def prepare(self, lesion: LesionInput) -> NDArray[np.float32] | None:
         """Measure what would be in each patch without the lesion, ``[S]``."""
-        import torch
+        return parenchyma(lesion.patches) if self.steps else None
 
-        return parenchyma(torch.from_numpy(lesion.patches)) if self.steps else None
+    def on_engine(self, stage: str) -> bool:
+        """Integrated, at the first convolution (:mod:`LiverLesionAI.explanation.engine_gradcam`)."""
+        return self.steps > 0 and stage == "stem"
 
     def maps(self, question: Question) -> NDArray[np.float64]:
         """Make one member's maps on the cells of the stage."""
@@ -111,7 +114,7 @@ class GradCam(Method):
         if not self.steps:
             found = network.cells(index, patch, stage)
             return found, found
-        level = question.prepared[index].to(patch.device)
+        level = patch.new_tensor(question.prepared[index])
         found, start = network.cells_beside_even(index, patch, level, stage).split(1)
         return found, start
 
@@ -131,16 +134,39 @@ class GradCam(Method):
         return np.asarray((branch.change * mean).cpu().sum(dim=(0, 1), dtype=torch.float64))
 
 
-def _slopes(question: Question, branches: Sequence[_Branch]) -> tuple[Tensor, ...]:
+def _slopes(question: Question, branches: Sequence[_Branch]) -> list[Tensor]:
     """Gradient of the class's log-odds in the features of each branch at its points, ``[point, F]``."""
-    import torch
+    reached = {branch.index: branch.reached.detach().cpu().numpy() for branch in branches}
+    found = slopes_on_way(
+        question.heads.tasks[question.task], question.index, question.features.cpu().numpy(), reached
+    )
+    return [branch.reached.new_tensor(found[:, branch.index]) for branch in branches]
 
-    reached = [column.expand(len(branches[0].points), -1) for column in question.features]
-    leaves = [branch.reached.detach().requires_grad_() for branch in branches]
-    for branch, leaf in zip(branches, leaves, strict=True):
-        reached[branch.index] = leaf
-    with torch.enable_grad():
-        return torch.autograd.grad(question.log_odds(torch.stack(reached, dim=1)).sum(), leaves)
+
+def slopes_on_way(
+    head: TaskHead, index: int, seen: NDArray[np.float32], reached: Mapping[int, NDArray[np.float32]]
+) -> NDArray[np.float64]:
+    """Gradient of a class's log-odds in the features at each point of a way.
+
+    Parameters
+    ----------
+    head, index
+        The task's head and the position of the class.
+    seen
+        What the member saw of the lesion, ``[S, F]``, which stands where a sequence is absent.
+    reached
+        Position of a sequence to its features at the points, ``[point, F]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[point, S, F]``.
+    """
+    points = len(next(iter(reached.values())))
+    features = np.repeat(seen[None].astype(np.float64), points, axis=0)
+    for place, found in reached.items():
+        features[:, place] = found
+    return head.log_odds_slopes(features, index)
 
 
 def _points_between(start: Tensor, end: Tensor, steps: int) -> Tensor:

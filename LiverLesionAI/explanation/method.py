@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from LiverLesionAI.inputs.patches import LesionInput
+    from LiverLesionAI.networks.heads import Heads
     from LiverLesionAI.systems.base import BranchNetwork
 
 
@@ -32,6 +34,29 @@ def _untold() -> None:
 
 Branches = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
 """A sequence's patches, ``[N, 2, D, H, W]``, to the features of all members, ``[members, N, F]``."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Why a model says of one lesion that it is of a class.
+
+    Attributes
+    ----------
+    lesion
+        The lesion.
+    features
+        What each member saw of the lesion, ``[members, S, F]``, float32.
+    task, index
+        The task that maps explain and the position of the class.
+    prepared
+        What :meth:`Method.prepare` made of the lesion.
+    """
+
+    lesion: LesionInput
+    features: NDArray[np.float32]
+    task: str
+    index: int
+    prepared: Any = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,11 @@ class Question:
     tick: Callable[[], None] = _untold
     each: Each = one_after_the_other
 
+    @cached_property
+    def heads(self) -> Heads:
+        """The member's heads as arrays."""
+        return self.network.heads_as_arrays()
+
     def log_odds(self, features: Tensor) -> Tensor:
         """Log-odds of the class, ``[B]``, of features ``[B, S, F]``.
 
@@ -115,6 +145,10 @@ class Method(ABC):
         """
         return None
 
+    def on_engine(self, stage: str) -> bool:
+        """Whether maps at a stage can be made of an engine's own gradients, without torch."""
+        return False
+
     def ticks(self, sequences: int) -> int:
         """How many steps of a member tell that they are done."""
         return 0
@@ -141,13 +175,23 @@ def without_lesion(patches: Tensor) -> Tensor:
 
     The median stands for the parenchyma; annotations are left as they are.
     """
+    import torch
+
     filled = patches.clone()
-    filled[:, 0] = parenchyma(patches)[:, None, None, None]
+    level = torch.from_numpy(parenchyma(patches.cpu().numpy())).to(patches.device)
+    filled[:, 0] = level[:, None, None, None]
     return filled
 
 
-def parenchyma(patches: Tensor) -> Tensor:
-    """The median intensity outside of the lesion, ``[S]``, of patches ``[S, 2, D, H, W]``."""
-    import torch
+def parenchyma(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The median intensity outside of the lesion, ``[S]``, of patches ``[S, 2, D, H, W]``.
 
-    return torch.stack([image[annotation <= annotation.amin()].median() for image, annotation in patches])
+    Of an even number of voxels it is the lower one of the two in the middle.
+    """
+    return np.array([_lower_median(image[annotation <= annotation.min()]) for image, annotation in patches])
+
+
+def _lower_median(values: NDArray[np.float32]) -> np.float32:
+    middle = (len(values) - 1) // 2
+    found: np.float32 = np.partition(values, middle)[middle]
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from LiverLesionAI.systems.base import BranchNetwork
+    from LiverLesionAI.networks.heads import Heads
 
 
 @dataclass(frozen=True)
@@ -110,30 +108,31 @@ class MemberGame:
     shares: Mapping[str, LinearShares]
 
 
-def member_game(network: BranchNetwork, features: Tensor, present: Sequence[bool]) -> MemberGame:
+def member_game(heads: Heads, features: NDArray[np.floating[Any]], present: Sequence[bool]) -> MemberGame:
     """Run a member's heads on every coalition of the sequences at hand.
 
     Parameters
     ----------
-    network
-        One member.
+    heads
+        Of one member.
     features
         ``[S, F]``, of one lesion.
     present
         Which of the `S` sequences are at hand; the others are represented by their means throughout.
     """
-    import torch
-
     players = [i for i, there in enumerate(present) if there]
-    members = torch.zeros(2 ** len(players), len(present), dtype=torch.bool, device=features.device)
-    members[:, players] = torch.from_numpy(coalitions(len(players))).to(features.device)
-    with torch.no_grad():
-        logits = network.logits(torch.where(members[..., None], features, network.mean_features))
-        shares = {
-            task: LinearShares(*(block[:, players].cpu().numpy() for block in blocks))
-            for task, blocks in network.linear_shares(features - network.mean_features).items()
-        }
-    return MemberGame({task: each.cpu().double().numpy() for task, each in logits.items()}, shares)
+    members = np.zeros((2 ** len(players), len(present)), bool)
+    members[:, players] = coalitions(len(players))
+    means = heads.mean_features
+    seen = np.where(members[..., None], features, means)
+    logits = {task: head.logits(seen) for task, head in heads.tasks.items()}
+    change = np.where(np.asarray(present)[:, None], features - means, 0.0)
+    shares = {
+        task: LinearShares(*(block[:, players] for block in blocks))
+        for task, head in heads.tasks.items()
+        if (blocks := head.linear_shares(change)) is not None
+    }
+    return MemberGame(logits, shares)
 
 
 def log_odds(logits: Sequence[NDArray[np.float64]], index: int) -> NDArray[np.float64]:

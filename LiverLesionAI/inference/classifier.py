@@ -194,7 +194,7 @@ class Classifier:
             return self._loaded[member].to(self.execution.device)
         if self._last is not None:
             self._last.to_empty(device="meta")
-        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self.lay_out()))
+        network = load_fold(self.bundle, member, self.execution.device, copy.deepcopy(self._laid_out()))
         if self._keep_loaded:
             self._loaded[member] = network
         else:
@@ -211,11 +211,17 @@ class Classifier:
             self.network(member)
         progress("load", 1.0)
 
-    def lay_out(self) -> nn.Module:
-        """Import what networks are made of and lay one out without weights; seconds, the first time.
+    def load_for_maps(self) -> None:
+        """Load what maps need beyond answers: weights as arrays, or torch's networks, which takes seconds."""
+        slopes = self.engine.slopes() if self.engine is not None else None
+        if slopes is None:
+            self._laid_out()
+            return
+        for part in slopes.parts:
+            slopes.members(part)
 
-        Another engine than torch answers without networks; maps are made with them.
-        """
+    def _laid_out(self) -> nn.Module:
+        """A network without weights; what networks are made of is imported for the first one."""
         if self._blank is None:
             self._blank = self.system.network(self.bundle.spec, device="meta")
         return self._blank

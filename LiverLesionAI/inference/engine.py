@@ -96,7 +96,7 @@ def run_batches(
             with autocast:
                 features = network.features(*tensors)  # type: ignore[operator]
             found = network.logits(features)  # type: ignore[operator]
-            answers = {task: probabilities(logits.cpu().double()).numpy() for task, logits in found.items()}
+            answers = {task: probabilities(logits.cpu().double().numpy()) for task, logits in found.items()}
             if keep is not None:
                 keep(features)
             parts.append(Ran(answers, last_layer(features)))
@@ -110,12 +110,15 @@ def last_layer(features: torch.Tensor) -> np.ndarray:
     return features.flatten(start_dim=1).float().cpu().numpy()
 
 
-def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Softmax over the classes, ``[inputs, classes]``; not a number where a logit is not finite.
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the classes, float64 ``[inputs, classes]``; not a number where a logit is not finite.
 
     Softmax alone turns a logit of minus infinity, which an overflow left, into a probability of 0.
     """
-    return logits.softmax(dim=1) + 0.0 * logits.sum(dim=1, keepdim=True)
+    logits = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True) + 0.0 * logits.sum(axis=1, keepdims=True)
 
 
 def autocast_of(execution: Execution) -> torch.autocast:

@@ -13,6 +13,7 @@ from LiverLesionAI.bundles import Bundle
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.inference.engine import Ran
 from LiverLesionAI.inference.execution import Execution
+from LiverLesionAI.inference.slopes import MemberSlopes
 from LiverLesionAI.inputs.base import NetworkInput
 from LiverLesionAI.progress import Progress
 
@@ -31,6 +32,9 @@ class Engine(Protocol):
 
     def run(self, inputs: Sequence[NetworkInput], progress: Progress, /) -> list[Ran]:
         """Run inputs, of which there is one at least, one by one; the answers of each member."""
+
+    def slopes(self) -> MemberSlopes | None:
+        """What takes gradients of the members' branches; None where it knows none of such networks."""
 
     def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:
         """Run a part of all members on a batch of its arrays, ``[members, N, F]``.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from LiverLesionAI.errors import ConfigError
 
@@ -36,14 +41,10 @@ def resolve_execution(device: str = "auto", precision: str = "auto") -> Executio
     ConfigError
         If the device is not there, a name is not known, or the precision is not possible on the device.
     """
-    import torch
-
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
-        device = "cuda" if available["cuda"] else "cpu"
-    if not available.get(device, False):
-        usable = ", ".join(name for name, there in available.items() if there)
-        raise ConfigError(f"This machine has no device {device!r}; choose auto or one of {usable}.")
+        device = "cuda" if has_cuda() else "cpu"
+    if device != "cpu":
+        _check_device(device)
     if precision == "auto":
         return Execution(device, "bf16" if gains_by_bf16(device) else "fp32")
     if precision not in ("fp32", "bf16", "fp16"):
@@ -53,6 +54,50 @@ def resolve_execution(device: str = "auto", precision: str = "auto") -> Executio
     if precision == "bf16" and not has_bf16(device):
         return Execution(device, "bf16", ("bf16 is emulated on this hardware and slower than fp32",))
     return Execution(device, precision)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device, False):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise ConfigError(f"This machine has no device {device!r}; choose auto or one of {usable}.")
+
+
+def has_cuda() -> bool:
+    """Whether there is a CUDA device; torch, which takes seconds to be imported, is asked if there may be."""
+    if "torch" not in sys.modules and not (_is_built_for_gpus() and _has_driver()):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _is_built_for_gpus() -> bool:
+    """Whether the torch that is installed may be built for CUDA or ROCm; builds for processors say so."""
+    try:
+        return sys.platform != "darwin" and not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return True
+
+
+def _has_driver() -> bool:
+    """Whether NVIDIA's driver can be loaded, as torch would, or AMD's is there."""
+    with suppress(OSError):
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return True
+    return Path("/dev/kfd").exists()
+
+
+def thread_count() -> int | None:
+    """How many threads a network may take: as torch was told, or ``OMP_NUM_THREADS`` says, else None."""
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(told) if told.isdecimal() and int(told) > 0 else None
 
 
 def resolve_training_execution(precision: str = "auto") -> Execution:
@@ -92,8 +137,16 @@ def has_bf16(device: str) -> bool:
 
 def gains_by_bf16(device: str) -> bool:
     """Whether a device multiplies bfloat16 so that a network is faster in it than in float32."""
+    return _has_amx() if device == "cpu" else has_bf16(device)
+
+
+def _has_amx() -> bool:
+    """Whether the processor has tiles; Linux says so itself, Macs have none, elsewhere torch is asked."""
+    if "torch" not in sys.modules and sys.platform == "darwin":
+        return False
+    if "torch" not in sys.modules and sys.platform == "linux":
+        with suppress(OSError):
+            return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split()
     import torch
 
-    if device == "cpu":
-        return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-    return has_bf16(device)
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())

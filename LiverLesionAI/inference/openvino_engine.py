@@ -10,8 +10,11 @@ import numpy as np
 
 from LiverLesionAI.bundles import Bundle, check_file
 from LiverLesionAI.inference.engine import FEATURES, Ran, load_fold, probabilities
+from LiverLesionAI.inference.execution import thread_count
 from LiverLesionAI.inference.prepared import keep_graphs, kept_graphs
+from LiverLesionAI.inference.slopes import MemberSlopes
 from LiverLesionAI.inputs.base import NetworkInput
+from LiverLesionAI.networks.resnet3d_arrays import Member, holds_resnet3d, read_member
 from LiverLesionAI.progress import Progress, silent
 
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -36,6 +39,8 @@ class OpenVinoEngine:
         members = range(bundle.member_count)
         self._parts = [members[first : first + joint] for first in members[::joint]]
         self._ready: dict[range, dict[str, Any]] = {}
+        self._slopes: MemberSlopes | None = None
+        self._read: dict[range, list[Member]] = {}
 
     def load(self, progress: Progress = silent) -> None:
         """Prepare the graphs of all members, as far as they are kept."""
@@ -69,6 +74,17 @@ class OpenVinoEngine:
             answers.append(_answer(requests, given))
             done(number)
         return [_of_member(answers, position) for position in range(len(members))]
+
+    def slopes(self) -> MemberSlopes | None:
+        """What takes gradients of branches; see :class:`LiverLesionAI.inference.engines.Engine`."""
+        spec = self._bundle.spec
+        if self._slopes is None and holds_resnet3d(self._bundle.member_paths[0], spec.sequences):
+            from LiverLesionAI.inference.openvino_slopes import BranchGraphs
+
+            self._slopes = MemberSlopes(
+                self._parts, self._arrays, BranchGraphs(_PRECISIONS[self._precision], thread_count())
+            )
+        return self._slopes
 
     def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:
         """Run a part of all members; see :class:`LiverLesionAI.inference.engines.Engine`."""
@@ -125,6 +141,19 @@ class OpenVinoEngine:
             )
         return found
 
+    def _arrays(self, members: range) -> list[Member]:
+        """The weights of members that are joint as arrays."""
+        if members in self._read:
+            return self._read[members]
+        self._check_weights(members)
+        bundle = self._bundle
+        sequences, tasks = bundle.spec.sequences, bundle.spec.tasks
+        leading = {name: [sequences.index(each) for each in task.fused] for name, task in tasks.items()}
+        found = [read_member(bundle.member_paths[each], sequences, leading) for each in members]
+        if self._keep:
+            self._read[members] = found
+        return found
+
     def _check_weights(self, members: range) -> None:
         for member in members:
             check_file(self._bundle, self._bundle.spec.members[member])
@@ -135,14 +164,12 @@ class OpenVinoEngine:
         return f"{self._bundle.sha256} {members} {self._precision} {GRAPHS} {ov.__version__}"
 
     def _settings(self, name: str) -> dict[str, Any]:
-        """As many threads as torch, which other processes may want on the same cores."""
-        import torch
-
+        """As many threads as torch would take, since other processes may want the same cores."""
         from LiverLesionAI.inference.openvino_runtime import HEADS
 
         return {
             "INFERENCE_PRECISION_HINT": "f32" if name == HEADS else _PRECISIONS[self._precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": thread_count() or 0,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
         }
@@ -191,11 +218,9 @@ def _unless_broken(found: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 
 def _of_member(answers: Sequence[dict[str, np.ndarray]], member: int) -> Ran:
-    import torch
-
     found = {name: np.stack([answer[name][member] for answer in answers]) for name in answers[0]}
     features = found.pop(FEATURES)
     return Ran(
-        {task: probabilities(torch.from_numpy(each).double()).numpy() for task, each in found.items()},
+        {task: probabilities(each) for task, each in found.items()},
         features.reshape(len(features), -1),
     )

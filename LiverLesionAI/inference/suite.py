@@ -78,10 +78,10 @@ class SuiteClassifier:
             self.of(bundle).load()
         progress("load", 1.0)
 
-    def lay_out(self) -> None:
-        """Lay out a network of each model; see :meth:`Classifier.lay_out`."""
+    def load_for_maps(self) -> None:
+        """Load what maps of each model need; see :meth:`Classifier.load_for_maps`."""
         for bundle in self.suite.bundles:
-            self.of(bundle).lay_out()
+            self.of(bundle).load_for_maps()
 
 
 AnyClassifier = Classifier | SuiteClassifier

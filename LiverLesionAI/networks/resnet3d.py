@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from LiverLesionAI.networks.convolutions import Convolution3d, can_go_straight, straight
+from LiverLesionAI.networks.heads import Heads, heads_of
 
 
 @dataclass(frozen=True)
@@ -329,32 +330,10 @@ class MultitaskResNet3D(nn.Module):
         """Run the rest of a branch; see :func:`features_of`."""
         return features_of(self.branches[self.sequences[index]], found, stage)
 
-    def linear_shares(self, change: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What changed features add to the logits, for heads of a single linear layer.
-
-        Parameters
-        ----------
-        change
-            ``[S, F]``.
-
-        Returns
-        -------
-        dict
-            Task to two tensors of float64 ``[classes, S]``: through the blocks of the leading sequences, and
-            through the block of all. Tasks with a hidden layer are left out.
-        """
-        shares = {}
-        inputs = change.cpu().double()
-        for task, leading in self.fused.items():
-            head = self.head(task)
-            if not isinstance(head, nn.Linear):
-                continue
-            blocks = head.weight.cpu().double().unflatten(1, (-1, self.feature_count))
-            everything = (blocks[:, len(leading) :] * inputs).sum(-1)
-            own = everything.new_zeros(everything.shape)
-            own[:, list(leading)] = (blocks[:, : len(leading)] * inputs[list(leading)]).sum(-1)
-            shares[task] = (own, everything)
-        return shares
+    def heads_as_arrays(self) -> Heads:
+        """The heads, and what stands for absent sequences."""
+        tensors = {name: tensor.cpu().numpy() for name, tensor in self.state_dict().items() if "head" in name}
+        return heads_of({**tensors, "mean_features": self.mean_features.cpu().numpy()}, self.fused)
 
     @torch.no_grad()
     def set_mean_features(self, features: Tensor, present: Tensor) -> None:

@@ -27,6 +27,7 @@ from LiverLesionAI.taxonomy import Taxonomy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from LiverLesionAI.networks.heads import Heads
     from LiverLesionAI.study import Study
 
 
@@ -56,12 +57,9 @@ class BranchNetwork(SystemNetwork, Protocol):
     ----------
     sequences
         In the order of the branches.
-    mean_features
-        ``[S, F]``: what stands for an absent sequence.
     """
 
     sequences: tuple[str, ...]
-    mean_features: Tensor
 
     def branch_features(self, index: int, x: Tensor) -> Tensor:
         """Run one branch: a batch of its patches to ``[B, F]``, float32."""
@@ -75,8 +73,8 @@ class BranchNetwork(SystemNetwork, Protocol):
     def features_of_cells(self, index: int, found: Tensor, stage: str) -> Tensor:
         """Run the rest of a branch, from cells to ``[B, F]``."""
 
-    def linear_shares(self, change: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What changed features ``[S, F]`` add to the logits, by task: through own blocks and that of all."""
+    def heads_as_arrays(self) -> Heads:
+        """The heads, and what stands for absent sequences."""
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ def load(
 ) -> dict[str, Any]:
     """Read a model into memory, so that the first lesion need not wait for it.
 
-    What only maps need is imported afterwards, beside whatever is asked next.
+    What only maps need is loaded afterwards, beside whatever is asked next.
     """
     classifier = state.classifier(model, device, precision, engine)
     classifier.load(progress)
-    threading.Thread(target=classifier.lay_out, name="networks", daemon=True).start()
+    threading.Thread(target=classifier.load_for_maps, name="maps", daemon=True).start()
     execution = classifier.execution
     return {
         "models": [asdict(summary) for summary in classifier.summaries],

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,7 @@ study, bundle, out = sys.argv[1:]
 classify_folder(load_bundle(bundle), study, out, device="cpu", engine="openvino")
 strange = ("openvino.tools", "openvino_telemetry", "ovc")
 print([name for name in sys.modules if name == "openvino" or name.startswith(strange)])
-print("monai" in sys.modules)
+print([name for name in ("torch", "monai") if name in sys.modules])
 """
 CALLS = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,symlink,socket,connect"
 NAMES = re.compile(r'"([^"]*)"')
@@ -246,7 +247,7 @@ def test_it_sends_nothing_and_writes_nothing_but_cache_and_output(
     environment["MPLCONFIGDIR"] = str(tmp_path / ".matplotlib")  # MONAI imports it, and it lists the fonts
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "['openvino']\nTrue\n"
+    assert ran.stdout == "['openvino']\n['torch', 'monai']\n"
     assert out.is_file() and len(list(cache.iterdir())) == 1
     assert [*home.rglob("*"), *tries.rglob("*")] == []
     if trace.exists():
@@ -260,7 +261,7 @@ def test_it_sends_nothing_and_writes_nothing_but_cache_and_output(
         [sys.executable, "-c", SILENT, str(study), str(bundle.path), str(tmp_path / "again.json")],
         capture_output=True, text=True, env=environment, cwd=home,
     )  # fmt: skip
-    assert again.stdout == "['openvino']\nFalse\n", "graphs that were kept need no MONAI"
+    assert again.stdout == "['openvino']\n[]\n", "graphs that were kept need neither torch nor MONAI"
     first, second = (json.loads(file.read_text()) for file in (out, tmp_path / "again.json"))
     assert first["lesions"] == second["lesions"]
 
@@ -304,3 +305,79 @@ def test_parts_of_a_lesion_are_weighed_as_by_torch(bundle: Bundle) -> None:
         maps.append(found.maps)
     np.testing.assert_allclose(maps[1], maps[0], rtol=0, atol=1e-4)
     assert maps[0].max() == 1
+
+
+@needs_openvino
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_lesions_are_mapped_and_weighed_as_by_torch(precision: str) -> None:
+    """Several lesions, one without a sequence; maps of torch in bfloat16 are as far from those in float32."""
+    demo = load_bundle("wang2021-phantom")
+    study = demo.system.prepared(generate_lesion(890_004, "metastasis").study, demo.spec)
+    (lesion,) = demo.system.inputs(study, 1, demo.spec)
+    given = [lesion, replace(lesion, lesion_id=2, present=(True, False, *lesion.present[2:]))]
+    units = [UnitInputs(each.lesion_id, (each,)) for each in given]
+    found = []
+    for engine, exactly in (("torch", "fp32"), ("openvino", precision)):
+        classifier = Classifier(demo, device="cpu", precision=exactly, engine=engine, keep_loaded=True)
+        found.append(explain(classifier, given, classifier.predict(units)))
+    for first, second in zip(*found, strict=True):
+        assert (first.lesion, first.task, first.target) == (second.lesion, second.task, second.target)
+        apart = np.abs(second.maps - first.maps)
+        assert apart.max() < (0.02 if precision == "fp32" else 0.5)
+        assert apart.mean() < (1e-4 if precision == "fp32" else 0.02)
+        assert first.maps.max() == second.maps.max() == 1
+        for task, weights in first.weights.items():
+            tolerance = 1e-4 if precision == "fp32" else 0.3
+            np.testing.assert_allclose(second.weights[task].worth, weights.worth, rtol=0, atol=tolerance)
+    assert not found[1][1].maps[1].any() and found[1][0].maps[1].any()
+
+
+@needs_openvino
+@pytest.mark.parametrize("settings", [Settings(stage="layer1"), Settings(method="grad-cam")])
+def test_what_the_engine_has_no_gradients_for_is_mapped_by_torch(bundle: Bundle, settings: Settings) -> None:
+    given, maps = unit(3).groups[0], []
+    for engine in ("torch", "openvino"):
+        classifier = Classifier(bundle, device="cpu", precision="fp32", engine=engine, keep_loaded=True)
+        predictions = classifier.predict([UnitInputs(3, (given,))])
+        (found,) = explain(classifier, [given], predictions, settings)
+        maps.append(found.maps)
+    np.testing.assert_allclose(maps[1], maps[0], rtol=0, atol=1e-3)
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+from LiverLesionAI.bundles import load_bundle
+from LiverLesionAI.options import Options
+from LiverLesionAI.pipeline import analyse_study, read_study
+
+study, bundle = sys.argv[1:]
+analysis = analyse_study(read_study(study), load_bundle(bundle), Options(device="auto", engine="openvino"))
+print(len(analysis.explanations), [name for name in ("torch", "monai") if name in sys.modules])
+"""
+
+
+@needs_openvino
+@pytest.mark.skipif(not version("torch").endswith("+cpu"), reason="torch is asked whether there is a GPU")
+def test_kept_graphs_classify_and_explain_without_torch(tmp_path: Path, bundle: Bundle, cache: Path) -> None:
+    write_phantom(generate_lesion(890_002, "HCC", sequences=SEQUENCES), tmp_path / "in", with_truth=False)
+    (study,) = (path for path in (tmp_path / "in").iterdir() if path.is_dir())
+    predict(bundle, [unit(1)], device="cpu", precision="fp32", engine="openvino")
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(study), str(bundle.path)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "1 []\n"
+
+
+@needs_openvino
+def test_maps_of_damaged_weights_are_refused(tmp_path: Path) -> None:
+    path = tiny_bundle(tmp_path / "tiny")
+    classifier = Classifier(load_bundle(path), device="cpu", engine="openvino")
+    given = unit(1).groups[0]
+    predictions = classifier.predict([UnitInputs(1, (given,))])
+    fold = path / "models/fold_1.safetensors"
+    fold.write_bytes(fold.read_bytes()[:-4] + b"\0\1\2\3")
+    with pytest.raises(BundleError, match=r"fold_1\.safetensors"):
+        explain(classifier, [given], predictions)

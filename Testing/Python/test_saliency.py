@@ -129,7 +129,7 @@ def test_a_cell_lies_on_the_voxel_that_its_gradient_is_centred_on(stage: str) ->
 def question(classifier: Classifier, patches: torch.Tensor, index: int, **changes: Any) -> Question:
     """Why the first member says of a lesion that it is of a class, by its place, of the task ``type``."""
     asked = {"present": PRESENT, "task": "type", "autocast": classifier.autocast, **changes}
-    asked.setdefault("prepared", parenchyma(patches))
+    asked.setdefault("prepared", parenchyma(patches.numpy()))
     network = classifier.network(0)
     with torch.no_grad():
         (features,) = network.features(patches[None])

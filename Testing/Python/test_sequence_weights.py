@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from LiverLesionAI.explanation.coalitions import coalitions, shapley_interactions, shapley_values
 from LiverLesionAI.explanation.lesion import mean_weights
+from LiverLesionAI.explanation.method import class_log_odds
 from LiverLesionAI.explanation.weights import (
     MemberGame,
     SequenceWeights,
@@ -93,8 +95,29 @@ def network(head_hidden: int, seed: int = 0) -> MultitaskResNet3D:
     return made.requires_grad_(False)
 
 
-def features(seed: int = 0) -> torch.Tensor:
-    return 4 * torch.rand(len(SEQUENCES), 8, generator=torch.Generator().manual_seed(seed))
+def features(seed: int = 0) -> np.ndarray:
+    drawn = 4 * torch.rand(len(SEQUENCES), 8, generator=torch.Generator().manual_seed(seed))
+    return drawn.numpy()
+
+
+def game_of(member: MultitaskResNet3D, seen: np.ndarray, present: Sequence[bool] = (True,) * 4) -> MemberGame:
+    return member_game(member.heads_as_arrays(), seen, present)
+
+
+@pytest.mark.parametrize("head_hidden", [0, 5])
+def test_heads_as_arrays_say_and_slope_as_the_network_does(head_hidden: int) -> None:
+    member, seen = network(head_hidden), np.stack([features(seed) for seed in range(5)])
+    asked = torch.from_numpy(seen).double().requires_grad_()
+    logits = member.double().logits(asked)
+    for task, head in member.heads_as_arrays().tasks.items():
+        np.testing.assert_allclose(head.logits(seen), logits[task].detach().numpy(), rtol=1e-12, atol=1e-12)
+        for index in (0, logits[task].shape[1] - 1):
+            (slopes,) = torch.autograd.grad(
+                class_log_odds(logits[task], index).sum(), asked, retain_graph=True
+            )
+            found = head.log_odds_slopes(seen, index)
+            np.testing.assert_allclose(found, slopes.numpy(), rtol=1e-9, atol=1e-12)
+            assert np.abs(found).max() > 1e-3
 
 
 @pytest.mark.parametrize("head_hidden", [0, 5])
@@ -102,7 +125,7 @@ def test_a_coalition_is_worth_what_the_network_says_without_the_others(head_hidd
     """Run whole networks on patches of which some are absent, and the game on features."""
     members = [network(head_hidden, seed) for seed in (0, 1)]
     patches = torch.rand(1, 4, 2, 32, 32, 32, generator=torch.Generator().manual_seed(1))
-    found = [member_game(each, each.features(patches)[0], [True] * 4) for each in members]
+    found = [game_of(each, each.features(patches)[0].numpy()) for each in members]
     there = torch.from_numpy(coalitions(4))
     for task, index in (("type", 4), ("malignancy", 1)):
         weights = sequence_weights(found, task, "any", index, SEQUENCES)
@@ -114,7 +137,7 @@ def test_a_coalition_is_worth_what_the_network_says_without_the_others(head_hidd
 
 
 def test_on_logits_of_linear_heads_interactions_vanish_and_values_are_shares() -> None:
-    found = [member_game(network(0, seed), features(seed), [True] * 4) for seed in (0, 1, 2)]
+    found = [game_of(network(0, seed), features(seed)) for seed in (0, 1, 2)]
     for task, index in (("type", 2), ("malignancy", 0)):
         on_logits = sequence_weights(found, task, "any", index, SEQUENCES, of="logit")
         assert on_logits.shares is not None
@@ -131,7 +154,7 @@ def test_on_logits_of_linear_heads_interactions_vanish_and_values_are_shares() -
 
 
 def test_hidden_heads_have_no_shares_but_interactions_of_their_own() -> None:
-    found = [member_game(network(6), features(), [True] * 4)]
+    found = [game_of(network(6), features())]
     weights = sequence_weights(found, "type", "any", 1, SEQUENCES, of="logit")
     assert weights.shares is None
     assert np.abs(weights.interactions).max() > 1e-3
@@ -141,12 +164,13 @@ def test_hidden_heads_have_no_shares_but_interactions_of_their_own() -> None:
 def test_absent_sequences_are_no_players() -> None:
     member = network(0)
     present = [True, False, True, True]
-    seen = torch.where(torch.tensor(present)[:, None], features(), member.mean_features)
-    game = member_game(member, seen, present)
+    there = np.asarray(present)[:, None]
+    game = game_of(member, np.where(there, features(), member.mean_features.numpy()), present)
     assert game.logits["type"].shape == (8, 7)
     assert game.shares["type"].total.shape == (7, 3)
-    rubbish = torch.where(torch.tensor(present)[:, None], features(), torch.full((4, 8), 1e6))
-    np.testing.assert_array_equal(member_game(member, rubbish, present).logits["type"], game.logits["type"])
+    with_rubbish = game_of(member, np.where(there, features(), np.float32(np.nan)), present)
+    np.testing.assert_array_equal(with_rubbish.logits["type"], game.logits["type"])
+    np.testing.assert_array_equal(with_rubbish.shares["type"].total, game.shares["type"].total)
 
 
 def test_log_odds_are_exact_where_a_probability_saturates() -> None:
@@ -175,6 +199,6 @@ def test_mean_weights_leave_out_sequences_that_a_lesion_lacks() -> None:
 
 def test_members_of_different_heads_are_not_mixed() -> None:
     """Shares are told only where every member has them."""
-    game = member_game(network(0), features(), [True] * 4)
+    game = game_of(network(0), features())
     without = MemberGame(game.logits, {})
     assert sequence_weights([game, without], "type", "any", 0, SEQUENCES).shares is None
