@@ -19,6 +19,7 @@ REQUIREMENTS: Mapping[str, str] = {
     "monai": "monai>=1.5.1",
     "safetensors": "safetensors>=0.4.3",
     "nibabel": "nibabel>=5.2",
+    "isal": "isal>=1.7",
     "pydantic": "pydantic>=2.6",
     "filelock": "filelock>=3.13",
     "typer": "typer>=0.19",
@@ -35,7 +36,7 @@ PACKAGES_OF: Mapping[Action, tuple[str, ...]] = {
     "sample": ("nibabel",),
     "register": ("typer",),
     "classify": tuple(name for name in REQUIREMENTS if name not in ("distributed", "pyarrow")),
-    "export": ("filelock",),
+    "export": ("filelock", "isal"),
     "read": ("nibabel", "pydantic", "filelock"),
     "batch": tuple(REQUIREMENTS),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ from LiverLesionAI.written import (
 )
 
 logger = logging.getLogger(__name__)
+
+_UNCOMPRESSED_VOLUME = re.compile(rb'(<VolumeArchetypeStorage\b[^>]*?\buseCompression=")0(?=")')
 
 Node = Any
 """A ``vtkMRMLNode``; a ``vtkMRMLScene`` where the parameter is called `scene`."""
@@ -138,7 +141,7 @@ def save_scene(scene: Node, path: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, path.stem)
         folder.mkdir()
-        _write_folder(scene, folder)
+        save_scene_folder(scene, folder)
         pack_scene(folder, path)
 
 
@@ -185,18 +188,30 @@ def _write_folder(scene: Node, folder: Path) -> None:
 
 
 def pack_scene(folder: Path, path: Path) -> None:
-    """Pack the folder of a scene into one ``.mrb``; needs no Slicer. What is compressed already is stored.
+    """Pack the folder of a scene into one ``.mrb``; needs no Slicer.
+
+    Volumes that Slicer wrote uncompressed are compressed, and the scene says so.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
+    from LiverLesionAI.packing import packed_nrrd
+
     try:
         with zipfile.ZipFile(path, "w", compresslevel=1) as archive:
             for file in sorted(folder.rglob("*")):
-                way = zipfile.ZIP_STORED if is_compressed(file) else zipfile.ZIP_DEFLATED
-                archive.write(file, file.relative_to(folder.parent), way)
+                name = file.relative_to(folder.parent)
+                if is_compressed(file):
+                    archive.write(file, name, zipfile.ZIP_STORED)
+                elif file.suffix == ".nrrd":
+                    archive.writestr(name.as_posix(), packed_nrrd(file.read_bytes()), zipfile.ZIP_STORED)
+                elif file.suffix == ".mrml":
+                    text = _UNCOMPRESSED_VOLUME.sub(rb"\g<1>1", file.read_bytes())
+                    archive.writestr(name.as_posix(), text, zipfile.ZIP_DEFLATED)
+                else:
+                    archive.write(file, name, zipfile.ZIP_DEFLATED)
     except OSError as error:
         raise unwritable(path) from error
     check_archive(path)

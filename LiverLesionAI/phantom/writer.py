@@ -19,7 +19,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import output_folder, write_json
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.writers.study_folder import write_study_folder
-from LiverLesionAI.writers.volumes import COMPRESSED, write_image
+from LiverLesionAI.writers.volumes import write_image
 
 from .fields import stream
 from .generate import PhantomStudy, generate_lesion, generate_study
@@ -28,7 +28,6 @@ from .truth import Truth
 
 TRUTH_FOLDER = "truth"
 KINETICS_TIMES_S = np.arange(0.0, 361.0, 5.0)
-LIGHTLY = COMPRESSED.compression
 
 
 def write_phantom(phantom: PhantomStudy, out_dir: str | Path, *, with_truth: bool = True) -> Path:
@@ -164,11 +163,9 @@ def write_truth(truth: Truth, folder: Path) -> None:
     for part in ("masks", "displacement"):
         (folder / part).mkdir()
     for sequence in truth.grids:
-        write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz", LIGHTLY)
-        write_image(
-            truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz", LIGHTLY
-        )
-    write_image(truth.regions(), folder / "regions.nii.gz", LIGHTLY)
+        write_image(truth.mask(sequence), folder / "masks" / f"{sequence}.nii.gz")
+        write_image(truth.displacement_field(sequence), folder / "displacement" / f"{sequence}.nii.gz")
+    write_image(truth.regions(), folder / "regions.nii.gz")
     write_json(folder / "truth.json", _truth_summary(truth))
     curves = {name: curve.tolist() for name, curve in truth.concentrations(KINETICS_TIMES_S).items()}
     write_json(folder / "kinetics.json", {"time_s": KINETICS_TIMES_S.tolist(), "concentration_mM": curves})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
 from scipy.optimize import minimize
 
 from LiverLesionAI.registration.plausibility import implausible
-from LiverLesionAI.registration.regions import Region, common_resolution_mm, prepared
+from LiverLesionAI.registration.regions import Prepare, Region, common_resolution_mm, prepared
 from LiverLesionAI.registration.similarity import REACH_MM, Similarity, search_shifts
 from LiverLesionAI.registration.stages import QUICK, THOROUGH, Images, Kind, refine
 from LiverLesionAI.side_by_side import Each, one_after_the_other
@@ -27,6 +27,8 @@ LEAST_GAIN: Mapping[str, float] = {
 stage has, the more it gains from noise alone."""
 LARGEST_LOSS = 0.02
 """… and no lesion's neighbourhood loses more than this share of its own."""
+LEAST_PROMISE = 0.02
+"""A B-spline is worth its price if a short trial, which finds most of what there is, gains this share."""
 PROPOSERS = 2
 """How many of the images that move together propose a rigid, affine or B-spline transform."""
 _FIRST_SHIFT_MM, _SHIFT_TOLERANCE_MM = 2.0, 0.1
@@ -122,6 +124,7 @@ def align(
     cancelled: Callable[[], bool],
     tell: Callable[[float], None],
     each: Each = one_after_the_other,
+    prepare: Prepare = prepared,
 ) -> Alignment:
     """Find the transform that makes images in one frame most like a fixed image.
 
@@ -141,6 +144,8 @@ def align(
         Told the fraction that is done; may end the work by raising.
     each
         Does several things side by side.
+    prepare
+        Prepares images.
 
     Returns
     -------
@@ -154,11 +159,12 @@ def align(
     """
     tell(0.0)
     shifts = [
-        sitk.TranslationTransform(3, shift) for shift in search_shifts(where.search, fixed, moving, each)
+        sitk.TranslationTransform(3, shift)
+        for shift in search_shifts(where.search, fixed, moving, each, prepare)
     ]
     tell(0.2)
-    task, pairs = _prepared(fixed, moving, where.close, each)
-    wide = functools.cache(lambda: _prepared(fixed, moving, where.search, each)[0])
+    task, pairs = _prepared(fixed, moving, where.close, each, prepare)
+    wide = functools.cache(lambda: _prepared(fixed, moving, where.search, each, prepare)[0])
     best = task.step("none", sitk.TranslationTransform(3))
     best = _better(best, [task.step("translation", shift) for shift in shifts])
     warnings = []
@@ -168,7 +174,7 @@ def align(
         else:
             most_alike = np.argsort(-np.asarray(best.of_images), kind="stable")[:PROPOSERS]
             proposers = [pairs[index] for index in most_alike]
-            steps, refusal = _proposed(task, proposers, stage, best.transform, cancelled)
+            steps, refusal = _proposed(task, proposers, stage, best, cancelled)
             if refusal and not steps:
                 warnings.append(f"the {stage} stage was not used: {refusal}")
             if where.search is not where.close:
@@ -179,21 +185,21 @@ def align(
 
 
 def similarity_of(
-    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region
+    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region, prepare: Prepare = prepared
 ) -> Callable[[str, sitk.Transform], StageResult]:
     """Return what measures a transform of images in one frame, as :func:`align` does."""
-    return _prepared(fixed, moving, region, one_after_the_other)[0].step
+    return _prepared(fixed, moving, region, one_after_the_other, prepare)[0].step
 
 
 def _prepared(
-    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region, each: Each
+    fixed: sitk.Image, moving: Sequence[sitk.Image], region: Region, each: Each, prepare: Prepare
 ) -> tuple[_Task, list[Images]]:
     resolution = common_resolution_mm(region.box, fixed, *moving)
-    still = _on_region(fixed, region, resolution)
+    still = _on_region(prepare(fixed, region.box, resolution), region, resolution)
     mask = _mask(region, still)
     effort = QUICK if region.body is None else THOROUGH
     reach = region.box.grown(1.5 * REACH_MM)
-    ready = each(lambda image: prepared(image, reach, resolution), moving)
+    ready = each(lambda image: prepare(image, reach, resolution), moving)
     pairs = [Images(region.box, still, image, mask, effort) for image in ready]
     return _Task(region, tuple(Similarity.of(region, pair.fixed, pair.moving) for pair in pairs), each), pairs
 
@@ -226,33 +232,43 @@ def _proposed(
     task: _Task,
     proposers: Sequence[Images],
     stage: Kind,
-    start: sitk.Transform,
+    best: StageResult,
     cancelled: Callable[[], bool],
 ) -> tuple[list[StageResult], str | None]:
     """A stage's plausible results, one for each proposing image, and why the last one refused was."""
     steps, refusal = [], None
-    for transform in task.each(lambda images: _refined(images, stage, start, cancelled), proposers):
-        if transform is None:
-            refusal = "the images do not overlap enough"
-            continue
-        fault = implausible(transform, task.region.box)
-        if fault is None:
-            steps.append(task.step(stage, transform))
-        else:
-            refusal = fault
+    for found, fault in task.each(lambda images: _refined(task, images, stage, best, cancelled), proposers):
+        if found is not None:
+            fault = implausible(found, task.region.box)
+            if fault is None:
+                steps.append(task.step(stage, found))
+        refusal = fault or refusal
     return steps, refusal
 
 
 def _refined(
-    images: Images, stage: Kind, start: sitk.Transform, cancelled: Callable[[], bool]
-) -> sitk.Transform | None:
-    """A stage's result for one image; None where it does not overlap enough with the fixed one."""
+    task: _Task, images: Images, stage: Kind, best: StageResult, cancelled: Callable[[], bool]
+) -> tuple[sitk.Transform | None, str | None]:
+    """A stage's result for one image, none where it promises nothing; or why there is none."""
     try:
-        return refine(images, stage, start, cancelled)
+        if stage == "bspline" and not _promises(task, images, stage, best, cancelled):
+            return None, None
+        return refine(images, stage, best.transform, cancelled), None
     except RuntimeError:
         if cancelled():
             raise CancelledError from None
-        return None
+        return None, "the images do not overlap enough"
+
+
+def _promises(
+    task: _Task, images: Images, stage: Kind, best: StageResult, cancelled: Callable[[], bool]
+) -> bool:
+    """Whether a trial of a stage makes the images more alike at all.
+
+    Other proposers' trials run beside it already: it is measured in their thread.
+    """
+    trial = refine(replace(images, effort=images.effort.of_trial), stage, best.transform, cancelled)
+    return replace(task, each=one_after_the_other).step(stage, trial).score > (1 + LEAST_PROMISE) * best.score
 
 
 def _confirmed(step: StageResult, best: StageResult, wide: _Task) -> bool:
@@ -266,10 +282,9 @@ def _better(best: StageResult, steps: Sequence[StageResult]) -> StageResult:
     return leader if leader.beats(best) else best
 
 
-def _on_region(fixed: sitk.Image, region: Region, resolution: np.ndarray) -> sitk.Image:
-    """The fixed image, prepared, on a grid that fills the region with samples no finer than is useful."""
+def _on_region(smooth: sitk.Image, region: Region, resolution: np.ndarray) -> sitk.Image:
+    """A prepared image on a grid that fills the region with samples no finer than is useful."""
     grid = region.box.grid(np.minimum(resolution, 3.0))
-    smooth = prepared(fixed, region.box, resolution)
     return sitk.Resample(smooth, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear)
 
 

@@ -14,7 +14,14 @@ from LiverLesionAI.registration.alignment import Alignment, SearchRegions, align
 from LiverLesionAI.registration.groups import Group, already_registered, groups_of
 from LiverLesionAI.registration.outlines import outline_on_reference
 from LiverLesionAI.registration.plausibility import implausible
-from LiverLesionAI.registration.regions import CLOSE_MM, SEARCH_MM, lesion_region, volume_region
+from LiverLesionAI.registration.regions import (
+    CLOSE_MM,
+    SEARCH_MM,
+    Prepare,
+    lesion_region,
+    remembering_prepared,
+    volume_region,
+)
 from LiverLesionAI.registration.stages import STAGES, Kind, composed
 from LiverLesionAI.registration.threads import AlignmentJob, Threads
 from LiverLesionAI.results import SequenceRegistration
@@ -112,10 +119,13 @@ def register_study(
     groups = groups_of(study)
     reports = {name: SequenceRegistration("given", None, None) for name in already_registered(study)}
     transforms: dict[str, sitk.Transform] = {}
+    prepare = remembering_prepared()
     with Threads(workers, progress) as threads:
-        to_phase, onto = _aligned(study, groups, where, stages, threads)
+        to_phase, onto = _aligned(study, groups, where, stages, threads, prepare)
         frames = [(names, found) for group, found in zip(groups, onto, strict=True) for names in group.frames]
-        judged = threads.each(lambda frame: _judged(study, *frame, to_phase.get(frame[0][0]), where), frames)
+        judged = threads.each(
+            lambda frame: _judged(study, *frame, to_phase.get(frame[0][0]), where, prepare), frames
+        )
     for (names, _), (found, report) in zip(frames, judged, strict=True):
         transforms |= dict.fromkeys(names, found)
         reports |= dict.fromkeys(names, report)
@@ -156,7 +166,12 @@ def _whole_volume(study: Study) -> SearchRegions:
 
 
 def _aligned(
-    study: Study, groups: Sequence[Group], where: SearchRegions, stages: Sequence[Kind], threads: Threads
+    study: Study,
+    groups: Sequence[Group],
+    where: SearchRegions,
+    stages: Sequence[Kind],
+    threads: Threads,
+    prepare: Prepare,
 ) -> tuple[Mapping[str, Alignment], list[Alignment]]:
     """Align phases with their anchor, then each group with the reference; a group of no phases need not wait.
 
@@ -171,19 +186,19 @@ def _aligned(
     alone = [group for group in groups if not group.phases]
     first = threads.run(
         [
-            *(_phase_job(study, group, name, where, stages) for group, name in phases),
-            *(_group_job(study, group, {}, where, stages) for group in alone),
+            *(_phase_job(study, group, name, where, stages, prepare) for group, name in phases),
+            *(_group_job(study, group, {}, where, stages, prepare) for group in alone),
         ]
     )
     to_phase = {name: found for (_, name), found in zip(phases, first, strict=False)}
     together = [group for group in groups if group.phases]
-    then = threads.run([_group_job(study, group, to_phase, where, stages) for group in together])
+    then = threads.run([_group_job(study, group, to_phase, where, stages, prepare) for group in together])
     onto = dict(zip((*alone, *together), (*first[len(phases) :], *then), strict=True))
     return to_phase, [onto[group] for group in groups]
 
 
 def _phase_job(
-    study: Study, group: Group, name: str, where: SearchRegions, stages: Sequence[Kind]
+    study: Study, group: Group, name: str, where: SearchRegions, stages: Sequence[Kind], prepare: Prepare
 ) -> AlignmentJob:
     """Align a phase with the anchor of its series.
 
@@ -192,7 +207,11 @@ def _phase_job(
     assert group.anchor is not None
     anchor, phase = study.images[group.anchor].image, study.images[name].image
     wide = SearchRegions(where.search, where.search)
-    return AlignmentJob((name,), 0.0, _PHASES_SHARE, lambda *how: align(anchor, [phase], wide, stages, *how))
+
+    def work(stop: Callable[[], bool], tell: Callable[[float], None], each: Each) -> Alignment:
+        return align(anchor, [phase], wide, stages, stop, tell, each, prepare)
+
+    return AlignmentJob((name,), 0.0, _PHASES_SHARE, work)
 
 
 def _group_job(
@@ -201,13 +220,14 @@ def _group_job(
     to_phase: Mapping[str, Alignment],
     where: SearchRegions,
     stages: Sequence[Kind],
+    prepare: Prepare,
 ) -> AlignmentJob:
     """Align what lies in one frame, or was brought into one, with the reference."""
     reference = study.images[study.reference].image
 
     def work(stop: Callable[[], bool], tell: Callable[[float], None], each: Each) -> Alignment:
         images = each(lambda name: _in_frame(study, group, name, to_phase.get(name)), group.names)
-        return align(reference, images, where, stages, stop, tell, each)
+        return align(reference, images, where, stages, stop, tell, each, prepare)
 
     return AlignmentJob(group.names, _PHASES_SHARE if group.anchor else 0.0, 1.0, work)
 
@@ -227,11 +247,16 @@ def _in_frame(study: Study, group: Group, name: str, found: Alignment | None) ->
 
 
 def _judged(
-    study: Study, names: Sequence[str], onto: Alignment, to_phase: Alignment | None, where: SearchRegions
+    study: Study,
+    names: Sequence[str],
+    onto: Alignment,
+    to_phase: Alignment | None,
+    where: SearchRegions,
+    prepare: Prepare,
 ) -> tuple[sitk.Transform, SequenceRegistration]:
     """The transform of what lies in one frame, unless the scanner's positions suit it better; the report."""
     images = [study.images[name].image for name in names]
-    step = similarity_of(study.images[study.reference].image, images, where.close)
+    step = similarity_of(study.images[study.reference].image, images, where.close, prepare)
     before = step("none", sitk.TranslationTransform(3))
     kinds, transform, warnings = [onto.best.kind], onto.best.transform, list(onto.warnings)
     if to_phase is not None:

@@ -5,9 +5,11 @@ All grids here lie in the reference frame (LPS mm) along the axes of the referen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
+from threading import Lock
 
 import numpy as np
 import SimpleITK as sitk
@@ -218,6 +220,28 @@ def _axes_along(image: sitk.Image, box: Box) -> NDArray[np.intp]:
     axes = np.reshape(box.direction, (3, 3)).T @ np.reshape(image.GetDirection(), (3, 3))
     order = sorted(permutations(range(3)), key=lambda p: -sum(abs(axes[row, p[row]]) for row in range(3)))
     return np.asarray(order[0])
+
+
+Prepare = Callable[[sitk.Image, "Box", NDArray[np.float64]], sitk.Image]
+"""What :func:`prepared` does."""
+
+
+def remembering_prepared() -> Prepare:
+    """Return :func:`prepared` with a memory: several alignments ask for the same part of the same image.
+
+    Threads may share it; of two that ask for the same thing one waits for the other.
+    """
+    known: dict[Hashable, tuple[sitk.Image, sitk.Image]] = {}
+    busy: defaultdict[Hashable, Lock] = defaultdict(Lock)
+
+    def prepare(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) -> sitk.Image:
+        key = (id(image), box, *resolution_mm.tolist())
+        with busy[key]:
+            if key not in known:
+                known[key] = (image, prepared(image, box, resolution_mm))
+        return known[key][1]
+
+    return prepare
 
 
 def prepared(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) -> sitk.Image:

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LiverLesionAI.registration.regions import Region, prepared
+from LiverLesionAI.registration.regions import Prepare, Region, prepared
 from LiverLesionAI.side_by_side import Each, one_after_the_other
 
 BINS = 24
@@ -123,7 +123,11 @@ def _on(grid: sitk.Image, image: sitk.Image, transform: sitk.Transform) -> NDArr
 
 
 def search_shifts(
-    region: Region, fixed: sitk.Image, moving: Sequence[sitk.Image], each: Each = one_after_the_other
+    region: Region,
+    fixed: sitk.Image,
+    moving: Sequence[sitk.Image],
+    each: Each = one_after_the_other,
+    prepare: Prepare = prepared,
 ) -> list[tuple[float, float, float]]:
     """Find the shift within `REACH_MM` under which two images are most alike, by trying all on a coarse grid.
 
@@ -137,6 +141,8 @@ def search_shifts(
         Images to be aligned, each by itself.
     each
         Does several things side by side.
+    prepare
+        Prepares images.
 
     Returns
     -------
@@ -147,14 +153,14 @@ def search_shifts(
     grid = region.box.grid(region.spacing_mm(SEARCH_SPACING_MM, SEARCH_VOXELS))
     spacing = np.asarray(grid.GetSpacing())
     still = sitk.Transform(3, sitk.sitkIdentity)
-    reference = binned(_on(grid, prepared(fixed, region.box, spacing), still))
+    reference = binned(_on(grid, prepare(fixed, region.box, spacing), still))
     inside = region.mask(grid)
     steps = np.floor(REACH_MM / spacing).astype(int)
     reach = sitk.ConstantPad(grid, steps.tolist(), steps.tolist())
     axes = np.reshape(grid.GetDirection(), (3, 3))
 
     def shift(image: sitk.Image) -> tuple[float, float, float]:
-        moved = binned(_on(reach, prepared(image, region.box.grown(REACH_MM), spacing), still))
+        moved = binned(_on(reach, prepare(image, region.box.grown(REACH_MM), spacing), still))
         x, y, z = (axes @ (_best_offset(reference, moved, inside) * spacing)).tolist()
         return x, y, z
 

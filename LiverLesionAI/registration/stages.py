@@ -5,7 +5,7 @@ Metric: mutual information after Mattes et al., IEEE Trans Med Imaging 2003;22:1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,9 +24,6 @@ FIRST_STEP_MM, LAST_STEP_MM = 2.0, 0.05
 KNOT_SPACING_MM = 70.0
 """Distance of B-spline knots: breathing deforms the liver smoothly over several centimetres."""
 _SPLINE_ORDER = 3
-TRIAL_ITERATIONS, LEAST_PROMISE = 3, 0.02
-"""A B-spline goes on after so many iterations if mutual information grew by this share. It has gained most of
-what it will by then, and is kept for four times as much (`LEAST_GAIN` of the alignment)."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,14 @@ class Effort:
     linear_iterations: int
     spline_samples: int
     spline_iterations: int
+
+    @property
+    def of_trial(self) -> Effort:
+        """Enough to see whether a stage promises anything, at a tenth of the price."""
+        return Effort(
+            self.linear_samples // 3, self.linear_iterations // 2,
+            self.spline_samples // 3, self.spline_iterations // 2,
+        )  # fmt: skip
 
 
 QUICK = Effort(15_000, 40, 10_000, 6)
@@ -114,38 +119,18 @@ def refine(
 def _refine_spline(images: Images, start: sitk.Transform, cancelled: Callable[[], bool]) -> sitk.Transform:
     mesh = np.maximum(np.round(images.box.size_mm / KNOT_SPACING_MM), 1).astype(int).tolist()
     spline = sitk.BSplineTransformInitializer(images.fixed, mesh, _SPLINE_ORDER)
-    if _promises(_bend(images, spline, TRIAL_ITERATIONS, start, cancelled)):
-        _bend(images, spline, images.effort.spline_iterations - TRIAL_ITERATIONS, start, cancelled)
-    return sitk.CompositeTransform([_linear("affine", start, images.box.centre), _fading(spline)])
-
-
-def _bend(
-    images: Images,
-    spline: sitk.BSplineTransform,
-    iterations: int,
-    start: sitk.Transform,
-    cancelled: Callable[[], bool],
-) -> list[float]:
-    """Improve a spline, in place; what the metric, which falls, was on the way."""
     method = _method(images, images.effort.spline_samples, cancelled)
     method.SetOptimizerAsLBFGSB(
         gradientConvergenceTolerance=1e-5,
-        numberOfIterations=iterations,
+        numberOfIterations=images.effort.spline_iterations,
         maximumNumberOfCorrections=5,
-        maximumNumberOfFunctionEvaluations=2 * iterations,
+        maximumNumberOfFunctionEvaluations=2 * images.effort.spline_iterations,
         costFunctionConvergenceFactor=1e9,
     )
     method.SetMovingInitialTransform(start)
     method.SetInitialTransform(spline, inPlace=True)
-    values: list[float] = []
-    method.AddCommand(sitk.sitkIterationEvent, lambda: values.append(method.GetMetricValue()))
     method.Execute(images.fixed, images.moving)
-    return values
-
-
-def _promises(metric: Sequence[float]) -> bool:
-    """Whether the metric fell by enough for a B-spline to be worth going on with."""
-    return bool(metric) and min(metric) < metric[0] - LEAST_PROMISE * abs(metric[0])
+    return sitk.CompositeTransform([_linear("affine", start, images.box.centre), _fading(spline)])
 
 
 def _method(images: Images, samples: int, cancelled: Callable[[], bool]) -> sitk.ImageRegistrationMethod:

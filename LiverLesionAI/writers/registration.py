@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def registration_report(registered: RegisteredStudy) -> dict[str, object]:
 
 
 def write_checkerboards(study: Study, folder: Path) -> tuple[Path, ...]:
-    """Write ``registration_<SEQ>.png`` for every sequence but the reference; see :func:`checkerboard`.
+    """Write ``registration_<SEQ>.png`` for every sequence but the reference; see :func:`checkerboards`.
 
     Raises
     ------
@@ -98,33 +99,35 @@ def write_checkerboards(study: Study, folder: Path) -> tuple[Path, ...]:
         If a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    moving = [name for name in study.images if name != study.reference]
     return tuple(
-        _write_picture(checkerboard(study, name), folder / f"registration_{name}.png")
-        for name in study.images
-        if name != study.reference
+        _write_picture(board, folder / f"registration_{name}.png")
+        for name, board in zip(moving, checkerboards(study, moving), strict=True)
     )
 
 
-def checkerboard(study: Study, name: str) -> NDArray[np.uint8]:
-    """Draw the reference and a sequence in alternating tiles, without registration and with it, side by side.
+def checkerboards(study: Study, names: Iterable[str]) -> Iterator[NDArray[np.uint8]]:
+    """Draw the reference and each sequence in alternating tiles, unregistered and registered side by side.
 
     The plane is that of the reference's slices, through the first lesion's centre, else the image's. Where
     the sequences are aligned, edges run on from tile to tile.
 
-    Returns
-    -------
+    Yields
+    ------
     numpy.ndarray
         Grey values ``[y, x]``, 1 mm a pixel.
     """
-    reference, sequence = study.images[study.reference].image, study.images[name]
+    reference = study.images[study.reference].image
     plane = _plane(reference, _centre(study))
-    fixed = _grey(reference, plane, None)
-    boards = []
-    for transform in (None, sequence.transform):
-        moving = _grey(sequence.image, plane, transform)
-        y, x = np.indices(fixed.shape) * PICTURE_SPACING_MM // TILE_MM
-        boards.append(np.where((x + y) % 2 == 0, fixed, moving))
-    return np.hstack([boards[0], np.full((fixed.shape[0], _GAP), 255, np.uint8), boards[1]])
+    (fixed,) = _greys(reference, plane, [None])
+    y, x = np.indices(fixed.shape) * PICTURE_SPACING_MM // TILE_MM
+    gap = np.full((fixed.shape[0], _GAP), 255, np.uint8)
+    for sequence in map(study.images.__getitem__, names):
+        before, after = (
+            np.where((x + y) % 2 == 0, fixed, moving)
+            for moving in _greys(sequence.image, plane, [None, sequence.transform])
+        )
+        yield np.hstack([before, gap, after])
 
 
 def _centre(study: Study) -> tuple[float, float, float]:
@@ -147,12 +150,16 @@ def _plane(reference: sitk.Image, point: tuple[float, float, float]) -> sitk.Ima
     return plane
 
 
-def _grey(image: sitk.Image, plane: sitk.Image, transform: sitk.Transform | None) -> NDArray[np.uint8]:
+def _greys(
+    image: sitk.Image, plane: sitk.Image, transforms: Iterable[sitk.Transform | None]
+) -> Iterator[NDArray[np.uint8]]:
+    """A plane of an image under each of several transforms, in one window."""
     low, high = percentiles_of(sitk.GetArrayViewFromImage(image), _WINDOW_PERCENTILES)
     still = sitk.Transform(3, sitk.sitkIdentity)
-    cut = sitk.Resample(image, plane, transform or still, sitk.sitkLinear, low, sitk.sitkFloat32)
-    shares = (sitk.GetArrayFromImage(cut)[0] - low) / max(high - low, 1e-6)
-    return np.round(255 * np.sqrt(np.clip(shares, 0, 1))).astype(np.uint8)
+    for transform in transforms:
+        cut = sitk.Resample(image, plane, transform or still, sitk.sitkLinear, low, sitk.sitkFloat32)
+        shares = (sitk.GetArrayFromImage(cut)[0] - low) / max(high - low, 1e-6)
+        yield np.round(255 * np.sqrt(np.clip(shares, 0, 1))).astype(np.uint8)
 
 
 def _write_picture(grey: NDArray[np.uint8], path: Path) -> Path:

@@ -91,5 +91,5 @@ def _write_map(
 ) -> SaliencyFile:
     lesion_id = explanation.lesion.lesion_id
     file = folder / f"{lesion_id}_{sequence}{'_weighted' if weighted else ''}{form.suffix}"
-    write_image(explanation.image(sequence, weighted=weighted), file, form.compression)
+    write_image(explanation.image(sequence, weighted=weighted), file, form.compress)
     return SaliencyFile(lesion_id, sequence, weighted, file)

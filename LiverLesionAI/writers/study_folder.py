@@ -48,7 +48,7 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         If a file cannot be written.
     """
     for stem, image in _images(study):
-        yield write_image(image, folder / f"{stem}{form.suffix}", form.compression)
+        yield write_image(image, folder / f"{stem}{form.suffix}", form.compress)
     yield from write_transforms(study, folder / TRANSFORMS_FOLDER)
     limits = {
         name: {"intensity_limits": list(sequence.intensity_limits)}

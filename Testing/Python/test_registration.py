@@ -26,7 +26,7 @@ from LiverLesionAI.registration.regions import CLOSE_MM, Box, body_mask, image_b
 from LiverLesionAI.registration.similarity import BINS, normalised_mutual_information
 from LiverLesionAI.registration.stages import Images, composed, refine
 from LiverLesionAI.study import DicomSource, SequenceImage, Study
-from LiverLesionAI.writers.registration import checkerboard, write_registration
+from LiverLesionAI.writers.registration import checkerboards, write_registration
 
 UNIT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 CENTRE = (0.0, 5.0, 2.0)
@@ -357,9 +357,9 @@ def test_what_is_written_can_be_read_back(registered, tmp_path: Path) -> None:
 
 
 def test_checkerboard_shows_both_states(registered, study: Study) -> None:
-    board = checkerboard(registered.study, "LAP")
+    (board,) = checkerboards(registered.study, ["LAP"])
     assert board.dtype == np.uint8 and board.shape == (170, 446)
-    unregistered = checkerboard(study, "LAP")
+    (unregistered,) = checkerboards(study, ["LAP"])
     assert np.array_equal(unregistered[:, :220], unregistered[:, 226:])
     assert np.array_equal(board[:, :220], unregistered[:, :220])
     assert not np.array_equal(board[:, :220], board[:, 226:])

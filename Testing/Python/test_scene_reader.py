@@ -296,20 +296,35 @@ def test_the_same_study_gives_the_same_file(tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_what_is_compressed_is_packed_as_it_is(tmp_path):
+def test_volumes_are_compressed_once_and_the_scene_says_so(tmp_path):
     write_scene(made_study(), made_result(made_study()), tmp_path / "scene.mrb")
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
         ways = {Path(each.filename).suffix: each.compress_type for each in bundle.infolist()}
+        scene = bundle.read(next(name for name in bundle.namelist() if name.endswith(".mrml")))
     assert ways[".nrrd"] == zipfile.ZIP_STORED
     assert ways[".mrml"] == zipfile.ZIP_DEFLATED
+    storages = re.findall(rb"<VolumeArchetypeStorage[^>]*", scene)
+    assert len(storages) >= 3 and all(b'useCompression="1"' in each for each in storages)
+
+
+@pytest.mark.parametrize("kind", [sitk.sitkInt16, sitk.sitkFloat32, sitk.sitkVectorFloat64])
+def test_a_volume_that_slicer_wrote_raw_is_compressed_and_reads_as_it_was(tmp_path, kind):
     raw = tmp_path / "raw" / "Data"
     raw.mkdir(parents=True)
-    sitk.WriteImage(sitk.Image([64, 64, 8], sitk.sitkInt16), str(raw / "raw.nrrd"))
+    voxels = np.arange(64 * 64 * 8 * 3).reshape(8, 64, 64, 3) % 11
+    is_vector = kind == sitk.sitkVectorFloat64
+    image = sitk.Cast(sitk.GetImageFromArray(voxels if is_vector else voxels[..., 0], is_vector), kind)
+    image.SetOrigin((-3.25, 8.0, 1e-3))
+    sitk.WriteImage(image, str(raw / "raw.nrrd"))
     mrml.pack_scene(raw.parent, tmp_path / "raw.mrb")
     with zipfile.ZipFile(tmp_path / "raw.mrb") as bundle:
         (packed,) = (each for each in bundle.infolist() if each.filename.endswith("raw.nrrd"))
-    assert packed.compress_type == zipfile.ZIP_DEFLATED
-    assert packed.compress_size < packed.file_size / 100
+        bundle.extractall(tmp_path / "unpacked")
+    assert packed.compress_type == zipfile.ZIP_STORED
+    assert packed.file_size < (raw / "raw.nrrd").stat().st_size / 10
+    again = sitk.ReadImage(str(next((tmp_path / "unpacked").rglob("raw.nrrd"))))
+    assert again.GetPixelID() == image.GetPixelID() and again.GetOrigin() == image.GetOrigin()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(image))
 
 
 def _content(file):

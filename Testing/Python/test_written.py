@@ -52,7 +52,7 @@ def test_images_that_are_cut_short_are_noticed(tmp_path: Path, name: str, kind: 
     voxels = np.zeros((4, 9, 11), kind)
     voxels[:2] = np.random.default_rng(0).integers(0, 99, (2, 9, 11))
     image = sitk.GetImageFromArray(voxels)
-    write_image(image, tmp_path / name, 0 if name in ("i.nrrd", "i.nii") else 1)
+    write_image(image, tmp_path / name, compress=name not in ("i.nrrd", "i.nii"))
     cut_short(tmp_path / name, lambda file: check_image_file(file, image))
 
 

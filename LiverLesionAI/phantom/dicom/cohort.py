@@ -17,7 +17,7 @@ from LiverLesionAI.files import output_folder
 from LiverLesionAI.phantom.fields import stream
 from LiverLesionAI.phantom.generate import PhantomStudy
 from LiverLesionAI.phantom.modality import MR, Modality
-from LiverLesionAI.phantom.writer import LIGHTLY, TRUTH_FOLDER, write_cohort, write_truth
+from LiverLesionAI.phantom.writer import TRUTH_FOLDER, write_cohort, write_truth
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.readers.folder import MASK_STEM
 from LiverLesionAI.writers.volumes import write_image
@@ -57,7 +57,7 @@ def write_dicom_phantom(phantom: PhantomStudy, out_dir: Path, *, layout: str | N
         write_truth(truth, folder)
     with output_folder(out_dir / name, ()) as folder:
         write_dicom_study(phantom, folder / DICOM_FOLDER, vendor=truth.protocol.vendor, layout=layout)
-        write_image(phantom.study.outlined_lesions, folder / MASK_FILE, LIGHTLY)
+        write_image(phantom.study.outlined_lesions, folder / MASK_FILE)
     return out_dir / name
 
 
