@@ -28,7 +28,9 @@ def on_voxels(maps: NDArray[np.float64], size: int, step: int) -> NDArray[np.flo
         ``[…, size, size, size]``.
     """
     weights = _interpolation(maps.shape[-1], size, step)
-    return np.einsum("...def,zd,ye,xf->...zyx", maps, weights, weights, weights, optimize=True)
+    planes = weights @ (maps @ weights.T)
+    found = weights @ planes.reshape(*planes.shape[:-2], size * size)
+    return found.reshape(*found.shape[:-1], size, size)
 
 
 def _interpolation(count: int, size: int, step: int) -> NDArray[np.float64]:

@@ -192,12 +192,15 @@ def unit_maps(signed: NDArray[np.float64]) -> NDArray[np.float32]:
         The positive part over its percentile :data:`BRIGHTEST_PERCENTILE`, clipped at 1; where so little is
         positive that this is 0, over its maximum.
     """
+    return np.stack([_unit_map(each) for each in signed])
+
+
+def _unit_map(signed: NDArray[np.float64]) -> NDArray[np.float32]:
     positive = np.maximum(signed, 0.0)
-    largest = positive.max(axis=(1, 2, 3), keepdims=True)
-    bright = np.percentile(positive, BRIGHTEST_PERCENTILE, axis=(1, 2, 3), keepdims=True)
-    scale = np.where(bright > 0, bright, largest)
-    scaled = np.divide(positive, scale, out=np.zeros_like(positive), where=scale > 0)
-    return np.minimum(scaled, 1.0).astype(np.float32)
+    scale = np.percentile(positive, BRIGHTEST_PERCENTILE) or positive.max()
+    if scale > 0:
+        positive = np.minimum(positive / scale, 1.0)
+    return positive.astype(np.float32)
 
 
 class _Ticks:

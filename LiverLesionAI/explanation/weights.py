@@ -124,9 +124,9 @@ def member_game(heads: Heads, features: NDArray[np.floating[Any]], present: Sequ
     members = np.zeros((2 ** len(players), len(present)), bool)
     members[:, players] = coalitions(len(players))
     means = heads.mean_features
-    seen = np.where(members[..., None], features, means)
-    logits = {task: head.logits(seen) for task, head in heads.tasks.items()}
-    change = np.where(np.asarray(present)[:, None], features - means, 0.0)
+    seen = np.where(np.asarray(present)[:, None], features, means)
+    logits = {task: head.logits_of_coalitions(seen, means, members) for task, head in heads.tasks.items()}
+    change = seen - means
     shares = {
         task: LinearShares(*(block[:, players] for block in blocks))
         for task, head in heads.tasks.items()

@@ -95,7 +95,7 @@ class BranchGraphs:
             request = idle.pop()
         except IndexError:
             request = self._compiled(graph, shape).create_infer_request()
-        request.infer([np.ascontiguousarray(each, np.float32) for each in given])
+        request.infer([np.ascontiguousarray(each, np.float32) for each in given], share_inputs=True)
         found = [np.array(request.get_output_tensor(i).data) for i in range(len(request.model_outputs))]
         idle.append(request)
         return found

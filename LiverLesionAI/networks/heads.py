@@ -48,6 +48,30 @@ class TaskHead:
         first, *later = self.layers
         return reduce(_after_rectifying, later, first(self._read(features)))
 
+    def logits_of_coalitions(self, features: Values, without: Values, members: NDArray[np.bool_]) -> Values:
+        """Run it for coalitions of sequences.
+
+        Parameters
+        ----------
+        features, without
+            ``[S, F]``: what stands for a sequence that takes part, and for one that does not.
+        members
+            Who takes part, ``[B, S]``.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[B, classes]``; the first layer, which adds what sequences say, is run once for each of them.
+        """
+        first, *later = self.layers
+        blocks = first.weight.reshape(len(first.bias), -1, features.shape[-1])
+        own = blocks[:, len(self.leading) :].copy()
+        for block, place in enumerate(self.leading):
+            own[:, place] += blocks[:, block]
+        said, unsaid = (np.einsum("osf,sf->so", own, seen) for seen in (features, without))
+        start = first.bias + np.where(members[..., None], said, unsaid).sum(axis=1)
+        return reduce(_after_rectifying, later, start)
+
     def log_odds_slopes(self, features: Values, index: int) -> Values:
         """Gradient of a class's log-odds in the features: ``[B, S, F]`` to ``[B, S, F]``."""
         seen = [self.layers[0](self._read(features))]
