@@ -28,8 +28,8 @@ stage has, the more it gains from noise alone."""
 LARGEST_LOSS = 0.02
 """… and no lesion's neighbourhood loses more than this share of its own."""
 LEAST_PROMISE = 0.04
-"""A B-spline is worth its price if a short trial, which finds most of what there is, gains this share: half of
-what it is kept for."""
+"""A B-spline is worth its price if a short trial, which finds most of what there is, gains this share, half
+of what it is kept for."""
 PROPOSERS = 2
 """How many of the images that move together propose a rigid, affine or B-spline transform."""
 _FIRST_SHIFT_MM, _SHIFT_TOLERANCE_MM = 2.0, 0.1
