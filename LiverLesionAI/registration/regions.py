@@ -14,6 +14,7 @@ from threading import Lock
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
 
 from LiverLesionAI.geometry import lesion_geometry
 from LiverLesionAI.study import Study
@@ -252,15 +253,26 @@ def prepared(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) ->
     """
     axes = _axes_along(image, box).tolist()
     part = _averaged(sitk.Cast(_cropped(image, box), sitk.sitkFloat32), axes, resolution_mm)
+    voxels = sitk.GetArrayFromImage(part)
     for axis, wanted in zip(axes, resolution_mm, strict=True):
         variance = (wanted**2 - part.GetSpacing()[axis] ** 2) / 12
-        if variance > 0.01 and part.GetSize()[axis] >= 4:
-            part = sitk.RecursiveGaussian(
-                part, float(np.sqrt(variance)), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
-            )
-    ranked = sitk.GetImageFromArray(ranks(sitk.GetArrayFromImage(part)))
+        if variance > 0.01:
+            voxels = _blurred(voxels, 2 - axis, variance / part.GetSpacing()[axis] ** 2)
+    ranked = sitk.GetImageFromArray(ranks(voxels))
     ranked.CopyInformation(part)
     return ranked
+
+
+def _blurred(voxels: NDArray[np.float32], axis: int, variance: float) -> NDArray[np.float32]:
+    """Blur along an axis by neighbours' shares; their variance, in voxels squared, is that of a Gaussian.
+
+    A recursive Gaussian takes five times as long, and does not keep to so small a width.
+    """
+    passes = int(np.ceil(2 * variance))
+    side = variance / passes / 2
+    for _ in range(passes):
+        voxels = correlate1d(voxels, [side, 1 - 2 * side, side], axis, mode="nearest")
+    return voxels
 
 
 def _averaged(part: sitk.Image, axes: list[int], resolution_mm: NDArray[np.float64]) -> sitk.Image:
