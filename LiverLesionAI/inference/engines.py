@@ -53,7 +53,8 @@ def with_engine(execution: Execution, engine: str, bundle: Bundle) -> Execution:
     """Choose the engine that runs a model's networks.
 
     ``auto`` takes OpenVINO where it is installed, the device is the processor, it can run the networks, and
-    the model is small enough to be kept (:data:`KEPT_WEIGHTS_BYTES`); else torch.
+    the model is small enough to be kept (:data:`KEPT_WEIGHTS_BYTES`); else torch. Where it is installed and
+    cannot be loaded, as where another program's libraries are in its way, a warning says so.
 
     Parameters
     ----------
@@ -74,10 +75,13 @@ def with_engine(execution: Execution, engine: str, bundle: Bundle) -> Execution:
     if engine == TORCH:
         return execution
     refused = _refused(execution, bundle)
-    if engine == OPENVINO and refused:
-        raise ConfigError(refused)
     if engine == "auto" and (refused or weights_bytes(bundle) > KEPT_WEIGHTS_BYTES):
         return execution
+    broken = "" if refused else _broken()
+    if engine == "auto" and broken:
+        return replace(execution, warnings=(*execution.warnings, f"torch answered, since {broken}"))
+    if refused or broken:
+        raise ConfigError(refused or f"{broken}; install it anew, or choose the engine torch.")
     return replace(execution, engine=OPENVINO)
 
 
@@ -103,6 +107,15 @@ def has_openvino() -> bool:
 def weights_bytes(bundle: Bundle) -> int:
     """How large the weights of all members are on disk."""
     return sum(path.stat().st_size for path in bundle.member_paths)
+
+
+def _broken() -> str:
+    """Why OpenVINO, which is installed, cannot be loaded; empty where it can."""
+    try:
+        import LiverLesionAI.inference.openvino_runtime  # noqa: F401
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        return f"OpenVINO cannot be loaded ({str(error).splitlines()[0]})"
+    return ""
 
 
 def _refused(execution: Execution, bundle: Bundle) -> str:

@@ -14,6 +14,8 @@ from LiverLesionAI.finite import spans_something
 from LiverLesionAI.side_by_side import in_threads
 from LiverLesionAI.study import SequenceImage, Study
 
+_SHOWN_SAMPLES = 200_000
+
 
 class IntensityParameters(Protocol):
     """How intensities are brought to [0, 1].
@@ -73,6 +75,13 @@ def percentiles_of(voxels: NDArray[Any], percentiles: Sequence[float]) -> tuple[
     part = ranks - np.floor(ranks)
     found = np.where(part < 0.5, below + (above - below) * part, above - (above - below) * (1 - part))
     return tuple(found.tolist())
+
+
+def window_of(voxels: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Percentiles to show an image between: those of some :data:`_SHOWN_SAMPLES` voxels, evenly picked."""
+    every = max(1, voxels.size // _SHOWN_SAMPLES) | 1
+    low, high = percentiles_of(voxels.ravel()[::every], percentiles)
+    return low, high
 
 
 def with_intensity_limits(study: Study, parameters: IntensityParameters) -> Study:

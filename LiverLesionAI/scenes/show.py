@@ -14,7 +14,7 @@ from LiverLesionAI.answers import TaskResult
 from LiverLesionAI.decisions import decided_class
 from LiverLesionAI.explanation import palette
 from LiverLesionAI.geometry import lesion_geometry
-from LiverLesionAI.inputs.intensity import percentiles_of
+from LiverLesionAI.inputs.intensity import window_of
 from LiverLesionAI.mrml import Node, Segment, attributes
 from LiverLesionAI.results import LesionResult, StudyResult
 from LiverLesionAI.scenes.candidates import add_candidates
@@ -279,7 +279,7 @@ def _add_sequences(scene: Node, study: Study) -> dict[str, Node]:
             node.SetAndObserveTransformNodeID(transform.GetID())
         voxels = sitk.GetArrayViewFromImage(sequence.image)
         is_ct = SEQUENCES[name].modality == "CT"
-        window = _ABDOMEN_HU if is_ct else percentiles_of(voxels, _WINDOW_PERCENTILES)
+        window = _ABDOMEN_HU if is_ct else window_of(voxels, _WINDOW_PERCENTILES)
         mrml.set_window(node, *window)
         volumes[name] = node
     if study.clinical:

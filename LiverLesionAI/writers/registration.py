@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from LiverLesionAI.files import write_json
 from LiverLesionAI.geometry import lesion_geometry
-from LiverLesionAI.inputs.intensity import percentiles_of
+from LiverLesionAI.inputs.intensity import window_of
 from LiverLesionAI.registration import RegisteredStudy, outline_on_sequence
 from LiverLesionAI.results import REGISTRATION_SCHEMA
 from LiverLesionAI.study import Study
@@ -154,7 +154,7 @@ def _greys(
     image: sitk.Image, plane: sitk.Image, transforms: Iterable[sitk.Transform | None]
 ) -> Iterator[NDArray[np.uint8]]:
     """A plane of an image under each of several transforms, in one window."""
-    low, high = percentiles_of(sitk.GetArrayViewFromImage(image), _WINDOW_PERCENTILES)
+    low, high = window_of(sitk.GetArrayViewFromImage(image), _WINDOW_PERCENTILES)
     still = sitk.Transform(3, sitk.sitkIdentity)
     for transform in transforms:
         cut = sitk.Resample(image, plane, transform or still, sitk.sitkLinear, low, sitk.sitkFloat32)

@@ -136,6 +136,21 @@ def test_without_openvino_torch_answers(bundle: Bundle, monkeypatch: pytest.Monk
 
 
 @needs_openvino
+def test_where_openvino_cannot_be_loaded_torch_answers_and_says_so(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "LiverLesionAI.inference.openvino_runtime", None)
+    found = predict(bundle, [unit(1)], device="cpu")
+    assert found.execution.engine == "torch"
+    assert any(
+        "torch answered, since OpenVINO cannot be loaded (" in each for each in found.execution.warnings
+    )
+    with pytest.raises(ConfigError, match=r"cannot be loaded \(.*\); install it anew, or choose the engine"):
+        predict(bundle, [unit(1)], device="cpu", engine="openvino")
+    assert not predict(bundle, [unit(1)], device="cpu", engine="torch").execution.warnings
+
+
+@needs_openvino
 def test_graphs_are_kept_and_what_is_damaged_is_prepared_anew(bundle: Bundle, cache: Path) -> None:
     def answered() -> np.ndarray:
         return all_probabilities(predict(bundle, [unit(1)], engine="openvino"))
