@@ -134,6 +134,24 @@ def test_a_cohort_that_lost_and_won_studies(cohort: Path, run: Path, tmp_path: P
     assert "S0," not in text and "T1,P9,1,ICC" in text and text.count("\n") == 6
 
 
+def test_a_lesion_that_no_mask_has_is_not_passed_over(tmp_path: Path) -> None:
+    """Its truth counts in an evaluation, as that of a lesion without an answer."""
+    cohort = made_studies(tmp_path / "cohort", ["S0", "S1"])
+    cohort.write_text(cohort.read_text() + "S0,S0,P0,3,ICC,south\n")
+    with made_run(cohort, tmp_path / "run", outputs="table") as run:
+        list(run)
+    assert run.counts["done"] == 2 and "not in the study's mask: 1" in run.warnings[-1]
+    with (run.out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["study_id"], row["lesion"]) for row in rows] == [("S0", "1"), ("S0", "3"), ("S1", "1")]
+    assert (rows[1]["truth"], rows[1]["pred_type"], rows[1]["group_site"]) == ("ICC", "", "south")
+    assert 'S0,wang2021-phantom,input,"Lesion 3 stands in' in (run.out / "failures.csv").read_text()
+    assert "Lesion 3 stands in" in (run.out / "cohort.html").read_text(encoding="utf-8")
+    told = CliRunner().invoke(app, ["evaluate", str(run.out), "--out", str(tmp_path / "e"), "--json"])
+    judged = json.loads(told.stdout)["tasks"]["type"]
+    assert judged["n"] == 2 and judged["left_out"] == 1
+
+
 @posix
 def test_studies_that_misbehave_cost_themselves_only(tmp_path: Path) -> None:
     names = ["S0", "S1-crash", "S2-once", "S3-fault", "S4-hang", "S5-memory", "S6"]
