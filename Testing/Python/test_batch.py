@@ -13,7 +13,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from LiverLesionAI.batch.merge import merge_runs
 from LiverLesionAI.batch.schema import VERSION
 from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.supervise import Limits
+from LiverLesionAI.batch.task import pack
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.cohort import read_rows
 from LiverLesionAI.errors import BatchError, ConfigError, OutputError
@@ -397,6 +400,29 @@ def test_feedback_becomes_truth_and_a_cohort(run: Path, tmp_path: Path) -> None:
             give_feedback(run, *wrong)  # type: ignore[arg-type]
     done = CliRunner().invoke(app, ["evaluate", str(run), "--out", str(tmp_path / "e"), "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["tasks"]["type"]["n"] == 6
+
+
+def test_a_study_s_diagnosis_is_exported_for_what_models_answer_for(tmp_path: Path) -> None:
+    """A row per lesion, which a model of lesions is trained on; a row for the study where it is the unit."""
+    given = made_studies(tmp_path / "cohort", ["S0", "S1-fault"])
+    finished(given, tmp_path / "run", outputs="table")
+    for study in ("S0", "S1-fault"):
+        give_feedback(tmp_path / "run", study, None, "FNH")
+    rows = read_rows(export_cohort(tmp_path / "run", tmp_path / "lesions")[0])
+    assert [(row.study_id, row.lesion, row.truth) for row in rows] == [
+        ("S0", 1, "FNH"),
+        ("S1-fault", 1, "FNH"),
+    ]
+    with Ledger(tmp_path / "run") as ledger:
+        result = ledger.result("S0", "wang2021-phantom")
+        assert result is not None
+        blob = b64decode(pack(replace(result, unit="study", study_tasks=result.lesions[0].tasks)))
+        ledger._db.execute("UPDATE answers SET result = ? WHERE study = 'S0'", (blob,))
+    rows = read_rows(export_cohort(tmp_path / "run", tmp_path / "studies")[0])
+    assert [(row.study_id, row.lesion, row.truth) for row in rows] == [
+        ("S0", None, "FNH"),
+        ("S1-fault", None, "FNH"),
+    ]
 
 
 def test_paused_polled_and_cancelled(cohort: Path, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_settled_dicom_studies_become_study_folders(tmp_path: Path) -> None:
     give_feedback(tmp_path / "run", answer.study_id, None, "HCC")
     table, count = export_cohort(tmp_path / "run", tmp_path / "train")
     (row,) = read_rows(table)
-    assert count == 1 and (row.truth, row.lesion, row.path) == ("HCC", None, answer.study_id)
+    assert count == 1 and (row.truth, row.lesion, row.path) == ("HCC", 1, answer.study_id)
     assert set(read_study(table.parent / row.path).images) == {"T2WI", "LAP"}
 
 
