@@ -12,6 +12,7 @@ from pathlib import Path
 from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.files import is_output
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.pseudonyms import pseudonym, study_code
 from LiverLesionAI.study import ClinicalValue
@@ -83,7 +84,7 @@ def list_studies(
     ----------
     cohort
         ``cohort.csv``, a folder that has one, or a folder with study folders, scenes and DICOM files in any
-        nesting, those of many patients in one folder included.
+        nesting, those of many patients in one folder included; outputs of the program in it are passed over.
     links
         Folder for links to the files of DICOM studies that share a folder with others; it need not exist.
     progress
@@ -159,16 +160,19 @@ def _found(folder: Path, links: Path, progress: Progress) -> Iterator[CohortStud
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Study folders, which are not entered, and files below a folder, in a stable order; nothing of a run."""
+    """Study folders, which are not entered, and files below a folder, in a stable order; nothing of ours."""
     from LiverLesionAI.readers.folder import is_study_folder
 
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if not path.is_dir() or is_study_folder(path):
+        if not path.is_dir():
             yield path
-        elif not path.is_symlink() and not (path / LEDGER_FILE).exists():
-            yield from _entries(path)
+        elif not is_output(path) and not (path / LEDGER_FILE).exists():
+            if is_study_folder(path):
+                yield path
+            elif not path.is_symlink():
+                yield from _entries(path)
 
 
 def _distinct(found: Iterable[CohortStudy], root: Path) -> list[CohortStudy]:

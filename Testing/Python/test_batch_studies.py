@@ -27,7 +27,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.progress import silent
-from LiverLesionAI.results import SequenceRegistration, StudyResult
+from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA, SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.training.export import untrained_bundle
 
@@ -61,6 +61,19 @@ def test_patients_mixed_in_one_tree_are_told_apart(tmp_path: Path) -> None:
     write_study(tree / "run" / "studies" / "S1", 3, 0)
     (tree / "run" / "batch.sqlite").touch()
     assert list_studies(tree, tmp_path / "run" / "dicom") == studies
+
+
+@pytest.mark.parametrize(
+    ("report", "schema"), [("results.json", SCHEMA), ("registration.json", REGISTRATION_SCHEMA)]
+)
+def test_an_earlier_output_is_no_study(tmp_path: Path, report: str, schema: str) -> None:
+    """Its scene and its registered volumes are those of a study that stands in the tree already."""
+    write_study(tmp_path / "S1", 1, 0)
+    write_study(tmp_path / "S1-out", 1, 0)
+    write_study(tmp_path / "S1-out" / "registered", 1, 0)
+    (tmp_path / "S1-out" / "scene.mrb").touch()
+    (tmp_path / "S1-out" / report).write_text(json.dumps({"schema": schema}))
+    assert [study.id for study in list_studies(tmp_path, tmp_path / "links")] == ["S1"]
 
 
 def test_settled_dicom_studies_become_study_folders(tmp_path: Path) -> None:
