@@ -118,7 +118,7 @@ def _lesion(lesion: LesionResult, picture: str | None, result: StudyResult, memb
         "tasks": lesion.tasks,
         "answers": [_answer(name, task) for name, task in tasks.items()],
         "readers": _readers(lesion),
-        "asked": _asked(lesion),
+        "others": _others(lesion, result),
         "picture": picture,
         "probabilities": [_probability_table(name, task, members) for name, task in tasks.items()],
         "weights": _weights(lesion, lesion.tasks),
@@ -131,12 +131,19 @@ def _ordered(tasks: Mapping[str, TaskResult]) -> dict[str, TaskResult]:
     return dict(sorted(tasks.items(), key=lambda item: not item[1].primary))
 
 
-def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
-    """Classes that were explained in place of the predicted ones."""
+def _others(lesion: LesionResult, result: StudyResult) -> list[dict[str, Any]]:
+    """Classes that were explained in place of the predicted ones, and why."""
+    if result.provenance.parameters.get("saliency", {}).get("target"):
+        why = "as was asked, not for the predicted class"
+    elif result.study_tasks:
+        why = "the class of the study as a whole, not for this lesion's own"
+    else:
+        why = "not for the predicted class"
     return [
         {
             "title": lesion.tasks[task].class_named(name).title,
             "probability": lesion.tasks[task].shown[name],
+            "why": why,
         }
         for task, name in lesion.explained.items()
         if name != lesion.tasks[task].predicted
