@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from LiverLesionAI.batch.settings import LEDGER_FILE
-from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows
+from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.files import is_output
 from LiverLesionAI.progress import Progress, silent
@@ -123,10 +123,12 @@ def _study_of(
 ) -> CohortStudy:
     first = rows[0]
     for row in rows:
-        if (row.path, row.mask, row.patient_id) != (first.path, first.mask, first.patient_id):
-            raise ConfigError(
-                f"{table}, line {row.line}: study {row.study_id!r} has another path, mask or patient than "
-                f"in line {first.line}; give each study a name of its own."
+        if row.mask != first.mask:
+            raise row_error(
+                table,
+                row.line,
+                f"study {row.study_id!r} has another mask than in line {first.line}; give each mask a "
+                "study_id of its own.",
             )
     path = path_in(table, first.path)
     return CohortStudy(

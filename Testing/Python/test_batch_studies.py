@@ -104,6 +104,9 @@ def test_a_table_says_what_is_known(tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("A,a,P1,2", "A,b,P1,2"))
     with pytest.raises(ConfigError, match="line 3: study 'A' has another path"):
         list_studies(table, tmp_path)
+    table.write_text("study_id,path,mask\nA,a,\nA,a,other.nrrd\n")
+    with pytest.raises(ConfigError, match="line 3: study 'A' has another mask than in line 2"):
+        list_studies(table, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no study"):
         list_studies(tmp_path / "empty", tmp_path)
