@@ -95,22 +95,44 @@ def list_studies(
     ConfigError
         If there is no study, or the table cannot be used.
     """
-    cohort = Path(cohort)
-    if cohort.is_dir() and (cohort / COHORT_FILE).is_file():
-        cohort = cohort / COHORT_FILE
-    if cohort.is_dir():
-        studies = _distinct(_found(cohort, Path(links), progress), cohort)
-    elif cohort.is_file():
-        studies = _from_table(cohort)
-    else:
-        raise ConfigError(f"{cohort} does not exist; give a cohort's table or a folder of studies.")
+    cohort = _table_or_folder(Path(cohort))
+    if not cohort.is_dir():
+        return _with_folders(_from_table(cohort))
+    studies = _distinct(_found(cohort, Path(links), progress), cohort)
     if not studies:
-        raise ConfigError(f"{cohort} holds no study; give a cohort's table or a folder of studies.")
+        raise _without_study(cohort)
     return _with_folders(studies)
+
+
+def check_cohort(cohort: str | Path) -> None:
+    """Refuse a cohort that is not there, or a table that cannot be used; a folder is not searched.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`list_studies`.
+    """
+    cohort = _table_or_folder(Path(cohort))
+    if not cohort.is_dir():
+        _from_table(cohort)
+
+
+def _table_or_folder(cohort: Path) -> Path:
+    if cohort.is_dir() and (cohort / COHORT_FILE).is_file():
+        return cohort / COHORT_FILE
+    if not cohort.is_dir() and not cohort.is_file():
+        raise ConfigError(f"{cohort} does not exist; give a cohort's table or a folder of studies.")
+    return cohort
+
+
+def _without_study(cohort: Path) -> ConfigError:
+    return ConfigError(f"{cohort} holds no study; give a cohort's table or a folder of studies.")
 
 
 def _from_table(table: Path) -> list[CohortStudy]:
     rows = read_rows(table)
+    if not rows:
+        raise _without_study(table)
     clinical = clinical_data(table, rows)
     studies: dict[str, list[CohortRow]] = {}
     for row in rows:

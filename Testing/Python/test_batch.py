@@ -275,6 +275,21 @@ def test_a_folder_that_cannot_be_written_is_refused(cohort: Path) -> None:
         made_run(cohort, Path("/proc/liver"))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "does not exist"), ("study_id\n", "lacks columns"), ("study_id,path\n", "no study")],
+)
+def test_nothing_is_made_for_a_cohort_that_cannot_be_used(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    table = tmp_path / "cohort.csv"
+    if content is not None:
+        table.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        made_run(table, tmp_path / "new" / "run", outputs="table")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_cohort_that_vanishes_stops_the_run(tmp_path: Path) -> None:
     cohort = made_studies(tmp_path / "cohort", ["S0", "S1", "S2"])
     with pytest.raises(BatchError, match="is gone; bring it back"), made_run(cohort, tmp_path / "run") as run:
