@@ -34,8 +34,9 @@ LIMITS = (
     "SD is the spread of the networks that were joined, before calibration.",
     "Maps and weights explain the model, not the disease. They show what the model used, which may be an "
     "artefact, and a convincing map does not make the answer right.",
-    "A map is as coarse as the network's cells and can miss thin structures; the weights of the sequences "
-    "are exact for this model, relative to the average lesion of its training.",
+    "Maps of some methods are as coarse as the network's cells, and any can miss thin structures; the "
+    "weights of the sequences are exact for this model, relative to what it is given in the place of a "
+    "missing one.",
     "The segmentation decides the crop and the measurements; another one can give another answer.",
 )
 

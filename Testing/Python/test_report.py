@@ -131,6 +131,7 @@ def test_notice_warnings_provenance_and_limits_stand_there(page: Page) -> None:
     assert "percentiles [0.5, 99.5]" in text
     assert re.search(r"LAP rigid 1\.051 1\.103 bspline refused", text)
     assert all(limit in text for limit in LIMITS)
+    assert not re.search(r"average lesion|A map is as coarse", text), "not true of every system"
 
 
 def test_a_model_trained_on_patients_is_research_software(tmp_path: Path) -> None:
