@@ -103,6 +103,7 @@ def read_rows(
         raise ConfigError(f"{table} cannot be read as a cohort ({error}); give a CSV file.") from None
     _check_columns(table, read.columns, required)
     rows = tuple(_row(table, line, values, taxonomy) for line, values in read.rows)
+    _check_studies_are_one(table, rows)
     _check_lesions_differ(table, rows)
     return rows
 
@@ -217,6 +218,21 @@ def _label(table: Path, line: int, text: str) -> int | None:
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         raise row_error(table, line, f"lesion {shown!r} is not a label (1, 2, …).")
     return int(digits)
+
+
+def _check_studies_are_one(table: Path, rows: Iterable[CohortRow]) -> None:
+    """Refuse a name that stands for two studies, or for one of two patients."""
+    seen: dict[str, CohortRow] = {}
+    for row in rows:
+        first = seen.setdefault(row.study_id, row)
+        same_place = _normal(table, row.path) == _normal(table, first.path)
+        if not same_place or row.patient_id != first.patient_id:
+            raise row_error(
+                table,
+                row.line,
+                f"study {row.study_id!r} has another path or patient than in line {first.line}; give each "
+                "study a name of its own.",
+            )
 
 
 def _check_lesions_differ(table: Path, rows: Iterable[CohortRow]) -> None:

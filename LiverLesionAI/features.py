@@ -27,6 +27,8 @@ PREDICTIONS_FILE, RECORD_FILE = "predictions.csv", "features.json"
 FEATURE_NAMES = frozenset({PREDICTIONS_FILE, FEATURES_FILE, RECORD_FILE})
 """What :func:`features_path` writes."""
 
+NOT_IN_MASK = "It stands in the cohort's table, but not in the study's mask; correct one of them."
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -58,7 +60,7 @@ def features_path(
     out
         Folder of ``predictions.csv`` and ``features.csv``: a row per lesion, or per slice where the model
         joins slices into an answer for the patient; and of ``features.json``, which names the model and the
-        lesions that could not be cropped. It appears complete or not at all.
+        lesions that are in no mask or could not be cropped. It appears complete or not at all.
     options
         The model (one bundle), device, precision, engine, and whether sequences are registered first.
     progress
@@ -100,6 +102,7 @@ def features_path(
             progress("features", done / len(studies))
             study = _opened(table, own[0], clinical, options)
             units, failures = cut_units(study, bundle)
+            failures |= {label: NOT_IN_MASK for label in _not_in_mask(study, own)}
             left_out += (f"{own[0].study_id}, lesion {lesion}: {why}" for lesion, why in failures.items())
             found += _rows_of(units, own, classifier)
         progress("features", 1.0)
@@ -129,6 +132,12 @@ def _opened(
     if options.register:
         study = register_study(study, scope="lesion" if study.lesion_ids else "volume").study
     return study
+
+
+def _not_in_mask(study: Study, rows: Sequence[CohortRow]) -> list[int]:
+    """Lesions that the cohort knows and the mask lacks."""
+    known = [row.lesion for row in rows if row.lesion is not None]
+    return [lesion for lesion in known if lesion not in study.lesion_ids]
 
 
 def _rows_of(

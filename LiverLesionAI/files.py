@@ -298,6 +298,11 @@ def _ours(folder: Path) -> Collection[PurePosixPath]:
     return written_by_us(folder, by_name=_has_report(folder))
 
 
+def is_output(folder: Path) -> bool:
+    """Whether a folder is an output of ours: a report that we write lies in it."""
+    return _has_report(folder)
+
+
 def _has_report(folder: Path, names: Collection[str] = _REPORT_SCHEMAS) -> bool:
     return any(
         name in names and _schema_of(folder / name) in schemas for name, schemas in _REPORT_SCHEMAS.items()

@@ -193,10 +193,15 @@ def coverage(study: Study, lesion_id: int, geometry: LesionGeometry, sequences: 
     StudyError
         If the study has no outlined lesions.
     PatchError
-        If none of the sequences shows it.
+        If none of the sequences is at hand, or none shows it.
     """
     lesions = study.outlined_lesions
     images = [(name, study.images.get(name)) for name in sequences]
+    if all(image is None for _, image in images):
+        raise PatchError(
+            f"Study {study.id} has none of the sequences that the model reads ({', '.join(sequences)}); "
+            "choose another model."
+        )
     present = tuple(image is not None and covers_lesion(image, lesions, geometry) for _, image in images)
     if not any(present):
         raise PatchError(

@@ -89,7 +89,8 @@ class LesionResult:
         where the model answers for the study alone. Where it joins the slices of all lesions into the study's
         answer, a lesion's is that of its own slices.
     explained
-        Task to the class that was explained, which is the predicted one unless another was asked for.
+        Task to the class that was explained: the predicted one, or the study's where the study gets the
+        answer, unless another was asked for.
     sequence_weights
         Task to each sequence's ``shapley`` value and, with linear heads, its ``share``
         (:mod:`LiverLesionAI.explanation`).

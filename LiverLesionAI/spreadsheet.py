@@ -20,6 +20,7 @@ Cell = str | int | float | None
 
 UNREADABLE = (OSError, UnicodeDecodeError, csv.Error)
 """What a file that is no readable table raises."""
+_OTHER_SEPARATORS = {";": "';'", "\t": "tabs"}
 _FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -62,14 +63,22 @@ def read_table(path: Path) -> ReadTable:
     Raises
     ------
     OSError, UnicodeDecodeError, csv.Error
-        If it cannot be read: :data:`UNREADABLE`.
+        If it cannot be read (:data:`UNREADABLE`), or its columns are not separated by commas.
     """
     check_text_size(path)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, restkey="", restval="")
         reader.fieldnames = [read_cell(name) for name in reader.fieldnames or ()]
+        _check_separator(reader.fieldnames)
         rows = tuple((reader.line_num, _read(values)) for values in reader)
     return ReadTable(tuple(reader.fieldnames), rows)
+
+
+def _check_separator(columns: Sequence[str]) -> None:
+    """Refuse one column whose name is several: what spreadsheets save where the comma stands in numbers."""
+    for mark, name in _OTHER_SEPARATORS.items():
+        if len(columns) == 1 and mark in columns[0]:
+            raise csv.Error(f"its columns are separated by {name}, save the table with commas")
 
 
 def _read(values: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
     -------
     table : Path
     rows : int
-        A row per lesion, or per study, whose diagnosis is known from the cohort or from feedback.
+        A row per lesion, or per study, whose diagnosis is known from the cohort or from feedback. One of the
+        study as a whole is that of each lesion where the run's models answer for lesions.
 
     Raises
     ------
@@ -102,7 +103,10 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
     run, out = Path(run).resolve(), Path(out).resolve()
     _check_is_run(run)
     with Ledger(run, read_only=True) as ledger:
-        settled = [(study, truth) for study in ledger.studies() if (truth := ledger.truth(study))]
+        of_lesions = _answers_for_lesions(ledger)
+        settled = [
+            (study, truth) for study in ledger.studies() if (truth := _settled(ledger, study, of_lesions))
+        ]
         if not settled:
             raise ConfigError(f"Nothing is settled in {run}; note diagnoses with `liverlesionai feedback`.")
         rows: list[CohortRow] = []
@@ -113,6 +117,23 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
                 rows += _training_rows(study, truth, path, out)
             write_rows(folder / COHORT_FILE, rows)
     return out / COHORT_FILE, len(rows)
+
+
+def _settled(ledger: Ledger, study: CohortStudy, of_lesions: bool) -> dict[int, str]:
+    """Lesion to its diagnosis; that of the study stands under 0, or for each lesion where that is asked."""
+    truth = ledger.truth(study)
+    if 0 not in truth or not of_lesions:
+        return truth
+    results = [ledger.result(study.id, model) for model in ledger.models()]
+    answered = {lesion.id for result in results if result is not None for lesion in result.lesions}
+    lesions = answered or {row.lesion for row in study.rows if row.lesion is not None}
+    return dict.fromkeys(sorted(lesions), truth[0])
+
+
+def _answers_for_lesions(ledger: Ledger) -> bool:
+    """Whether one of the run's models answers for lesions, as its first finished study says."""
+    finished = [next(ledger.finished(model), None) for model in ledger.models()]
+    return any(done is not None and done.result.unit == "lesion" for done in finished)
 
 
 def _training_path(study: CohortStudy, folder: Path, out: Path) -> str:

@@ -17,7 +17,7 @@ from LiverLesionAI.batch.inputs import glance
 from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.plan import OpenedModels, Plan, keys_of, opened_models
 from LiverLesionAI.batch.settings import LINKS_FOLDER, BatchOptions
-from LiverLesionAI.batch.studies import CohortStudy, list_studies
+from LiverLesionAI.batch.studies import CohortStudy, check_cohort, list_studies
 from LiverLesionAI.batch.task import StudyAnswer, StudyTask
 from LiverLesionAI.errors import BatchError, ConfigError, OutputError
 from LiverLesionAI.progress import Progress, silent
@@ -96,6 +96,7 @@ class BatchRun(Iterator[StudyAnswer]):
         self._again: deque[_Handed] = deque()
         self._ready: deque[StudyAnswer] = deque()
         self._is_over = self._todo_is_over = False
+        check_cohort(cohort)
         models = opened_models(options)
         self.notice = models.notice
         with ExitStack() as stack:

@@ -10,8 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from LiverLesionAI.batch.settings import LEDGER_FILE
-from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows
+from LiverLesionAI.cohort import COHORT_FILE, CohortRow, clinical_data, path_in, read_rows, row_error
 from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.files import is_output
 from LiverLesionAI.progress import Progress, silent
 from LiverLesionAI.pseudonyms import pseudonym, study_code
 from LiverLesionAI.study import ClinicalValue
@@ -83,7 +84,7 @@ def list_studies(
     ----------
     cohort
         ``cohort.csv``, a folder that has one, or a folder with study folders, scenes and DICOM files in any
-        nesting, those of many patients in one folder included.
+        nesting, those of many patients in one folder included; outputs of the program in it are passed over.
     links
         Folder for links to the files of DICOM studies that share a folder with others; it need not exist.
     progress
@@ -94,22 +95,44 @@ def list_studies(
     ConfigError
         If there is no study, or the table cannot be used.
     """
-    cohort = Path(cohort)
-    if cohort.is_dir() and (cohort / COHORT_FILE).is_file():
-        cohort = cohort / COHORT_FILE
-    if cohort.is_dir():
-        studies = _distinct(_found(cohort, Path(links), progress), cohort)
-    elif cohort.is_file():
-        studies = _from_table(cohort)
-    else:
-        raise ConfigError(f"{cohort} does not exist; give a cohort's table or a folder of studies.")
+    cohort = _table_or_folder(Path(cohort))
+    if not cohort.is_dir():
+        return _with_folders(_from_table(cohort))
+    studies = _distinct(_found(cohort, Path(links), progress), cohort)
     if not studies:
-        raise ConfigError(f"{cohort} holds no study; give a cohort's table or a folder of studies.")
+        raise _without_study(cohort)
     return _with_folders(studies)
+
+
+def check_cohort(cohort: str | Path) -> None:
+    """Refuse a cohort that is not there, or a table that cannot be used; a folder is not searched.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`list_studies`.
+    """
+    cohort = _table_or_folder(Path(cohort))
+    if not cohort.is_dir():
+        _from_table(cohort)
+
+
+def _table_or_folder(cohort: Path) -> Path:
+    if cohort.is_dir() and (cohort / COHORT_FILE).is_file():
+        return cohort / COHORT_FILE
+    if not cohort.is_dir() and not cohort.is_file():
+        raise ConfigError(f"{cohort} does not exist; give a cohort's table or a folder of studies.")
+    return cohort
+
+
+def _without_study(cohort: Path) -> ConfigError:
+    return ConfigError(f"{cohort} holds no study; give a cohort's table or a folder of studies.")
 
 
 def _from_table(table: Path) -> list[CohortStudy]:
     rows = read_rows(table)
+    if not rows:
+        raise _without_study(table)
     clinical = clinical_data(table, rows)
     studies: dict[str, list[CohortRow]] = {}
     for row in rows:
@@ -122,10 +145,12 @@ def _study_of(
 ) -> CohortStudy:
     first = rows[0]
     for row in rows:
-        if (row.path, row.mask, row.patient_id) != (first.path, first.mask, first.patient_id):
-            raise ConfigError(
-                f"{table}, line {row.line}: study {row.study_id!r} has another path, mask or patient than "
-                f"in line {first.line}; give each study a name of its own."
+        if row.mask != first.mask:
+            raise row_error(
+                table,
+                row.line,
+                f"study {row.study_id!r} has another mask than in line {first.line}; give each mask a "
+                "study_id of its own.",
             )
     path = path_in(table, first.path)
     return CohortStudy(
@@ -159,16 +184,19 @@ def _found(folder: Path, links: Path, progress: Progress) -> Iterator[CohortStud
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Study folders, which are not entered, and files below a folder, in a stable order; nothing of a run."""
+    """Study folders, which are not entered, and files below a folder, in a stable order; nothing of ours."""
     from LiverLesionAI.readers.folder import is_study_folder
 
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if not path.is_dir() or is_study_folder(path):
+        if not path.is_dir():
             yield path
-        elif not path.is_symlink() and not (path / LEDGER_FILE).exists():
-            yield from _entries(path)
+        elif not is_output(path) and not (path / LEDGER_FILE).exists():
+            if is_study_folder(path):
+                yield path
+            elif not path.is_symlink():
+                yield from _entries(path)
 
 
 def _distinct(found: Iterable[CohortStudy], root: Path) -> list[CohortStudy]:

@@ -6,13 +6,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from LiverLesionAI.batch.ledger import Ledger
-from LiverLesionAI.batch.records import Failure, Finished
+from LiverLesionAI.batch.records import Finished
 from LiverLesionAI.batch.studies import CohortStudy
+from LiverLesionAI.batch.task import INPUT
 from LiverLesionAI.files import whole_file
 from LiverLesionAI.pseudonyms import cleaned
 from LiverLesionAI.spreadsheet import Cell, write_table
@@ -23,6 +25,12 @@ from LiverLesionAI.writers.tables import prediction_columns, prediction_table, r
 RESULTS, FAILURES, PAGE = "results", "failures.csv", "cohort.html"
 NO_PARQUET = "results.parquet was not written, for lack of pyarrow; install liverlesionai[batch] to have it"
 NO_PAGE = "no page was written, for lack of {packages}; install liverlesionai[report] to have it"
+NOT_IN_MASK = (
+    "Lesion {lesion} stands in the cohort's table, but not in the study's mask; correct one of them."
+)
+NOT_IN_MASKS = (
+    "lesions of the cohort's table that are not in the study's mask: {count}; failures.csv names them"
+)
 
 _ROWS_AT_A_TIME = 2000
 _WHOLE_NUMBERS = ("lesion", "slice")
@@ -63,33 +71,59 @@ def write_outputs(ledger: Ledger, out: Path) -> tuple[tuple[Path, ...], tuple[st
         If a file cannot be written.
     """
     models = ledger.models()
+    missing = {model: _not_in_masks(ledger, model) for model in models}
     files: list[Path] = []
     warnings: list[str] = []
     for model in models:
         stem = out / (RESULTS if len(models) == 1 else f"{RESULTS}-{model}")
         columns = _columns(ledger, model)
-        write_table(stem.with_name(f"{stem.name}.csv"), columns.names, _texts(_rows(ledger, model, columns)))
+        rows = partial(_rows, ledger, model, columns, missing[model])
+        write_table(stem.with_name(f"{stem.name}.csv"), columns.names, _texts(rows()))
         files.append(stem.with_name(f"{stem.name}.csv"))
-        if _write_parquet(stem.with_name(f"{stem.name}.parquet"), columns, _rows(ledger, model, columns)):
+        if _write_parquet(stem.with_name(f"{stem.name}.parquet"), columns, rows()):
             files.append(stem.with_name(f"{stem.name}.parquet"))
         else:
             warnings.append(NO_PARQUET)
     for model in models if not missing_packages() else ():
         name = PAGE if len(models) == 1 else f"{Path(PAGE).stem}-{model}.html"
-        files.append(_write_page(ledger, model, out / name))
+        files.append(_write_page(ledger, model, missing[model], out / name))
     if missing_packages():
         warnings.append(NO_PAGE.format(packages=" and ".join(missing_packages())))
-    failures = ((each.study.id, each.model, each.kind, each.reason) for each in ledger.failures())
-    write_table(out / FAILURES, ("study_id", "model", "kind", "reason"), failures)
+    failures = [(each.study.id, each.model, each.kind, each.reason) for each in ledger.failures()]
+    left_out = [
+        (study, model, INPUT, NOT_IN_MASK.format(lesion=lesion))
+        for model, of_studies in missing.items()
+        for study, lesions in of_studies.items()
+        for lesion in lesions
+    ]
+    write_table(out / FAILURES, ("study_id", "model", "kind", "reason"), [*failures, *left_out])
+    if left_out:
+        warnings.append(NOT_IN_MASKS.format(count=len(left_out)))
     return (*files, out / FAILURES), tuple(dict.fromkeys(warnings))
 
 
-def _write_page(ledger: Ledger, model: str, path: Path) -> Path:
+def _not_in_masks(ledger: Ledger, model: str) -> dict[str, tuple[int, ...]]:
+    """Study to the lesions that the cohort knows and the mask lacks, where lesions get answers."""
+    found = {}
+    for done in ledger.finished(model):
+        there = {lesion.id for lesion in done.result.lesions}
+        lesions = tuple(lesion for lesion in _known_lesions(done.study) if lesion not in there)
+        if lesions and not done.result.study_tasks:
+            found[done.study.id] = lesions
+    return found
+
+
+def _known_lesions(study: CohortStudy) -> list[int]:
+    return [row.lesion for row in study.rows if row.lesion is not None]
+
+
+def _write_page(ledger: Ledger, model: str, missing: Mapping[str, tuple[int, ...]], path: Path) -> Path:
     entries = (
         CohortEntry(
             done.result,
             report_link(path.parent / done.folder, path) if done.folder else "",
             ledger.truth(done.study, model),
+            {lesion: NOT_IN_MASK.format(lesion=lesion) for lesion in missing.get(done.study.id, ())},
         )
         for done in ledger.finished(model)
     )
@@ -105,16 +139,22 @@ def _columns(ledger: Ledger, model: str) -> _Columns:
     return _Columns(ledger.tasks(model), first is not None and first.result.unit == "slice", tuple(kept))
 
 
-def _rows(ledger: Ledger, model: str, columns: _Columns) -> Iterator[tuple[Cell, ...]]:
+def _rows(
+    ledger: Ledger, model: str, columns: _Columns, missing: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[Cell, ...]]:
     """Rows of finished and failed studies in the cohort's order."""
     finished, failures = ledger.finished(model), ledger.failures(model)
     done, failure = next(finished, None), next(failures, None)
     for study in ledger.studies():
         if done is not None and done.study.id == study.id:
-            yield from _answered(done, ledger.truth(study, model), columns)
+            truth = ledger.truth(study, model)
+            yield from _answered(done, truth, columns)
+            yield from _unanswered(study, missing.get(study.id, ()), truth, columns)
             done = next(finished, None)
         elif failure is not None and failure.study.id == study.id:
-            yield from _unanswered(failure, ledger.truth(study, model), columns)
+            yield from _unanswered(
+                study, _known_lesions(study) or (None,), ledger.truth(study, model), columns
+            )
             failure = next(failures, None)
 
 
@@ -124,10 +164,10 @@ def _answered(done: Finished, truth: Mapping[int, str], columns: _Columns) -> It
         yield (*row, *_kept(done.study, row[2], columns))
 
 
-def _unanswered(failure: Failure, truth: Mapping[int, str], columns: _Columns) -> Iterator[tuple[Cell, ...]]:
-    """A row per lesion that the cohort knows of a study that failed, or one for the study."""
-    study = failure.study
-    lesions: list[int | None] = [row.lesion for row in study.rows if row.lesion is not None] or [None]
+def _unanswered(
+    study: CohortStudy, lesions: Iterable[int | None], truth: Mapping[int, str], columns: _Columns
+) -> Iterator[tuple[Cell, ...]]:
+    """A row per lesion that got no answer; None stands for the study."""
     for lesion in lesions:
         known = truth.get(0) or (truth.get(lesion) if lesion is not None else None)
         slices = (None,) if columns.of_slices else ()

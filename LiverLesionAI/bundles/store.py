@@ -135,7 +135,7 @@ class Bundle:
         )
 
 
-def load_bundle(path_or_name: str | Path) -> Bundle:
+def load_bundle(path_or_name: str | Path, also: Iterable[str] = ()) -> Bundle:
     """Open a bundle by its folder or by its name.
 
     Only the metadata is read; weights are checked against their hashes when they are loaded.
@@ -144,6 +144,8 @@ def load_bundle(path_or_name: str | Path) -> Bundle:
     ----------
     path_or_name
         A folder, or the name of a bundle in one of :func:`bundle_folders`.
+    also
+        See :func:`find_bundle`.
 
     Raises
     ------
@@ -152,12 +154,19 @@ def load_bundle(path_or_name: str | Path) -> Bundle:
     """
     path = Path(path_or_name)
     if not path.exists():
-        path = find_bundle(str(path_or_name))
+        path = find_bundle(str(path_or_name), also)
     return _open(path)
 
 
-def find_bundle(name: str) -> Path:
+def find_bundle(name: str, also: Iterable[str] = ()) -> Path:
     """Return the folder of a bundle by name.
+
+    Parameters
+    ----------
+    name
+        The name.
+    also
+        What else the user may name, told beside the bundles where there is no such one.
 
     Raises
     ------
@@ -167,7 +176,7 @@ def find_bundle(name: str) -> Path:
     for folder in bundle_folders() if PurePosixPath(name).name == name else ():
         if (folder / name / METADATA).is_file():
             return folder / name
-    known = ", ".join(bundle.name for bundle in list_bundles()) or "none"
+    known = ", ".join([*also, *(bundle.name for bundle in list_bundles())]) or "none"
     raise BundleError(
         f"There is no model {name!r}, neither as a folder nor by name (at hand: {known}); "
         "add one with `liverlesionai models add`."

@@ -113,7 +113,7 @@ def open_model(path_or_name: str | Path) -> Model:
     if not Path(path_or_name).exists() and str(path_or_name) in suites:
         return suites[str(path_or_name)]
     try:
-        return load_bundle(path_or_name)
+        return load_bundle(path_or_name, also=suites)
     except BundleError:
         asked_together = str(path_or_name) in _systems_with_questions()
         if not asked_together:

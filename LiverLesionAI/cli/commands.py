@@ -353,8 +353,9 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _misalignment(text: str) -> tuple[float, float]:
+    parts = _list(text)
     try:
-        rigid, smooth = [*map(float, _list(text)), 0.0][:2]
+        rigid, smooth = map(float, parts if len(parts) > 1 else (*parts, "0"))
     except ValueError:
         raise ConfigError(f"--misalign {text!r} is not of the form RIGID_MM or RIGID_MM,SMOOTH_MM.") from None
     return rigid, smooth

@@ -24,8 +24,12 @@ def list_(as_json: Json = False) -> None:
         print_json([_model_row(bundle) for bundle in bundles])
         return
     for bundle in bundles:
-        model = bundle.summary
-        print(f"{model.name}  {model.version}  {model.members} members  intended use: {model.intended_use}")
+        _print_row(bundle)
+
+
+def _print_row(bundle: Bundle) -> None:
+    model = bundle.summary
+    print(f"{model.name}  {model.version}  {model.members} members  intended use: {model.intended_use}")
 
 
 def _model_row(bundle: Bundle) -> dict[str, Any]:
@@ -33,10 +37,17 @@ def _model_row(bundle: Bundle) -> dict[str, Any]:
 
 
 def show(name: Annotated[str, typer.Argument(metavar="NAME|DIR")]) -> None:
-    """Print a bundle's model card."""
-    from LiverLesionAI.bundles import load_bundle, model_card_of
+    """Print a bundle's model card, or the models of a system."""
+    from LiverLesionAI.bundles import model_card_of
+    from LiverLesionAI.bundles.suite import Suite, open_model
 
-    print(model_card_of(load_bundle(name)))
+    model = open_model(name)
+    if not isinstance(model, Suite):
+        print(model_card_of(model))
+        return
+    print(model.description)
+    for bundle in model.bundles:
+        _print_row(bundle)
 
 
 def verify(

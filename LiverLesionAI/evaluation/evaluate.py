@@ -307,7 +307,7 @@ def _plain(value: Any) -> Any:
         names = ("value", "successes", "n", "modified_wilson", "wilson", "clopper_pearson")
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, LikelihoodRatio):
-        return {"value": value.value, "log": _plain(value.interval)}
+        return {"value": value.finite, "log": _plain(value.interval)}
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):

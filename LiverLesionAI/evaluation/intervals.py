@@ -82,13 +82,18 @@ class LikelihoodRatio:
     Attributes
     ----------
     value
-        None where it is infinite or not defined.
+        Infinite where a count of 0 divides; None where it is not defined: 0 / 0, or a kind without a case.
     interval
         None where a count of 0 leaves none.
     """
 
     value: float | None
     interval: Interval | None
+
+    @property
+    def finite(self) -> float | None:
+        """The value where it is a number, as files have it."""
+        return None if self.value == math.inf else self.value
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,10 @@ class Counts:
 
 def _ratio(a: int, n: int, b: int, m: int) -> LikelihoodRatio:
     """(a / n) / (b / m)."""
-    if not (n and m and b):
+    if not (n and m and (a or b)):
         return LikelihoodRatio(None, None)
+    if not b:
+        return LikelihoodRatio(math.inf, None)
     value = (a / n) / (b / m)
     if not a:
         return LikelihoodRatio(value, None)

@@ -159,19 +159,19 @@ def read_repeats(file: Path, truth_from: Predictions | None = None) -> dict[str,
 
 def _whole_table(file: Path, truth_from: Predictions | None) -> tuple[Predictions, tuple[str, ...]]:
     """Every row, and each row's repeat."""
-    rows = _rows(file)
+    lines, rows = _rows(file)
     units = tuple((row["study_id"], row.get("lesion", ""), row.get("slice", "")) for row in rows)
     repeats = tuple(row.get(REPEAT, "") for row in rows)
-    _check_units_differ(file, tuple(zip(repeats, units, strict=True)))
+    _check_units_differ(file, lines, tuple(zip(repeats, units, strict=True)))
     truth = _truth(file, rows, units, truth_from)
     columns = tuple(rows[0])
-    tasks = {task: _task(file, rows, task, truth) for task in _task_names(file, columns)}
-    ordered = dict(sorted(tasks.items(), key=lambda item: -len(item[1].classes)))
+    classes = {task: _classes(rows, task, truth) for task in _task_names(file, columns)}
+    ordered = sorted(classes.items(), key=lambda item: -len(item[1]))
     table = Predictions(
         file=file,
         units=units,
         patients=tuple(row.get("patient_id", "") or row["study_id"] for row in rows),
-        tasks=ordered,
+        tasks={task: _task(file, lines, rows, (task, names), truth) for task, names in ordered},
         readers=_prefixed(rows, columns, READER),
         groups=_prefixed(rows, columns, GROUP),
     )
@@ -190,7 +190,8 @@ def label_in(classes: Sequence[str], name: str) -> int | None:
     return tuple(classes).index(BINARY[known.malignant])
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _rows(file: Path) -> tuple[tuple[int, ...], list[dict[str, str]]]:
+    """Line and content of each row."""
     try:
         read = read_table(file)
     except UNREADABLE as error:
@@ -205,12 +206,17 @@ def _rows(file: Path) -> list[dict[str, str]]:
         raise ConfigError(f"{file} has two columns of one name; rename one of them.")
     if not rows:
         raise ConfigError(f"{file} has no row; give a table with a row per lesion or patient.")
-    return rows
+    for line, row in read.rows:
+        if isinstance(row.get(""), list) and any(row[""]):
+            raise ConfigError(
+                f"{file}, line {line}: there is a value without a column; put values with commas in quotes."
+            )
+    return tuple(line for line, _ in read.rows), rows
 
 
-def _check_units_differ(file: Path, units: Sequence[tuple[str, Unit]]) -> None:
+def _check_units_differ(file: Path, lines: Sequence[int], units: Sequence[tuple[str, Unit]]) -> None:
     seen: dict[tuple[str, Unit], int] = {}
-    for line, unit in enumerate(units, start=2):
+    for line, unit in zip(lines, units, strict=True):
         if unit in seen:
             raise ConfigError(f"{file}, line {line}: the same case stands in line {seen[unit]}; remove one.")
         seen[unit] = line
@@ -248,21 +254,43 @@ def _task_names(file: Path, columns: Sequence[str]) -> tuple[str, ...]:
     raise ConfigError(f"{file} has no answers; give columns pred and prob_<class>, or pred_<task> and so on.")
 
 
-def _task(file: Path, rows: Sequence[Mapping[str, str]], task: str, truth: Sequence[str]) -> TaskAnswers:
-    answer, prefix = (f"pred_{task}", f"prob_{task}_") if task else (PREDICTED, PROBABILITY)
-    said = [row.get(answer, "") for row in rows]
+def _columns_of(task: str) -> tuple[str, str]:
+    """The column of a task's answer, and what its probabilities' columns begin with."""
+    return (f"pred_{task}", f"prob_{task}_") if task else (PREDICTED, PROBABILITY)
+
+
+def _classes(rows: Sequence[Mapping[str, str]], task: str, truth: Sequence[str]) -> tuple[str, ...]:
+    """Classes of a task: those of its columns, or those that occur."""
+    answer, prefix = _columns_of(task)
     classes = tuple(name.removeprefix(prefix) for name in rows[0] if name.startswith(prefix))
-    probabilities = _probabilities(file, rows, prefix, classes) if classes else None
-    classes = classes or tuple(sorted({*said, *truth} - {""}))
-    predicted = _labels(file, said, classes, answer)
+    return classes or tuple(sorted({*(row.get(answer, "") for row in rows), *truth} - {""}))
+
+
+def _task(
+    file: Path,
+    lines: Sequence[int],
+    rows: Sequence[Mapping[str, str]],
+    asked: tuple[str, tuple[str, ...]],
+    truth: Sequence[str],
+) -> TaskAnswers:
+    """Answers to a task, which is asked for by its name and classes."""
+    task, classes = asked
+    answer, prefix = _columns_of(task)
+    said = [row.get(answer, "") for row in rows]
+    is_scored = any(name.startswith(prefix) for name in rows[0])
+    probabilities = _probabilities(file, lines, rows, prefix, classes) if is_scored else None
+    predicted = _labels(file, lines, said, classes, answer)
     if answer not in rows[0] and probabilities is not None:
         predicted = np.where(np.isnan(probabilities).any(axis=1), -1, probabilities.argmax(axis=1))
-    return TaskAnswers(task, classes, _labels(file, truth, classes, "truth"), predicted, probabilities)
+    labels = _labels(file, lines, truth, classes, "truth")
+    return TaskAnswers(task, classes, labels, predicted, probabilities)
 
 
-def _labels(file: Path, names: Sequence[str], classes: Sequence[str], column: str) -> np.ndarray:
+def _labels(
+    file: Path, lines: Sequence[int], names: Sequence[str], classes: Sequence[str], column: str
+) -> np.ndarray:
     labels = []
-    for line, name in enumerate(names, start=2):
+    for line, name in zip(lines, names, strict=True):
         label = label_in(classes, name) if name else -1
         if label is None and not _is_neither(classes, name):
             known = ", ".join(classes)
@@ -281,14 +309,18 @@ def _is_neither(classes: Sequence[str], name: str) -> bool:
 
 
 def _probabilities(
-    file: Path, rows: Sequence[Mapping[str, str]], prefix: str, classes: Sequence[str]
+    file: Path,
+    lines: Sequence[int],
+    rows: Sequence[Mapping[str, str]],
+    prefix: str,
+    classes: Sequence[str],
 ) -> np.ndarray:
     table = np.full((len(rows), len(classes)), np.nan)
-    for line, row in enumerate(rows, start=2):
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
         for position, name in enumerate(classes):
             value = row[prefix + name]
             if value:
-                table[line - 2, position] = _probability(file, line, prefix + name, value)
+                table[number, position] = _probability(file, line, prefix + name, value)
     return table
 
 

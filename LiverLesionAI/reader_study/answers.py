@@ -13,6 +13,7 @@ COLUMNS = (
     *("study_id", "patient_id", "lesion", "reader", "modality", "answer", "confidence", "seconds"),
     *("session", "item", "case", "openings", "at"),
 )
+_NEEDED = ("item", "case", "answer")
 
 
 def write_answers(plan: StudyPlan, file: Path) -> int:
@@ -58,18 +59,22 @@ def take_answers(folder: Path, reader: str, table: Path) -> int:
     Raises
     ------
     ConfigError
-        If the table cannot be read, or an answer is none; the line is named, and those before it are taken.
+        If the table cannot be read or lacks a column, or an answer is none; the line is named, and those
+        before it are taken.
     """
     try:
-        rows = read_table(table).rows
+        read = read_table(table)
     except UNREADABLE as error:
         raise ConfigError(f"{table} cannot be read ({error}); give the reader's list.") from None
+    lacking = [name for name in _NEEDED if name not in read.columns]
+    if lacking:
+        raise ConfigError(f"{table} lacks columns ({', '.join(lacking)}); give the reader's list, filled in.")
     session = ReadingSession(folder, reader)
     codes = {each.item.number: each.item.code for each in session.items}
     known = session.plan.journal(reader).answers()
     taken = 0
     try:
-        for line, row in rows:
+        for line, row in read.rows:
             said = row.get("answer", "").strip()
             if not said:
                 continue

@@ -37,11 +37,14 @@ class CohortEntry:
         Address of its report as seen from the cohort page.
     truth
         Lesion to its known class; that of the study as a whole under 0.
+    unanswered
+        Lesion that the cohort knows and the result lacks, to the reason.
     """
 
     result: StudyResult
     link: str = ""
     truth: Mapping[int, str] = field(default_factory=dict)
+    unanswered: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def write_cohort_report(
 
 
 def _rows(entry: CohortEntry) -> list[dict[str, Any]]:
-    """A row for the study where it is answered for as a whole, then one per lesion."""
+    """A row for the study where it is answered for as a whole, one per lesion, one for what got no answer."""
     rows = []
     for answered in ([entry.result] if entry.result.study_tasks else []) + list(entry.result.lesions):
         lesion = answered if isinstance(answered, LesionResult) else None
@@ -151,7 +154,20 @@ def _rows(entry: CohortEntry) -> list[dict[str, Any]]:
                 "notes": notes if len(notes) <= LONGEST_NOTE else f"{notes[:LONGEST_NOTE]}…",
             }
         )
-    return rows
+    return rows + [
+        {
+            "study": entry.result.study.id,
+            "link": entry.link,
+            "lesion": f"lesion {lesion}",
+            "diameter_mm": None,
+            "answers": {},
+            "truth": entry.truth.get(lesion, ""),
+            "wrong": False,
+            "doubt": True,
+            "notes": reason,
+        }
+        for lesion, reason in entry.unanswered.items()
+    ]
 
 
 def _answer(task: TaskResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def class_table(task: TaskEvaluation) -> Table:
             cells += [found.value, *_ends(found.modified_wilson), *_ends(found.clopper_pearson)]
         for kind in _RATIOS:
             ratio: LikelihoodRatio = getattr(counts, kind)
-            cells += [ratio.value, *_ends(ratio.interval)]
+            cells += [ratio.finite, *_ends(ratio.interval)]
         cells += [figures.auc.value, *_ends(figures.auc.delong)] if figures.auc else [None] * 3
         rows.append(tuple(cells))
     return Table(tuple(columns), tuple(rows))
@@ -265,7 +266,7 @@ def _spread_text(spread: Spread) -> str:
 
 
 def _ratio_text(ratio: LikelihoodRatio) -> str:
-    if ratio.value is None:
+    if ratio.value == math.inf:
         return "∞"
     return _figure_text(ratio.value, ratio.interval, 2)
 

@@ -34,8 +34,9 @@ LIMITS = (
     "SD is the spread of the networks that were joined, before calibration.",
     "Maps and weights explain the model, not the disease. They show what the model used, which may be an "
     "artefact, and a convincing map does not make the answer right.",
-    "A map is as coarse as the network's cells and can miss thin structures; the weights of the sequences "
-    "are exact for this model, relative to the average lesion of its training.",
+    "Maps of some methods are as coarse as the network's cells, and any can miss thin structures; the "
+    "weights of the sequences are exact for this model, relative to what it is given in the place of a "
+    "missing one.",
     "The segmentation decides the crop and the measurements; another one can give another answer.",
 )
 
@@ -118,7 +119,7 @@ def _lesion(lesion: LesionResult, picture: str | None, result: StudyResult, memb
         "tasks": lesion.tasks,
         "answers": [_answer(name, task) for name, task in tasks.items()],
         "readers": _readers(lesion),
-        "asked": _asked(lesion),
+        "others": _others(lesion, result),
         "picture": picture,
         "probabilities": [_probability_table(name, task, members) for name, task in tasks.items()],
         "weights": _weights(lesion, lesion.tasks),
@@ -131,12 +132,19 @@ def _ordered(tasks: Mapping[str, TaskResult]) -> dict[str, TaskResult]:
     return dict(sorted(tasks.items(), key=lambda item: not item[1].primary))
 
 
-def _asked(lesion: LesionResult) -> list[dict[str, Any]]:
-    """Classes that were explained in place of the predicted ones."""
+def _others(lesion: LesionResult, result: StudyResult) -> list[dict[str, Any]]:
+    """Classes that were explained in place of the predicted ones, and why."""
+    if result.provenance.parameters.get("saliency", {}).get("target"):
+        why = "as was asked, not for the predicted class"
+    elif result.study_tasks:
+        why = "the class of the study as a whole, not for this lesion's own"
+    else:
+        why = "not for the predicted class"
     return [
         {
             "title": lesion.tasks[task].class_named(name).title,
             "probability": lesion.tasks[task].shown[name],
+            "why": why,
         }
         for task, name in lesion.explained.items()
         if name != lesion.tasks[task].predicted

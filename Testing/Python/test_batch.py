@@ -13,7 +13,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from LiverLesionAI.batch.merge import merge_runs
 from LiverLesionAI.batch.schema import VERSION
 from LiverLesionAI.batch.settings import LEDGER_FILE
 from LiverLesionAI.batch.supervise import Limits
+from LiverLesionAI.batch.task import pack
 from LiverLesionAI.cli.commands import app
 from LiverLesionAI.cohort import read_rows
 from LiverLesionAI.errors import BatchError, ConfigError, OutputError
@@ -132,6 +135,24 @@ def test_a_cohort_that_lost_and_won_studies(cohort: Path, run: Path, tmp_path: P
     assert finished(own, run, outputs="volumes")["T1"] == "done"
     text = (run / "results.csv").read_text()
     assert "S0," not in text and "T1,P9,1,ICC" in text and text.count("\n") == 6
+
+
+def test_a_lesion_that_no_mask_has_is_not_passed_over(tmp_path: Path) -> None:
+    """Its truth counts in an evaluation, as that of a lesion without an answer."""
+    cohort = made_studies(tmp_path / "cohort", ["S0", "S1"])
+    cohort.write_text(cohort.read_text() + "S0,S0,P0,3,ICC,south\n")
+    with made_run(cohort, tmp_path / "run", outputs="table") as run:
+        list(run)
+    assert run.counts["done"] == 2 and "not in the study's mask: 1" in run.warnings[-1]
+    with (run.out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["study_id"], row["lesion"]) for row in rows] == [("S0", "1"), ("S0", "3"), ("S1", "1")]
+    assert (rows[1]["truth"], rows[1]["pred_type"], rows[1]["group_site"]) == ("ICC", "", "south")
+    assert 'S0,wang2021-phantom,input,"Lesion 3 stands in' in (run.out / "failures.csv").read_text()
+    assert "Lesion 3 stands in" in (run.out / "cohort.html").read_text(encoding="utf-8")
+    told = CliRunner().invoke(app, ["evaluate", str(run.out), "--out", str(tmp_path / "e"), "--json"])
+    judged = json.loads(told.stdout)["tasks"]["type"]
+    assert judged["n"] == 2 and judged["left_out"] == 1
 
 
 @posix
@@ -252,6 +273,21 @@ def test_a_ledger_that_cannot_grow_stops_the_run(
 def test_a_folder_that_cannot_be_written_is_refused(cohort: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         made_run(cohort, Path("/proc/liver"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "does not exist"), ("study_id\n", "lacks columns"), ("study_id,path\n", "no study")],
+)
+def test_nothing_is_made_for_a_cohort_that_cannot_be_used(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    table = tmp_path / "cohort.csv"
+    if content is not None:
+        table.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        made_run(table, tmp_path / "new" / "run", outputs="table")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_cohort_that_vanishes_stops_the_run(tmp_path: Path) -> None:
@@ -379,6 +415,29 @@ def test_feedback_becomes_truth_and_a_cohort(run: Path, tmp_path: Path) -> None:
             give_feedback(run, *wrong)  # type: ignore[arg-type]
     done = CliRunner().invoke(app, ["evaluate", str(run), "--out", str(tmp_path / "e"), "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["tasks"]["type"]["n"] == 6
+
+
+def test_a_study_s_diagnosis_is_exported_for_what_models_answer_for(tmp_path: Path) -> None:
+    """A row per lesion, which a model of lesions is trained on; a row for the study where it is the unit."""
+    given = made_studies(tmp_path / "cohort", ["S0", "S1-fault"])
+    finished(given, tmp_path / "run", outputs="table")
+    for study in ("S0", "S1-fault"):
+        give_feedback(tmp_path / "run", study, None, "FNH")
+    rows = read_rows(export_cohort(tmp_path / "run", tmp_path / "lesions")[0])
+    assert [(row.study_id, row.lesion, row.truth) for row in rows] == [
+        ("S0", 1, "FNH"),
+        ("S1-fault", 1, "FNH"),
+    ]
+    with Ledger(tmp_path / "run") as ledger:
+        result = ledger.result("S0", "wang2021-phantom")
+        assert result is not None
+        blob = b64decode(pack(replace(result, unit="study", study_tasks=result.lesions[0].tasks)))
+        ledger._db.execute("UPDATE answers SET result = ? WHERE study = 'S0'", (blob,))
+    rows = read_rows(export_cohort(tmp_path / "run", tmp_path / "studies")[0])
+    assert [(row.study_id, row.lesion, row.truth) for row in rows] == [
+        ("S0", None, "FNH"),
+        ("S1-fault", None, "FNH"),
+    ]
 
 
 def test_paused_polled_and_cancelled(cohort: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.options import Options
 from LiverLesionAI.pipeline import read_study
 from LiverLesionAI.progress import silent
-from LiverLesionAI.results import SequenceRegistration, StudyResult
+from LiverLesionAI.results import REGISTRATION_SCHEMA, SCHEMA, SequenceRegistration, StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.training.export import untrained_bundle
 
@@ -63,6 +63,19 @@ def test_patients_mixed_in_one_tree_are_told_apart(tmp_path: Path) -> None:
     assert list_studies(tree, tmp_path / "run" / "dicom") == studies
 
 
+@pytest.mark.parametrize(
+    ("report", "schema"), [("results.json", SCHEMA), ("registration.json", REGISTRATION_SCHEMA)]
+)
+def test_an_earlier_output_is_no_study(tmp_path: Path, report: str, schema: str) -> None:
+    """Its scene and its registered volumes are those of a study that stands in the tree already."""
+    write_study(tmp_path / "S1", 1, 0)
+    write_study(tmp_path / "S1-out", 1, 0)
+    write_study(tmp_path / "S1-out" / "registered", 1, 0)
+    (tmp_path / "S1-out" / "scene.mrb").touch()
+    (tmp_path / "S1-out" / report).write_text(json.dumps({"schema": schema}))
+    assert [study.id for study in list_studies(tmp_path, tmp_path / "links")] == ["S1"]
+
+
 def test_settled_dicom_studies_become_study_folders(tmp_path: Path) -> None:
     write_examination("4713", tmp_path / "dump" / "one", apart=True)
     with made_run(tmp_path / "dump", tmp_path / "run", outputs="table") as run:
@@ -70,7 +83,7 @@ def test_settled_dicom_studies_become_study_folders(tmp_path: Path) -> None:
     give_feedback(tmp_path / "run", answer.study_id, None, "HCC")
     table, count = export_cohort(tmp_path / "run", tmp_path / "train")
     (row,) = read_rows(table)
-    assert count == 1 and (row.truth, row.lesion, row.path) == ("HCC", None, answer.study_id)
+    assert count == 1 and (row.truth, row.lesion, row.path) == ("HCC", 1, answer.study_id)
     assert set(read_study(table.parent / row.path).images) == {"T2WI", "LAP"}
 
 
@@ -90,6 +103,9 @@ def test_a_table_says_what_is_known(tmp_path: Path) -> None:
     assert not any("/" in study.folder or study.folder.startswith(".") for study in studies)
     table.write_text(table.read_text().replace("A,a,P1,2", "A,b,P1,2"))
     with pytest.raises(ConfigError, match="line 3: study 'A' has another path"):
+        list_studies(table, tmp_path)
+    table.write_text("study_id,path,mask\nA,a,\nA,a,other.nrrd\n")
+    with pytest.raises(ConfigError, match="line 3: study 'A' has another mask than in line 2"):
         list_studies(table, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no study"):

@@ -338,6 +338,12 @@ def test_models_are_listed_shown_and_verified(
     refused(["models", "verify", tmp_path], "not a model bundle")
 
 
+def test_a_system_is_shown_and_named_by_its_name() -> None:
+    shown = run("models", "show", "zhen2020").stdout
+    assert "7 models that answer together" in shown and "zhen2020-a-phantom  " in shown
+    refused(["models", "show", "nothing"], "(at hand: ", "zhen2020, ", "yasaka2018, ", "wang2021-phantom, ")
+
+
 def test_a_bad_training_configuration_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("name: x\nphantom: {first_seed: 900100, lesions: 10}\n")

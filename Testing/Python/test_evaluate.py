@@ -262,6 +262,33 @@ def test_a_bad_table_is_refused_with_its_line(tmp_path: Path, change: Change, sa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_truth_is_told_the_classes_of_the_finest_question(tmp_path: Path) -> None:
+    """Whichever question comes first in the table."""
+    rows = _answers(2.2, 3)
+    rows[2]["truth"] = "Zyste"
+    last = [name for name in rows[0] if "_type" in name]
+    rows = [{**{k: v for k, v in row.items() if k not in last}, **{k: row[k] for k in last}} for row in rows]
+    with pytest.raises(ConfigError, match="truth 'Zyste' is none of the classes cyst, FNH"):
+        read_predictions(_write(tmp_path / "bad.csv", rows))
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("S2,1,HC,HCC,0.5", "line 5: truth 'HC'"),
+        ("S2,1,HCC,HC,0.5", "line 5: pred 'HC'"),
+        ("S2,1,HCC,HCC,2", "line 5: prob_HCC is '2'"),
+        ("S1,1,HCC,HCC,0.5", "line 5: the same case stands in line 2"),
+        ("S2,1,HCC,HCC,0.5,0.5", "line 5: there is a value without a column"),
+    ],
+)
+def test_blank_lines_are_counted(tmp_path: Path, last: str, said: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(f"study_id,lesion,truth,pred,prob_HCC\nS1,1,HCC,HCC,0.5\n\n\n{last}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"bad\.csv, {said}"):
+        read_predictions(file)
+
+
 @pytest.mark.parametrize("content", ["", "\x00\x00", '"study_id', "study_id,truth,pred\n"])
 def test_what_is_no_table_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "odd.csv"

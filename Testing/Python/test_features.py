@@ -76,6 +76,14 @@ def test_what_could_not_be_cropped_is_told_and_an_earlier_output_replaced(
     assert left_out.startswith("S1, lesion 4: ") and "Left out: S1, lesion 4" in " ".join(said.split())
 
 
+def test_a_lesion_that_no_mask_has_is_told(cohort: Path, tmp_path: Path) -> None:
+    cohort.write_text(cohort.read_text() + "S1,S1,P1,9,HCC\n")
+    said = written(tiny_bundle(tmp_path / "tiny"), cohort, tmp_path / "out")
+    (left_out,) = json.loads((tmp_path / "out" / "features.json").read_text(encoding="utf-8"))["left_out"]
+    assert left_out.startswith("S1, lesion 9: It stands in the cohort's table, but not in the study's mask")
+    assert "Left out: S1, lesion 9" in " ".join(said.split())
+
+
 def test_clinical_columns_of_the_cohort_are_read(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,8 @@ def test_the_command_writes_ct_studies(tmp_path: Path) -> None:
     study = read_study_folder(tmp_path / "P" / f"phantom-{SEED}")
     assert set(study.images) == {"CT_PLAIN", "CT_ART", "CT_DELAY"} and study.reference == "CT_ART"
     assert sitk.GetArrayViewFromImage(study.images["CT_PLAIN"].image).min() < 0
+    odd = CliRunner().invoke(app, ["phantom", *arguments, "--misalign", "3,1,2"])
+    assert odd.exit_code == 3 and "--misalign '3,1,2' is not of the form RIGID_MM" in odd.output
     assert '"kvp": 120' in (tmp_path / "P" / "truth" / f"phantom-{SEED}" / "truth.json").read_text()
 
 

@@ -287,6 +287,15 @@ def test_a_list_filled_in_by_hand_is_taken(study: Path, tmp_path: Path) -> None:
     ReadingSession(study, "B").close()
 
 
+@pytest.mark.parametrize(("mark", "said"), [(";", "separated by ';'"), (",", r"lacks columns \(case\)")])
+def test_a_list_without_its_columns_is_refused(study: Path, tmp_path: Path, mark: str, said: str) -> None:
+    """Nothing would be taken from it, in silence."""
+    filled = tmp_path / "filled.csv"
+    filled.write_text(f"item{mark}answer\n1{mark}cyst\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"filled\.csv .*{said}"):
+        take_answers(study, "B", filled)
+
+
 def test_from_lists_to_judgement(tables: tuple[Path, Path], tmp_path: Path) -> None:
     study = tmp_path / "from-command"
     made = _run("make", *tables, "--out", study, "--reader", "A", "--reader", "B", "--seed", 9)

@@ -131,6 +131,7 @@ def test_notice_warnings_provenance_and_limits_stand_there(page: Page) -> None:
     assert "percentiles [0.5, 99.5]" in text
     assert re.search(r"LAP rigid 1\.051 1\.103 bspline refused", text)
     assert all(limit in text for limit in LIMITS)
+    assert not re.search(r"average lesion|A map is as coarse", text), "not true of every system"
 
 
 def test_a_model_trained_on_patients_is_research_software(tmp_path: Path) -> None:
@@ -146,6 +147,30 @@ def test_one_network_has_no_spread(tmp_path: Path) -> None:
     result = replace(result, models=(replace(result.models[0], members=1),))
     text = Page(write_report(result, tmp_path / "report.html")).text
     assert re.search(r"Hepatocellular carcinoma 0\.700 –", text) and "one network" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("ICC", "as was asked, not for the predicted class."),
+        (None, "the class of the study as a whole, not for this lesion's own."),
+    ],
+)
+def test_a_class_that_is_not_the_lesion_s_is_explained_for_a_reason(
+    tmp_path: Path, target: str | None, said: str
+) -> None:
+    result = explained_result()
+    lesion = replace(result.lesions[0], explained={"type": "ICC"})
+    of_study = replace(
+        result,
+        unit="slice",
+        lesions=(lesion,),
+        study_tasks={"type": replace(lesion.tasks["type"], predicted="ICC")},
+        provenance=replace(result.provenance, parameters={"saliency": {"target": target}}),
+    )
+    text = Page(write_report(of_study, tmp_path / "report.html")).text
+    assert re.search(rf"speaks for Intrahepatic cholangiocarcinoma \(p = 0\.\d\d\), {said}", text)
+    assert ("as was asked" in text) is (target is not None)
 
 
 def test_names_cannot_smuggle_markup_in(tmp_path: Path) -> None:

@@ -134,6 +134,10 @@ def test_absent_and_uncovered_sequences(ball_study) -> None:
     assert "PVP does not cover lesion 1" in slices.warnings[0]
     with pytest.raises(PatchError, match="lies outside every sequence that the model reads"):
         extract_slices(study, 1, ("PVP", "DP"), SMALL)
+    with pytest.raises(
+        PatchError, match=r"none of the sequences that the model reads \(DP\); choose another"
+    ):
+        extract_slices(study, 1, ("DP",), SMALL)
 
 
 def test_a_lesion_of_one_voxel_has_one_slice(ball_study) -> None:

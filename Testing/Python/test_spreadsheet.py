@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from hypothesis import strategies as st
 from made_studies import made_result, made_study
 
 from LiverLesionAI.cohort import CohortRow, read_rows, write_rows
-from LiverLesionAI.spreadsheet import read_cell, write_table
+from LiverLesionAI.errors import ConfigError
+from LiverLesionAI.evaluation.embedding import read_features
+from LiverLesionAI.evaluation.predictions import read_predictions
+from LiverLesionAI.evaluation.reader_table import read_reader_table
+from LiverLesionAI.spreadsheet import read_cell, read_table, write_table
 from LiverLesionAI.writers.tables import write_results
 
 FORMULAS = [
@@ -55,6 +60,19 @@ def test_every_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: s
     table = tmp_path_factory.mktemp("t") / "t.csv"
     write_table(table, ("a", "b"), [(text, "x")])
     assert read_cell(cells(table)[1][0]) == text
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "';'"), ("\t", "tabs")])
+@pytest.mark.parametrize("read", [read_rows, read_predictions, read_reader_table, read_features])
+def test_other_separators_than_commas_are_named(
+    tmp_path: Path, read: Callable[[Path], object], mark: str, name: str
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(mark.join(("study_id", "path", "truth")) + "\n" + mark.join(("S1", "S1", "HCC")) + "\n")
+    with pytest.raises(ConfigError, match=rf"t\.csv .*separated by {name}, save the table with commas"):
+        read(table)
+    write_table(table, ("study_id", f"a{mark}b"), [("S1", mark)])
+    assert read_table(table).rows == ((2, {"study_id": "S1", f"a{mark}b": mark}),)
 
 
 @pytest.mark.parametrize("text", FORMULAS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from LiverLesionAI.evaluation.roc import (
     roc_curve,
     youden_threshold,
 )
+from LiverLesionAI.writers.evaluation import _ratio_text
 
 WANG_TABLE_3 = {
     "two-way": Counts(40, 8, 3, 62),
@@ -83,6 +85,24 @@ def test_table_3_of_wang_is_printed_again(figure: str, column: str) -> None:
         assert wanted[position] != pytest.approx(values[position], abs=PRINTED_P)
         wanted[position] = right
     assert values == pytest.approx(wanted, abs=PRINTED_P)
+
+
+@pytest.mark.parametrize(
+    ("counts", "plr", "nlr"),
+    [
+        (Counts(3, 0, 1, 4), (math.inf, "∞"), (0.25, "0.25 (0.05–1.36)")),
+        (Counts(4, 3, 0, 0), (1.0, "1.00 (1.00–1.00)"), (None, "–")),
+        (Counts(1, 2, 3, 0), (0.25, "0.25 (0.05–1.36)"), (math.inf, "∞")),
+        (Counts(0, 0, 3, 4), (None, "–"), (1.0, "1.00 (1.00–1.00)")),
+        (Counts(0, 3, 0, 4), (None, "–"), (None, "–")),
+    ],
+)
+def test_a_ratio_that_is_not_defined_is_not_infinite(
+    counts: Counts, plr: tuple[float | None, str], nlr: tuple[float | None, str]
+) -> None:
+    for ratio, (value, said) in ((counts.plr, plr), (counts.nlr, nlr)):
+        assert ratio.value == value and _ratio_text(ratio) == said
+        assert ratio.finite == (value if value != math.inf else None)
 
 
 ZHEN_CASES = {"cyst": 38, "haemangioma": 46, "FNH": 9, "nodules": 9, "HCC": 47, "metastasis": 37, "other": 15}
