@@ -27,6 +27,9 @@ COLUMNS = ("study_id", "path", "patient_id", "lesion", "truth")
 CLINICAL_PREFIX = "clinical_"
 """Begins the names of columns that give a field of clinical data."""
 
+NOT_IN_MASK = "It stands in the cohort's table, but not in the study's mask; correct one of them."
+"""Why a lesion of a table (:func:`lesions_beyond`) has no answer."""
+
 _TRUTH_VALUES = {"true": True, "false": False}
 _LABEL_DIGITS = 9
 _SHOWN = 20
@@ -76,6 +79,11 @@ class CohortRow:
     def patient(self) -> str:
         """The patient, whose rows belong together: by default the study."""
         return self.patient_id or self.study_id
+
+
+def lesions_beyond(named: Iterable[int | None], there: Collection[int]) -> tuple[int, ...]:
+    """Lesions that a study's rows name, None standing for the study, and that its mask lacks."""
+    return tuple(lesion for lesion in named if lesion is not None and lesion not in there)
 
 
 def read_rows(

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from LiverLesionAI.bundles import Bundle
-from LiverLesionAI.cohort import CohortRow, clinical_data, path_in, read_rows
+from LiverLesionAI.cohort import (
+    NOT_IN_MASK,
+    CohortRow,
+    clinical_data,
+    lesions_beyond,
+    path_in,
+    read_rows,
+)
 from LiverLesionAI.errors import ConfigError
 from LiverLesionAI.evaluation.embedding import FEATURE, FEATURES_FILE
 from LiverLesionAI.files import write_json
@@ -26,8 +33,6 @@ from LiverLesionAI.taxonomy import TAXONOMIES
 PREDICTIONS_FILE, RECORD_FILE = "predictions.csv", "features.json"
 FEATURE_NAMES = frozenset({PREDICTIONS_FILE, FEATURES_FILE, RECORD_FILE})
 """What :func:`features_path` writes."""
-
-NOT_IN_MASK = "It stands in the cohort's table, but not in the study's mask; correct one of them."
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,10 @@ def features_path(
             progress("features", done / len(studies))
             study = _opened(table, own[0], clinical, options)
             units, failures = cut_units(study, bundle)
-            failures |= {label: NOT_IN_MASK for label in _not_in_mask(study, own)}
+            if bundle.system.unit == "lesion":
+                failures |= dict.fromkeys(
+                    lesions_beyond([row.lesion for row in own], study.lesion_ids), NOT_IN_MASK
+                )
             left_out += (f"{own[0].study_id}, lesion {lesion}: {why}" for lesion, why in failures.items())
             found += _rows_of(units, own, classifier)
         progress("features", 1.0)
@@ -132,12 +140,6 @@ def _opened(
     if options.register:
         study = register_study(study, scope="lesion" if study.lesion_ids else "volume").study
     return study
-
-
-def _not_in_mask(study: Study, rows: Sequence[CohortRow]) -> list[int]:
-    """Lesions that the cohort knows and the mask lacks."""
-    known = [row.lesion for row in rows if row.lesion is not None]
-    return [lesion for lesion in known if lesion not in study.lesion_ids]
 
 
 def _rows_of(

@@ -14,7 +14,8 @@ from isal import igzip
 _LEVEL = 3
 """ISA-L's highest: on images it takes no longer than its lowest."""
 _CHUNK = 1 << 20
-_RAW = re.compile(rb"^encoding: raw\r?$", re.MULTILINE)
+_RAW = re.compile(rb"^encoding: raw(\r?)$", re.MULTILINE)
+_END = re.compile(rb"\r?\n\r?\n")
 
 
 def pack(source: Path, target: Path) -> None:
@@ -28,6 +29,15 @@ def pack(source: Path, target: Path) -> None:
 
 
 def packed_nrrd(content: bytes) -> bytes:
-    """Compress the voxels of a NRRD file that holds them as they are (teem, NRRD0004, ``encoding``)."""
-    header, end, voxels = content.partition(b"\n\n")
-    return _RAW.sub(b"encoding: gzip", header, count=1) + end + igzip.compress(voxels, _LEVEL, mtime=0)
+    """Compress the voxels of a NRRD file that holds them as they are (teem, NRRD0004, ``encoding``).
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
+    end = _END.search(content)
+    header, count = _RAW.subn(rb"encoding: gzip\1", content[: end.end()] if end else b"", count=1)
+    if end is None or count == 0:
+        raise ValueError("no NRRD file with raw voxels")
+    return header + igzip.compress(memoryview(content)[end.end() :], _LEVEL, mtime=0)

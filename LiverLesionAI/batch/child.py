@@ -9,8 +9,8 @@ import sys
 def main() -> None:
     """Serve studies as the panel's worker serves requests, with a fixed number of threads for all maths.
 
-    Libraries are loaded before it says that it is ready, so that no study is charged for that. torch and
-    MONAI are needed by few models where OpenVINO is installed, and wait for the first of them.
+    Libraries are loaded before it says that it is ready, so that no study is charged for that: OpenVINO
+    where it can be, else torch and MONAI. Where both are needed, torch waits for the first study that asks.
     """
     threads = int(sys.argv[1])
     for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
@@ -20,10 +20,10 @@ def main() -> None:
     import LiverLesionAI.analysis
     import LiverLesionAI.pipeline  # noqa: F401
     from LiverLesionAI.batch.work import Workshop, do_study
-    from LiverLesionAI.inference.engines import has_openvino
+    from LiverLesionAI.inference.engines import can_run
     from LiverLesionAI.worker.server import run_worker
 
-    if not has_openvino():
+    if not can_run():
         import monai.networks.nets  # noqa: F401
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     run_worker({"study": do_study}, Workshop(threads))

@@ -91,12 +91,13 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
     table : Path
     rows : int
         A row per lesion, or per study, whose diagnosis is known from the cohort or from feedback. One of the
-        study as a whole is that of each lesion where the run's models answer for lesions.
+        study as a whole is its lesion's where the run's models answer for lesions.
 
     Raises
     ------
     ConfigError
-        If nothing is settled.
+        If nothing is settled, or a study of several lesions has one diagnosis alone and models answer for
+        lesions.
     OutputError
         If the folder cannot be written.
     """
@@ -104,9 +105,8 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
     _check_is_run(run)
     with Ledger(run, read_only=True) as ledger:
         of_lesions = _answers_for_lesions(ledger)
-        settled = [
-            (study, truth) for study in ledger.studies() if (truth := _settled(ledger, study, of_lesions))
-        ]
+        studies = tuple(ledger.studies())
+        settled = [(study, truth) for study in studies if (truth := _settled(ledger, study, of_lesions))]
         if not settled:
             raise ConfigError(f"Nothing is settled in {run}; note diagnoses with `liverlesionai feedback`.")
         rows: list[CohortRow] = []
@@ -120,14 +120,28 @@ def export_cohort(run: str | Path, out: str | Path, *, progress: Progress = sile
 
 
 def _settled(ledger: Ledger, study: CohortStudy, of_lesions: bool) -> dict[int, str]:
-    """Lesion to its diagnosis; that of the study stands under 0, or for each lesion where that is asked."""
+    """Lesion to its diagnosis; that of the study stands under 0, or is its one lesion's where that is asked.
+
+    Raises
+    ------
+    ConfigError
+        If a diagnosis of the whole study cannot be given to a lesion.
+    """
     truth = ledger.truth(study)
     if 0 not in truth or not of_lesions:
         return truth
+    own = {row.lesion: row.truth for row in study.rows if row.lesion is not None and row.truth}
+    if own and truth == study.truth:
+        return own
     results = [ledger.result(study.id, model) for model in ledger.models()]
     answered = {lesion.id for result in results if result is not None for lesion in result.lesions}
     lesions = answered or {row.lesion for row in study.rows if row.lesion is not None}
-    return dict.fromkeys(sorted(lesions), truth[0])
+    if len(lesions) != 1:
+        raise ConfigError(
+            f"Study {study.id} has {len(lesions) or 'no known'} lesions and one diagnosis of the whole; "
+            "note what each lesion is with `liverlesionai feedback --lesion`."
+        )
+    return dict.fromkeys(lesions, truth[0])
 
 
 def _answers_for_lesions(ledger: Ledger) -> bool:

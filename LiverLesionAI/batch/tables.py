@@ -15,6 +15,7 @@ from LiverLesionAI.batch.ledger import Ledger
 from LiverLesionAI.batch.records import Finished
 from LiverLesionAI.batch.studies import CohortStudy
 from LiverLesionAI.batch.task import INPUT
+from LiverLesionAI.cohort import NOT_IN_MASK, lesions_beyond
 from LiverLesionAI.files import whole_file
 from LiverLesionAI.pseudonyms import cleaned
 from LiverLesionAI.spreadsheet import Cell, write_table
@@ -25,9 +26,6 @@ from LiverLesionAI.writers.tables import prediction_columns, prediction_table, r
 RESULTS, FAILURES, PAGE = "results", "failures.csv", "cohort.html"
 NO_PARQUET = "results.parquet was not written, for lack of pyarrow; install liverlesionai[batch] to have it"
 NO_PAGE = "no page was written, for lack of {packages}; install liverlesionai[report] to have it"
-NOT_IN_MASK = (
-    "Lesion {lesion} stands in the cohort's table, but not in the study's mask; correct one of them."
-)
 NOT_IN_MASKS = (
     "lesions of the cohort's table that are not in the study's mask: {count}; failures.csv names them"
 )
@@ -91,7 +89,7 @@ def write_outputs(ledger: Ledger, out: Path) -> tuple[tuple[Path, ...], tuple[st
         warnings.append(NO_PAGE.format(packages=" and ".join(missing_packages())))
     failures = [(each.study.id, each.model, each.kind, each.reason) for each in ledger.failures()]
     left_out = [
-        (study, model, INPUT, NOT_IN_MASK.format(lesion=lesion))
+        (study, model, INPUT, f"Lesion {lesion}: {NOT_IN_MASK}")
         for model, of_studies in missing.items()
         for study, lesions in of_studies.items()
         for lesion in lesions
@@ -106,8 +104,7 @@ def _not_in_masks(ledger: Ledger, model: str) -> dict[str, tuple[int, ...]]:
     """Study to the lesions that the cohort knows and the mask lacks, where lesions get answers."""
     found = {}
     for done in ledger.finished(model):
-        there = {lesion.id for lesion in done.result.lesions}
-        lesions = tuple(lesion for lesion in _known_lesions(done.study) if lesion not in there)
+        lesions = lesions_beyond(_known_lesions(done.study), {lesion.id for lesion in done.result.lesions})
         if lesions and not done.result.study_tasks:
             found[done.study.id] = lesions
     return found
@@ -123,7 +120,7 @@ def _write_page(ledger: Ledger, model: str, missing: Mapping[str, tuple[int, ...
             done.result,
             report_link(path.parent / done.folder, path) if done.folder else "",
             ledger.truth(done.study, model),
-            {lesion: NOT_IN_MASK.format(lesion=lesion) for lesion in missing.get(done.study.id, ())},
+            dict.fromkeys(missing.get(done.study.id, ()), NOT_IN_MASK),
         )
         for done in ledger.finished(model)
     )
@@ -169,7 +166,8 @@ def _unanswered(
 ) -> Iterator[tuple[Cell, ...]]:
     """A row per lesion that got no answer; None stands for the study."""
     for lesion in lesions:
-        known = truth.get(0) or (truth.get(lesion) if lesion is not None else None)
+        of_study = truth.get(0) if lesion is None or len(_known_lesions(study)) < 2 else None
+        known = of_study or (truth.get(lesion) if lesion is not None else None)
         slices = (None,) if columns.of_slices else ()
         answers = (None,) * (len(columns.names) - columns.head - len(columns.kept))
         yield (study.id, study.patient, lesion, *slices, known, *answers, *_kept(study, lesion, columns))

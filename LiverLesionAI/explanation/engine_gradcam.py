@@ -7,6 +7,7 @@ here; the engine's graphs begin behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,15 +69,19 @@ def maps_by_engine(
         ``[S, d, h, w]`` on the cells of the first convolution, signed, in units of log-odds; zero for absent
         sequences.
     """
-    with threads_for(slopes.graphs.threads) as each:
-        for part in slopes.parts:
+    graphs = slopes.graphs
+    with ExitStack() as stack:
+        stack.callback(graphs.let_go)
+        each = stack.enter_context(threads_for(graphs.threads))
+        for part in slopes.parts if asked else ():
             members = slopes.members(part)
             for position, one in enumerate(asked):
-                cells = _cells(members, one, slopes.graphs, each)
+                cells = _cells(members, one, graphs, each)
                 for number, member in enumerate(members):
                     own = {i: (found[number], start[number]) for i, (found, start) in cells.items()}
                     seen = one.features[part[number]]
-                    yield position, member, _map(member, one, seen, own, steps, slopes.graphs, each)
+                    yield position, member, _map(member, one, seen, own, steps, graphs, each)
+            del members, member
 
 
 def _cells(
@@ -102,7 +107,10 @@ def _map(
     graphs: Graphs,
     each: Each,
 ) -> NDArray[np.float64]:
-    """One member's maps, ``[S, D, H, W]``, of its cells; `seen` is ``[S, F]``."""
+    """One member's maps, ``[S, D, H, W]``, of its cells; `seen` is ``[S, F]``.
+
+    More than six parameters: three say how, the others what.
+    """
     used = list(cells)
     branches = {i: member.branches[asked.lesion.sequences[i]] for i in used}
     ways = dict(zip(used, each(lambda i: _way(*cells[i], steps, branches[i], graphs), used), strict=True))

@@ -212,12 +212,15 @@ class Classifier:
         progress("load", 1.0)
 
     def load_for_maps(self) -> None:
-        """Load what maps need beyond answers: weights as arrays, or torch's networks, which takes seconds."""
+        """Load what the model's first maps need beyond answers, as far as it is kept.
+
+        Where the engine takes no gradients these are torch's networks, whose import takes seconds.
+        """
         slopes = self.engine.slopes() if self.engine is not None else None
         if slopes is None:
             self._laid_out()
             return
-        for part in slopes.parts:
+        for part in slopes.parts if slopes.keep else ():
             slopes.members(part)
 
     def _laid_out(self) -> nn.Module:

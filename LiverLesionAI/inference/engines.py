@@ -95,8 +95,13 @@ def engine_of(execution: Execution, bundle: Bundle) -> Engine | None:
 
 
 def usable(engine: str) -> str:
-    """An engine that once answered, or torch where this machine lacks it."""
-    return engine if engine != OPENVINO or has_openvino() else TORCH
+    """An engine that once answered, or torch where this machine lacks it or cannot load it."""
+    return engine if engine != OPENVINO or can_run() else TORCH
+
+
+def can_run() -> bool:
+    """Whether OpenVINO is installed and can be loaded."""
+    return has_openvino() and not _broken()
 
 
 def has_openvino() -> bool:
@@ -114,7 +119,8 @@ def _broken() -> str:
     try:
         import LiverLesionAI.inference.openvino_runtime  # noqa: F401
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
-        return f"OpenVINO cannot be loaded ({str(error).splitlines()[0]})"
+        why, *_ = [*str(error).splitlines(), type(error).__name__]
+        return f"OpenVINO cannot be loaded ({why})"
     return ""
 
 

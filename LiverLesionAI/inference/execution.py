@@ -67,27 +67,27 @@ def _check_device(device: str) -> None:
 
 def has_cuda() -> bool:
     """Whether there is a CUDA device; torch, which takes seconds to be imported, is asked if there may be."""
-    if "torch" not in sys.modules and not (_is_built_for_gpus() and _has_driver()):
+    if "torch" not in sys.modules and not _may_have_cuda():
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _is_built_for_gpus() -> bool:
-    """Whether the torch that is installed may be built for CUDA or ROCm; builds for processors say so."""
+def _may_have_cuda() -> bool:
+    """Whether the torch that is installed may find a GPU, as its version and NVIDIA's driver say."""
     try:
-        return sys.platform != "darwin" and not version("torch").endswith("+cpu")
+        build = version("torch").partition("+")[2]
     except PackageNotFoundError:
         return True
-
-
-def _has_driver() -> bool:
-    """Whether NVIDIA's driver can be loaded, as torch would, or AMD's is there."""
+    if sys.platform == "darwin" or build == "cpu":
+        return False
+    if build.startswith("rocm"):
+        return True
     with suppress(OSError):
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         return True
-    return Path("/dev/kfd").exists()
+    return False
 
 
 def thread_count() -> int | None:
@@ -141,10 +141,13 @@ def gains_by_bf16(device: str) -> bool:
 
 
 def _has_amx() -> bool:
-    """Whether the processor has tiles; Linux says so itself, Macs have none, elsewhere torch is asked."""
-    if "torch" not in sys.modules and sys.platform == "darwin":
+    """Whether the processor has tiles that the system lets programs use.
+
+    Linux says so itself, Macs have none, elsewhere torch is asked.
+    """
+    if sys.platform == "darwin":
         return False
-    if "torch" not in sys.modules and sys.platform == "linux":
+    if sys.platform == "linux":
         with suppress(OSError):
             return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split()
     import torch

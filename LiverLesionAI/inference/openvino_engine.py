@@ -81,9 +81,8 @@ class OpenVinoEngine:
         if self._slopes is None and holds_resnet3d(self._bundle.member_paths[0], spec.sequences):
             from LiverLesionAI.inference.openvino_slopes import BranchGraphs
 
-            self._slopes = MemberSlopes(
-                self._parts, self._arrays, BranchGraphs(_PRECISIONS[self._precision], thread_count())
-            )
+            graphs = BranchGraphs(_PRECISIONS[self._precision], thread_count())
+            self._slopes = MemberSlopes(self._parts, self._arrays, graphs, self._keep)
         return self._slopes
 
     def features(self, part: str, /, *arrays: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ op: Any = ov.opset13
 Array = NDArray[np.float32]
 
 _STEM = {"strides": [2] * 3, "pads_begin": [3] * 3, "pads_end": [3] * 3, "dilations": [1] * 3}
+_MOST_THREADS = 7
 _SMALL = 16
 """Sides of an even image that shows all that there is to see of a larger one: its borders and its middle."""
 
@@ -37,11 +39,12 @@ class BranchGraphs:
     precision
         ``"f32"`` or ``"bf16"``.
     threads
-        How many may run branches at a time, each on a core; by default as many as there are processors.
+        How many may run branches at a time, each on a core: there are seven of them at most. By default as
+        many as there are processors.
     """
 
     def __init__(self, precision: str, threads: int | None = None) -> None:
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = min(threads or os.cpu_count() or 1, _MOST_THREADS)
         self._settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": self.threads,
@@ -49,6 +52,7 @@ class BranchGraphs:
             "ENABLE_CPU_PINNING": False,
         }
         self._compiled = cache(self._compile)
+        self._compiling = Lock()
         self._idle: defaultdict[tuple[object, ...], list[Any]] = defaultdict(list)
 
     def cells(self, patch: Array, level: float, stems: Sequence[Convolution]) -> tuple[Array, Array]:
@@ -94,11 +98,16 @@ class BranchGraphs:
         try:
             request = idle.pop()
         except IndexError:
-            request = self._compiled(graph, shape).create_infer_request()
+            with self._compiling:
+                request = self._compiled(graph, shape).create_infer_request()
         request.infer([np.ascontiguousarray(each, np.float32) for each in given], share_inputs=True)
         found = [np.array(request.get_output_tensor(i).data) for i in range(len(request.model_outputs))]
         idle.append(request)
         return found
+
+    def let_go(self) -> None:
+        """Let go of what graphs were last given; what is compiled stays."""
+        self._idle.clear()
 
     def _compile(self, graph: Callable[..., Any], shape: tuple[int, ...]) -> Any:
         return ov.Core().compile_model(graph(*shape), "CPU", self._settings)

@@ -25,6 +25,7 @@ class Graphs(Protocol):
     def cells(self, patch: Array, level: float, stems: Sequence[Convolution], /) -> tuple[Array, Array]: ...
     def features(self, points: Array, branch: Branch, /) -> Array: ...
     def slopes(self, points: Array, branch: Branch, slopes: Array, /) -> Array: ...
+    def let_go(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ class MemberSlopes:
         Reads the weights of a part.
     graphs
         Runs the branches.
+    keep
+        Whether weights stay in memory once they were read.
     """
 
     parts: Sequence[range]
     members: Callable[[range], Sequence[Member]]
     graphs: Graphs
+    keep: bool

@@ -212,7 +212,7 @@ def pack_scene(folder: Path, path: Path) -> None:
                     archive.writestr(name.as_posix(), text, zipfile.ZIP_DEFLATED)
                 else:
                     archive.write(file, name, zipfile.ZIP_DEFLATED)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise unwritable(path) from error
     check_archive(path)
 

@@ -264,7 +264,7 @@ def _refined(
 def _promises(
     task: _Task, images: Images, stage: Kind, best: StageResult, cancelled: Callable[[], bool]
 ) -> bool:
-    """Whether a trial of a stage makes the images more alike at all.
+    """Whether a trial of a stage makes the images more alike by `LEAST_PROMISE`.
 
     Other proposers' trials run beside it already: it is measured in their thread.
     """

@@ -119,7 +119,7 @@ def register_study(
     groups = groups_of(study)
     reports = {name: SequenceRegistration("given", None, None) for name in already_registered(study)}
     transforms: dict[str, sitk.Transform] = {}
-    prepare = remembering_prepared()
+    prepare = remembering_prepared(each.image for each in study.images.values())
     with Threads(workers, progress) as threads:
         to_phase, onto = _aligned(study, groups, where, stages, threads, prepare)
         frames = [(names, found) for group, found in zip(groups, onto, strict=True) for names in group.frames]

@@ -5,11 +5,9 @@ All grids here lie in the reference frame (LPS mm) along the axes of the referen
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
-from threading import Lock
 
 import numpy as np
 import SimpleITK as sitk
@@ -227,20 +225,21 @@ Prepare = Callable[[sitk.Image, "Box", NDArray[np.float64]], sitk.Image]
 """What :func:`prepared` does."""
 
 
-def remembering_prepared() -> Prepare:
-    """Return :func:`prepared` with a memory: several alignments ask for the same part of the same image.
+def remembering_prepared(images: Iterable[sitk.Image]) -> Prepare:
+    """Return :func:`prepared` with a memory for some images, of which several alignments ask the same.
 
-    Threads may share it; of two that ask for the same thing one waits for the other.
+    It holds what it remembers, and the images, as long as it is held itself. Threads may share it.
     """
-    known: dict[Hashable, tuple[sitk.Image, sitk.Image]] = {}
-    busy: defaultdict[Hashable, Lock] = defaultdict(Lock)
+    numbers = {id(image): (number, image) for number, image in enumerate(images)}
+    known: dict[Hashable, sitk.Image] = {}
 
     def prepare(image: sitk.Image, box: Box, resolution_mm: NDArray[np.float64]) -> sitk.Image:
-        key = (id(image), box, *resolution_mm.tolist())
-        with busy[key]:
-            if key not in known:
-                known[key] = (image, prepared(image, box, resolution_mm))
-        return known[key][1]
+        if id(image) not in numbers:
+            return prepared(image, box, resolution_mm)
+        key = (numbers[id(image)][0], box, *resolution_mm.tolist())
+        if key not in known:
+            known[key] = prepared(image, box, resolution_mm)
+        return known[key]
 
     return prepare
 

@@ -6,7 +6,7 @@ Metric: mutual information after Mattes et al., IEEE Trans Med Imaging 2003;22:1
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,11 +37,9 @@ class Effort:
 
     @property
     def of_trial(self) -> Effort:
-        """Enough to see whether a stage promises anything, at a tenth of the price."""
-        return Effort(
-            self.linear_samples // 3, self.linear_iterations // 2,
-            self.spline_samples // 3, self.spline_iterations // 2,
-        )  # fmt: skip
+        """Enough to see whether a B-spline promises anything, at a sixth of the price."""
+        samples, iterations = self.spline_samples // 3, self.spline_iterations // 2
+        return replace(self, spline_samples=samples, spline_iterations=iterations)
 
 
 QUICK = Effort(15_000, 40, 10_000, 6)

@@ -272,7 +272,7 @@ def detect(
         model=model, operating_point=operating_point, device=device, precision=precision, engine=engine
     )
     found = detect_study(receive_study(study), load_bundle(model), options, progress=progress)
-    file = write_image(found.found.evidence, _folder(out) / "activation.nrrd", compress=False)
+    file = write_image(found.found.evidence, _folder(out) / "activation.nrrd")
     return {"results": found.result.to_dict(), "evidence": str(file)}
 
 
@@ -318,7 +318,7 @@ def classify_candidates(
         segmented, state.classifier(model, device, precision, engine), progress, Stopwatch()
     )
     joined = with_candidates(result, found, candidates, warnings)
-    file = write_image(smallest_labels(segmented.lesions), _folder(out) / "lesions.nrrd", compress=False)
+    file = write_image(smallest_labels(segmented.lesions), _folder(out) / "lesions.nrrd")
     return {"results": joined.to_dict(), "mask": str(file)}
 
 

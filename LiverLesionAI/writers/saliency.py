@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverLesionAI.writers.volumes import COMPRESSED, ImageForm, write_image
+from LiverLesionAI.writers.volumes import COMPRESSED, write_image
 
 if TYPE_CHECKING:
     from LiverLesionAI.explanation.lesion import LesionExplanation
@@ -50,7 +50,7 @@ class SaliencyFile:
 
 
 def write_saliency(
-    explanations: Iterable[LesionExplanation], folder: Path, form: ImageForm = COMPRESSED
+    explanations: Iterable[LesionExplanation], folder: Path, suffix: str = COMPRESSED
 ) -> tuple[SaliencyFile, ...]:
     """Write ``<lesion>_<SEQ>.nii.gz`` and ``<lesion>_<SEQ>_weighted.nii.gz`` for each sequence at hand.
 
@@ -64,7 +64,7 @@ def write_saliency(
         Of the study's lesions.
     folder
         Made if it does not exist.
-    form
+    suffix
         How the maps are kept.
 
     Returns
@@ -79,7 +79,7 @@ def write_saliency(
     """
     folder.mkdir(parents=True, exist_ok=True)
     return tuple(
-        _write_map(explanation, name, weighted, folder, form)
+        _write_map(explanation, name, weighted, folder, suffix)
         for explanation in explanations
         for name in explanation.sequences
         for weighted in (False, True)
@@ -87,9 +87,9 @@ def write_saliency(
 
 
 def _write_map(
-    explanation: LesionExplanation, sequence: str, weighted: bool, folder: Path, form: ImageForm
+    explanation: LesionExplanation, sequence: str, weighted: bool, folder: Path, suffix: str
 ) -> SaliencyFile:
     lesion_id = explanation.lesion.lesion_id
-    file = folder / f"{lesion_id}_{sequence}{'_weighted' if weighted else ''}{form.suffix}"
-    write_image(explanation.image(sequence, weighted=weighted), file, form.compress)
+    file = folder / f"{lesion_id}_{sequence}{'_weighted' if weighted else ''}{suffix}"
+    write_image(explanation.image(sequence, weighted=weighted), file)
     return SaliencyFile(lesion_id, sequence, weighted, file)

@@ -18,14 +18,13 @@ from LiverLesionAI.readers.folder import (
 from LiverLesionAI.study import Study
 from LiverLesionAI.writers.volumes import (
     COMPRESSED,
-    ImageForm,
     smallest_labels,
     write_image,
     write_transforms,
 )
 
 
-def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED) -> Iterator[Path]:
+def write_study_folder(study: Study, folder: Path, suffix: str = COMPRESSED) -> Iterator[Path]:
     """Write a study file by file: sequences, lesions, outlines, transforms, clinical data.
 
     Parameters
@@ -34,7 +33,7 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         Where its slices stand in DICOM, and the lesions' names, are not kept.
     folder
         Exists already.
-    form
+    suffix
         How the images are kept.
 
     Yields
@@ -48,7 +47,7 @@ def write_study_folder(study: Study, folder: Path, form: ImageForm = COMPRESSED)
         If a file cannot be written.
     """
     for stem, image in _images(study):
-        yield write_image(image, folder / f"{stem}{form.suffix}", form.compress)
+        yield write_image(image, folder / f"{stem}{suffix}")
     yield from write_transforms(study, folder / TRANSFORMS_FOLDER)
     limits = {
         name: {"intensity_limits": list(sequence.intensity_limits)}

@@ -7,7 +7,6 @@ where it was (for positions within 1 m of the scanner's isocentre).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +18,10 @@ from LiverLesionAI.results import StudyResult
 from LiverLesionAI.study import Study
 from LiverLesionAI.written import check_image_file, check_transform_file, refuse_odd_name, unwritable
 
-
-@dataclass(frozen=True)
-class ImageForm:
-    """How images are kept in files.
-
-    Attributes
-    ----------
-    suffix
-        The files' suffix.
-    compress
-        Whether voxels are compressed.
-    """
-
-    suffix: str
-    compress: bool
-
-
-COMPRESSED = ImageForm(".nii.gz", True)
-"""To keep and pass on."""
-UNCOMPRESSED = ImageForm(".nrrd", False)
-"""To be read once, at once; origin and direction stay as exact as they are."""
+COMPRESSED = ".nii.gz"
+"""Suffix of images to keep and pass on."""
+UNCOMPRESSED = ".nrrd"
+"""Suffix of images to be read once, at once; origin and direction stay as exact as they are."""
 
 
 def write_volumes(study: Study, result: StudyResult, folder: Path) -> tuple[Path, ...]:
@@ -148,7 +130,7 @@ def smallest_labels(labels: sitk.Image) -> sitk.Image:
     return sitk.Cast(labels, sitk.sitkUInt8 if highest < 256 else sitk.sitkUInt16)
 
 
-def write_image(image: sitk.Image, path: Path, compress: bool = True) -> Path:
+def write_image(image: sitk.Image, path: Path) -> Path:
     """Write an image and see that its file is whole.
 
     Parameters
@@ -156,9 +138,7 @@ def write_image(image: sitk.Image, path: Path, compress: bool = True) -> Path:
     image
         The image.
     path
-        A ``.nii.gz``, ``.nrrd`` or ``.png`` file.
-    compress
-        Whether voxels are compressed where the format leaves that open.
+        A ``.nii.gz`` or ``.png`` file, or ``.nrrd``, whose voxels stay uncompressed.
 
     Raises
     ------
@@ -169,7 +149,7 @@ def write_image(image: sitk.Image, path: Path, compress: bool = True) -> Path:
     if path.name.lower().endswith(".nii.gz"):
         _write_packed(image, path)
     else:
-        _write_by_itk(image, path, compress)
+        _write_by_itk(image, path)
     return path
 
 
@@ -179,7 +159,7 @@ def _write_packed(image: sitk.Image, path: Path) -> None:
 
     aside = path.with_name(f".{path.name[: -len('.gz')]}")
     try:
-        _write_by_itk(image, aside, False)
+        _write_by_itk(image, aside)
         pack(aside, path)
     except (OSError, OutputError) as error:
         raise unwritable(path) from error
@@ -188,9 +168,9 @@ def _write_packed(image: sitk.Image, path: Path) -> None:
             aside.unlink()
 
 
-def _write_by_itk(image: sitk.Image, path: Path, compress: bool) -> None:
+def _write_by_itk(image: sitk.Image, path: Path) -> None:
     try:
-        sitk.WriteImage(image, str(path), compress)
+        sitk.WriteImage(image, str(path), useCompression=path.suffix.lower() == ".png")
     except RuntimeError as error:
         if is_memory_short(error):
             raise

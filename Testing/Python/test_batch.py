@@ -148,8 +148,9 @@ def test_a_lesion_that_no_mask_has_is_not_passed_over(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [(row["study_id"], row["lesion"]) for row in rows] == [("S0", "1"), ("S0", "3"), ("S1", "1")]
     assert (rows[1]["truth"], rows[1]["pred_type"], rows[1]["group_site"]) == ("ICC", "", "south")
-    assert 'S0,wang2021-phantom,input,"Lesion 3 stands in' in (run.out / "failures.csv").read_text()
-    assert "Lesion 3 stands in" in (run.out / "cohort.html").read_text(encoding="utf-8")
+    assert 'S0,wang2021-phantom,input,"Lesion 3: It stands in' in (run.out / "failures.csv").read_text()
+    page = (run.out / "cohort.html").read_text(encoding="utf-8")
+    assert "lesion 3" in page and "It stands in the cohort" in page
     told = CliRunner().invoke(app, ["evaluate", str(run.out), "--out", str(tmp_path / "e"), "--json"])
     judged = json.loads(told.stdout)["tasks"]["type"]
     assert judged["n"] == 2 and judged["left_out"] == 1
@@ -428,6 +429,15 @@ def test_a_study_s_diagnosis_is_exported_for_what_models_answer_for(tmp_path: Pa
         ("S0", 1, "FNH"),
         ("S1-fault", 1, "FNH"),
     ]
+    with Ledger(tmp_path / "run") as ledger:
+        result = ledger.result("S0", "wang2021-phantom")
+        assert result is not None
+        (lesion,) = result.lesions
+        two = replace(result, lesions=(lesion, replace(lesion, id=2)))
+        ledger._db.execute("UPDATE answers SET result = ? WHERE study = 'S0'", (b64decode(pack(two)),))
+    with pytest.raises(ConfigError, match=r"Study S0 has 2 lesions and one diagnosis of the whole"):
+        export_cohort(tmp_path / "run", tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
     with Ledger(tmp_path / "run") as ledger:
         result = ledger.result("S0", "wang2021-phantom")
         assert result is not None

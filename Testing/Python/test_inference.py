@@ -162,10 +162,28 @@ def test_bfloat16_stays_close_to_float32(bundle: Bundle) -> None:
     assert np.abs(all_probabilities(exact) - all_probabilities(coarse)).max() <= 0.02
 
 
+@pytest.mark.parametrize(
+    ("build", "driver", "asked"),
+    [("+cpu", True, False), ("", True, True), ("+cu130", False, False), ("+rocm7.0", False, True)],
+)
+def test_torch_is_asked_for_a_gpu_only_where_there_may_be_one(
+    build: str, driver: bool, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> None:
+        if not driver:
+            raise OSError(name)
+
+    monkeypatch.setattr(execution, "version", lambda _: f"2.13.0{build}")
+    monkeypatch.setattr(execution.ctypes, "CDLL", load)
+    monkeypatch.setattr(execution.sys, "platform", "linux")
+    assert execution._may_have_cuda() is asked
+
+
 @pytest.mark.parametrize(("has_tiles", "has_products"), [(True, True), (False, True), (False, False)])
 def test_auto_takes_bfloat16_only_where_it_is_faster(
     has_tiles: bool, has_products: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(execution, "_has_amx", lambda: has_tiles)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_products)
     assert resolve_execution("cpu").precision == ("bf16" if has_tiles else "fp32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,7 @@ from tiny_bundles import tiny_bundle
 from LiverLesionAI.errors import OutputError
 from LiverLesionAI.files import output_folder
 from LiverLesionAI.mrml import new_scene, save_scene_folder
+from LiverLesionAI.packing import packed_nrrd
 from LiverLesionAI.scenes.show import show_study
 from LiverLesionAI.writers.study_folder import write_study_folder
 from LiverLesionAI.writers.volumes import write_image
@@ -52,7 +54,10 @@ def test_images_that_are_cut_short_are_noticed(tmp_path: Path, name: str, kind: 
     voxels = np.zeros((4, 9, 11), kind)
     voxels[:2] = np.random.default_rng(0).integers(0, 99, (2, 9, 11))
     image = sitk.GetImageFromArray(voxels)
-    write_image(image, tmp_path / name, compress=name not in ("i.nrrd", "i.nii"))
+    if name == "packed.nrrd":
+        sitk.WriteImage(image, str(tmp_path / name), useCompression=True)
+    else:
+        write_image(image, tmp_path / name)
     cut_short(tmp_path / name, lambda file: check_image_file(file, image))
 
 
@@ -201,3 +206,28 @@ def test_training_tells_that_it_cannot_write(tmp_path: Path, limit: int) -> None
     assert last.startswith("Error: ") and str(tmp_path / "run") in last and "cannot be written" in last
     hidden = [file for file in (tmp_path / "run").rglob("*") if file.name.startswith(".")]
     assert hidden == [] and not list((tmp_path / "run").glob("folds/*/*.ckpt"))
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_raw_voxels_of_a_nrrd_file_are_packed_whatever_ends_its_lines(
+    tmp_path: Path, line_end: bytes
+) -> None:
+    image = sitk.GetImageFromArray(np.arange(1000, dtype=np.int16).reshape(10, 10, 10) * 2570 + 13)
+    raw = write_image(image, tmp_path / "raw.nrrd").read_bytes()
+    header, voxels = raw.split(b"\n\n", 1)
+    packed = packed_nrrd(header.replace(b"\n", line_end) + line_end * 2 + voxels)
+    assert gzip.decompress(packed.split(line_end * 2, 1)[1]) == voxels
+    (tmp_path / "packed.nrrd").write_bytes(packed)
+    if line_end == b"\n":
+        again = sitk.ReadImage(str(tmp_path / "packed.nrrd"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(image))
+    for other in (packed, raw[:20], b""):
+        with pytest.raises(ValueError, match="no NRRD file with raw voxels"):
+            packed_nrrd(other)
+
+
+def test_a_packed_file_is_the_same_every_time_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 99, (9, 9, 9)).astype(np.int16))
+    first, second = (write_image(image, tmp_path / f"{name}.nii.gz").read_bytes() for name in "ab")
+    assert first == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nii.gz", "b.nii.gz"]
