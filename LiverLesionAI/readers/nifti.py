@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +112,22 @@ def stored_voxels(file: Path, path: Path) -> np.ndarray:
     StudyError
         If the file is damaged.
     """
+    if file.name.lower().endswith(".gz") and (voxels := _unpacked_voxels(file)) is not None:
+        return voxels
     try:
         return np.asanyarray(_loaded(file, path).dataobj)
     except (OSError, EOFError, ValueError, OverflowError, zlib.error):
         raise _damaged(path) from None
+
+
+def _unpacked_voxels(file: Path) -> np.ndarray | None:
+    """Voxels as ISA-L unpacks them, in half of zlib's time; None where it does not, and zlib has to judge."""
+    import nibabel
+    from isal import igzip
+
+    with suppress(Exception), file.open("rb") as packed, igzip.IGzipFile(fileobj=packed, mode="rb") as stream:
+        return np.asanyarray(nibabel.Nifti1Image.from_stream(stream).dataobj)
+    return None
 
 
 def _loaded(file: Path, path: Path) -> Any:
