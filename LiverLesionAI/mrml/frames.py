@@ -26,7 +26,7 @@ def ras_directions(image: sitk.Image) -> np.ndarray:
 
 def vtk_matrix(matrix: np.ndarray) -> Any:
     """Return a matrix [4, 4] as ``vtkMatrix4x4``."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     result = vtk.vtkMatrix4x4()
     result.DeepCopy(matrix.ravel().tolist())
@@ -40,7 +40,7 @@ def numpy_matrix(matrix: Any) -> np.ndarray:
 
 def set_voxels(data: Any, voxels: np.ndarray) -> None:
     """Copy an array [z, y, x] into a ``vtkImageData``."""
-    from vtk.util.numpy_support import numpy_to_vtk
+    from vtkmodules.util.numpy_support import numpy_to_vtk
 
     data.SetDimensions(*voxels.shape[::-1])
     scalars = numpy_to_vtk(voxels.ravel(), deep=True)
@@ -56,7 +56,7 @@ def voxels_of(data: Any) -> np.ndarray:
     StudyError
         If it has none, as segments of damaged files.
     """
-    from vtk.util.numpy_support import vtk_to_numpy
+    from vtkmodules.util.numpy_support import vtk_to_numpy
 
     scalars = data.GetPointData().GetScalars()
     if scalars is None:

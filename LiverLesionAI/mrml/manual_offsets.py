@@ -63,7 +63,7 @@ def write_manual_offset(node: Node, offset: ManualOffset) -> None:
 
 def read_manual_offset(node: Node) -> ManualOffset:
     """Return what a node of :func:`write_manual_offset` does."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformToParent(matrix)
@@ -82,7 +82,7 @@ def set_offset_centre(node: Node, centre_lps_mm: Sequence[float]) -> None:
 
 def _outer_matrix(node: Node) -> np.ndarray:
     """Matrix [4, 4] from the frame above a node to the world, RAS; identity where it is no linear one."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     matrix, outer = vtk.vtkMatrix4x4(), node.GetParentTransformNode()
     if outer is not None and outer.IsTransformToWorldLinear():

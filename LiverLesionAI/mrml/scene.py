@@ -115,7 +115,7 @@ def vtk_messages_logged() -> Iterator[None]:
     if in_slicer():
         yield
         return
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     previous, window = vtk.vtkOutputWindow.GetInstance(), vtk.vtkStringOutputWindow()
     verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()

@@ -228,7 +228,7 @@ def _oriented_image(labels: sitk.Image) -> Any:
 
 
 def _common_grid(segmentation: Any) -> Any:
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     slicer = slicer_module()
     ids = vtk.vtkStringArray()
@@ -251,7 +251,7 @@ def _mask(segment: Any, grid: Any) -> np.ndarray:
 
 
 def _placed(array: np.ndarray, grid: Any) -> sitk.Image:
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     to_ras, directions = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     grid.GetImageToWorldMatrix(to_ras)
@@ -268,7 +268,7 @@ def lesion_name(segment: Any) -> str:
 
 
 def _tag(segment: Any, name: str) -> str:
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     value = vtk.reference("")
     return unquote(str(value)) if segment.GetTag(name, value) else ""

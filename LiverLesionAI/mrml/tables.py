@@ -35,7 +35,7 @@ def put_table(node: Node, columns: Sequence[str], rows: Sequence[Sequence[Any]])
 
 
 def _column(name: str, cells: Sequence[Any]) -> Any:
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     if all(isinstance(cell, int) for cell in cells):
         array = vtk.vtkIntArray()

@@ -73,7 +73,7 @@ def transform_between(source: Node, target: Node) -> sitk.Transform | None:
         If the way from one to the other holds an inverted deformation, which ITK cannot express, or a
         transform that no patient can undergo (:func:`LiverLesionAI.finite.checked_transform`).
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     for node in (*parent_transforms(source), *parent_transforms(target)):
         _check_invertible(node)
@@ -107,7 +107,7 @@ def carried_points(
     list of tuple
         In `target`'s own frame, LPS mm.
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     general = vtk.vtkGeneralTransform()
     slicer_module().vtkMRMLTransformNode.GetTransformBetweenNodes(
@@ -155,7 +155,7 @@ def _transform_file() -> Iterator[tuple[str, Node]]:
 
 def _check_invertible(node: Node) -> None:
     """Refuse a linear transform that VTK would invert without a word although it has no inverse."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     matrix = vtk.vtkMatrix4x4()
     if not (node.IsLinear() and node.GetMatrixTransformToParent(matrix)):

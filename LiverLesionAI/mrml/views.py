@@ -18,7 +18,7 @@ def folder_item(scene: Node, study_id: str, beside: Node | None = None) -> int:
 
     A new folder lies beside the item of a node where one is given, else at the top.
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     hierarchy = _hierarchy(scene)
     items = vtk.vtkIdList()

@@ -45,7 +45,7 @@ def add_volume(scene: Node, image: sitk.Image, name: str, *, labels: bool = Fals
 
 def put_image(node: Node, image: sitk.Image) -> None:
     """Give a volume node the voxels and the place of a scalar 3D image, LPS mm; its look stays as it is."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     data = vtk.vtkImageData()
     set_voxels(data, sitk.GetArrayViewFromImage(image))
@@ -63,7 +63,7 @@ def image_from_volume(node: Node) -> sitk.Image:
     StudyError
         If the node has no voxels, or holds vectors or colours.
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     data, directions = _scalar_data(node), vtk.vtkMatrix4x4()
     node.GetIJKToRASDirectionMatrix(directions)
@@ -82,7 +82,7 @@ def slice_number(node: Node, point_lps_mm: Sequence[float]) -> tuple[int, int]:
     count : int
         How many slices there are.
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -120,7 +120,7 @@ class SliceGrid:
 
 def slice_grid(node: Node) -> SliceGrid | None:
     """Return where the slices of a volume node lie, parent transforms apart; None where it has no voxels."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     if node.GetImageData() is None:
         return None
@@ -141,7 +141,7 @@ def lowest_value(node: Node) -> float | None:
 
 def middle_and_corners(node: Node) -> list[tuple[float, float, float]]:
     """Return the middle and the eight corner voxels' centres of a volume node, in its own frame, LPS mm."""
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -160,7 +160,7 @@ def volume_fingerprint(node: Node) -> str:
     StudyError
         As :func:`image_from_volume`.
     """
-    import vtk
+    from LiverLesionAI.mrml import vtk_classes as vtk
 
     data, matrix = _scalar_data(node), vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
