@@ -42,11 +42,11 @@ def kept_graphs(key: str) -> dict[str, bytes]:
         content = b"" if folder is None else _file(folder, key).read_bytes()
     except OSError:
         return {}
-    digest, graphs = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    digest, graphs = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
     if hashlib.sha256(graphs).digest() != digest:
         return {}
     with suppress(SafetensorError):
-        return {name: array.tobytes() for name, array in load(graphs).items()}
+        return {name: array.tobytes() for name, array in load(bytes(graphs)).items()}
     return {}
 
 

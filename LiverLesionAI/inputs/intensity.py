@@ -66,8 +66,9 @@ def percentiles_of(voxels: NDArray[Any], percentiles: Sequence[float]) -> tuple[
     """
     if voxels.dtype.kind not in "iu" or voxels.dtype.itemsize > 2:
         return tuple(np.percentile(voxels, percentiles).tolist())
-    lowest = int(voxels.min())
-    up_to = np.bincount(np.subtract(voxels, lowest, dtype=np.intp).ravel()).cumsum()
+    lowest = min(int(voxels.min()), 0)
+    counted = voxels.ravel() if lowest == 0 else np.subtract(voxels, lowest, dtype=np.intp).ravel()
+    up_to = np.bincount(counted).cumsum()
     ranks = np.asarray(percentiles) / 100 * (voxels.size - 1)
     below, above = (
         lowest + np.searchsorted(up_to, rank, side="right") for rank in (np.floor(ranks), np.ceil(ranks))

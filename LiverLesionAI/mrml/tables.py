@@ -38,7 +38,7 @@ def _column(name: str, cells: Sequence[Any]) -> Any:
     from LiverLesionAI.mrml import vtk_classes as vtk
 
     if all(isinstance(cell, int) for cell in cells):
-        array = vtk.vtkIntArray()
+        array: Any = vtk.vtkIntArray()
     elif all(isinstance(cell, float) for cell in cells):
         array = vtk.vtkDoubleArray()
     else:
