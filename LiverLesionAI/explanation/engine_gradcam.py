@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import local
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,20 @@ class _Way:
     reached: NDArray[np.float32]
 
 
+class _Scratch(local):
+    """An array of each thread, written anew for every branch: fresh memory takes longer than the sums."""
+
+    _array: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def of(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if self._array.shape != shape:
+            self._array = np.empty(shape, np.float32)
+        return self._array
+
+
+_SCRATCH = _Scratch()
+
+
 def maps_by_engine(
     slopes: MemberSlopes, asked: Sequence[Asked], steps: int
 ) -> Iterator[tuple[int, Member, NDArray[np.float64]]]:
@@ -71,7 +86,8 @@ def maps_by_engine(
     """
     graphs = slopes.graphs
     with ExitStack() as stack:
-        stack.callback(graphs.let_go)
+        if not slopes.keep:
+            stack.callback(graphs.let_go)
         each = stack.enter_context(threads_for(graphs.threads))
         for part in slopes.parts if asked else ():
             members = slopes.members(part)
@@ -131,5 +147,7 @@ def _map(
 def _way(found: Cells, start: Cells, steps: int, branch: Branch, graphs: Graphs) -> _Way:
     change = found - start
     shares = ((np.arange(steps, dtype=np.float32) + 0.5) / steps).reshape(-1, 1, 1, 1, 1)
-    points = pooled(start + shares * change)
+    cells = _SCRATCH.of((steps, *change.shape))
+    np.multiply(shares, change, out=cells)
+    points = pooled(np.add(cells, start, out=cells))
     return _Way(change, points, graphs.features(points.values, branch))

@@ -76,7 +76,9 @@ def _along(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.float32],
     step = np.zeros(even.shape, np.int8)
     np.greater(odd, even[own], out=step[own].view(bool))
     np.maximum(even[own], odd, out=even[own])
-    np.copyto(step[beyond], np.int8(-1), where=odd[before] >= even[beyond])
+    earlier, steps_beyond = (odd[before] >= even[beyond]).view(np.int8), step[beyond]
+    steps_beyond *= 1 - earlier
+    steps_beyond -= earlier
     np.maximum(even[beyond], odd[before], out=even[beyond])
     return even, step
 
