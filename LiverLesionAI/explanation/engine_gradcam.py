@@ -39,11 +39,14 @@ class _Way:
         Cells at the points of the way, pooled.
     reached
         The features that they lead to, ``[point, F]``.
+    rectified
+        What came out of the rectifiers on the way there.
     """
 
     change: NDArray[np.float32]
     points: Pooled
     reached: NDArray[np.float32]
+    rectified: Sequence[NDArray[np.float32]]
 
 
 class _Scratch(local):
@@ -134,9 +137,9 @@ def _map(
     slopes = slopes_on_way(head, asked.index, seen, {i: way.reached for i, way in ways.items()})
 
     def map_of(i: int) -> NDArray[np.float64]:
-        points = ways[i].points
-        cell_slopes = graphs.slopes(points.values, branches[i], slopes[:, i].astype(np.float32))
-        return points.laid_back(cell_slopes, ways[i].change) / steps
+        way = ways[i]
+        cell_slopes = graphs.slopes(way.rectified, branches[i], slopes[:, i].astype(np.float32))
+        return way.points.laid_back(cell_slopes, way.change) / steps
 
     found = each(map_of, used)
     maps = np.zeros((len(asked.lesion.present), *found[0].shape))
@@ -150,4 +153,4 @@ def _way(found: Cells, start: Cells, steps: int, branch: Branch, graphs: Graphs)
     cells = _SCRATCH.of((steps, *change.shape))
     np.multiply(shares, change, out=cells)
     points = pooled(np.add(cells, start, out=cells))
-    return _Way(change, points, graphs.features(points.values, branch))
+    return _Way(change, points, *graphs.features(points.values, branch))

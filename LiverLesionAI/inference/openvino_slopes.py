@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -80,14 +80,31 @@ class BranchGraphs:
         shape = (len(stems), -1, *found.shape[2:])
         return found.reshape(shape), even.reshape(shape)
 
-    def features(self, points: Array, branch: Branch) -> Array:
-        """Run the blocks of a branch: pooled cells ``[P, C, d, h, w]`` to features ``[P, F]``."""
-        (found,) = self._ran(_features_graph, points.shape, (points, *branch.arrays))
-        return found
+    def features(self, points: Array, branch: Branch) -> tuple[Array, list[Array]]:
+        """Run the blocks of a branch: pooled cells ``[P, C, d, h, w]`` to features ``[P, F]``.
 
-    def slopes(self, points: Array, branch: Branch, slopes: Array) -> Array:
-        """Gradient in pooled cells, ``[P, C, d, h, w]``, of what has `slopes` ``[P, F]`` in the features."""
-        (found,) = self._ran(_slopes_graph, points.shape, (points, *branch.arrays, slopes))
+        Returns
+        -------
+        tuple
+            The features, and what came out of each rectifier on the way.
+        """
+        found, *rectified = self._ran(_features_graph, points.shape, (points, *branch.arrays))
+        return found, rectified
+
+    def slopes(self, rectified: Sequence[Array], branch: Branch, slopes: Array) -> Array:
+        """Gradient in pooled cells, ``[P, C, d, h, w]``, of what has `slopes` ``[P, F]`` in the features.
+
+        Parameters
+        ----------
+        rectified
+            As :meth:`features` gave it for these cells.
+        branch
+            The branch.
+        slopes
+            Of the features.
+        """
+        given = (*rectified, *branch.kernels, slopes)
+        (found,) = self._ran(_slopes_graph, rectified[0].shape, given)
         return found
 
     def _ran(
@@ -163,13 +180,25 @@ class _Block:
 
 def _features_graph(points: int, channels: int, *sides: int) -> Any:
     """From pooled cells and a branch's arrays to features."""
-    given, _, last = _blocks(points, channels, sides)
-    return ov.Model([_means(last)], given, "features")
+    given, blocks, last = _blocks(points, channels, sides)
+    rectified = [each for block in blocks for each in (block.middle, block.result)]
+    return ov.Model([op.result(each) for each in (_means(last), *rectified)], given, "features")
 
 
 def _slopes_graph(points: int, channels: int, *sides: int) -> Any:
-    """From pooled cells, a branch's arrays and the features' slopes to the pooled cells' slopes."""
-    given, blocks, last = _blocks(points, channels, sides)
+    """From what rectifiers gave, a branch's kernels and the features' slopes to the pooled cells' slopes."""
+    _, forwards, last = _blocks(points, channels, sides)
+    blocks = [
+        replace(
+            block,
+            middle=_given(block.middle),
+            result=_given(block.result),
+            kernels=tuple(map(_given, block.kernels)),
+        )
+        for block in forwards
+    ]
+    given = [each for block in blocks for each in (block.middle, block.result)]
+    given += [kernel for block in blocks for kernel in block.kernels]
     slopes = op.parameter([points, last.shape[1]], np.float32)
     spread = op.reshape(slopes, op.constant(np.array([points, -1, 1, 1, 1])), False)
     share = np.full((1, 1, *last.shape[2:]), 1 / np.prod(last.shape[2:]), np.float32)
@@ -177,6 +206,10 @@ def _slopes_graph(points: int, channels: int, *sides: int) -> Any:
     for block in reversed(blocks):
         found = block.backwards(found)
     return ov.Model([found], [*given, slopes], "slopes")
+
+
+def _given(like: Any) -> Any:
+    return op.parameter(like.shape, np.float32)
 
 
 def _blocks(points: int, channels: int, sides: Sequence[int]) -> tuple[list[Any], list[_Block], Any]:

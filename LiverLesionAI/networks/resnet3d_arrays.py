@@ -53,6 +53,11 @@ class Branch:
         """Kernels and biases of the blocks in their order."""
         return [array for block in self.blocks for each in block for array in (each.kernel, each.bias)]
 
+    @property
+    def kernels(self) -> list[np.ndarray]:
+        """Kernels of the blocks in their order."""
+        return [each.kernel for block in self.blocks for each in block]
+
 
 @dataclass(frozen=True)
 class Member:
