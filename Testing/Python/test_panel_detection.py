@@ -71,7 +71,7 @@ def test_a_reader_looks_rejects_and_is_told_what_classifying_lacks(made_desktop:
         widget.panel.candidates.toggle_candidate(rank)
     ui.outlineButton.click()
     _finish(made_desktop, widget)
-    assert "outside every sequence that the model reads" in ui.candidatesStatus.text
+    assert "has none of the sequences that the model reads" in ui.candidatesStatus.text
     ui.pointSlider.value = 0.3
     made_desktop.settle(400)
     assert "look again" in ui.detectStatus.text
