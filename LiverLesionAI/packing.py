@@ -11,11 +11,12 @@ from pathlib import Path
 
 from isal import igzip
 
+from LiverLesionAI.written import NRRD_HEADER_END
+
 _LEVEL = 3
 """ISA-L's highest: on images it takes no longer than its lowest."""
 _CHUNK = 1 << 20
 _RAW = re.compile(rb"^encoding: raw(\r?)$", re.MULTILINE)
-_END = re.compile(rb"\r?\n\r?\n")
 
 
 def pack(source: Path, target: Path) -> None:
@@ -36,7 +37,7 @@ def packed_nrrd(content: bytes) -> bytes:
     ValueError
         If it is no such file.
     """
-    end = _END.search(content)
+    end = NRRD_HEADER_END.search(content)
     header, count = _RAW.subn(rb"encoding: gzip\1", content[: end.end()] if end else b"", count=1)
     if end is None or count == 0:
         raise ValueError("no NRRD file with raw voxels")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NIFTI_DATA_OFFSET = 108
-_NRRD_HEADER = re.compile(rb"\r?\n\r?\n")
+NRRD_HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NRRD_BYTES = {
     "signed char": 1, "unsigned char": 1, "short": 2, "unsigned short": 2, "int": 4, "unsigned int": 4,
     "long long int": 8, "unsigned long long int": 8, "float": 4, "double": 8,
@@ -170,7 +170,7 @@ def _is_whole_nrrd(path: Path) -> bool:
 def _nrrd_header(file: IO[bytes]) -> dict[str, str]:
     """Fields of a header, which the file is left behind; none where there is no end of it."""
     start = file.read(1 << 16)
-    end = _NRRD_HEADER.search(start)
+    end = NRRD_HEADER_END.search(start)
     if end is None:
         return {}
     file.seek(end.end())

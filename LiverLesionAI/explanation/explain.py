@@ -115,13 +115,13 @@ def _by_members(
 ) -> Iterator[tuple[int, Heads, NDArray[np.float64]]]:
     """Position of a lesion, a member's heads and its maps of the lesion; member by member."""
     engine, stage = classifier.engine, settings.stage or ""
-    slopes = engine.slopes() if engine is not None and method.on_engine(stage) else None
-    if slopes is None:
-        yield from _by_torch(classifier, method, asked, settings, ticks)
-    else:
-        assert isinstance(method, GradCam)
-        for position, member, maps in maps_by_engine(slopes, asked, method.steps):
-            yield position, member.heads, maps
+    if engine is not None and isinstance(method, GradCam) and method.on_engine(stage):
+        slopes = engine.slopes()
+        if slopes is not None:
+            for position, member, maps in maps_by_engine(slopes, asked, method.steps):
+                yield position, member.heads, maps
+            return
+    yield from _by_torch(classifier, method, asked, settings, ticks)
 
 
 def _by_torch(

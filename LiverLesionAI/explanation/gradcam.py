@@ -74,7 +74,10 @@ class GradCam(Method):
         return parenchyma(lesion.patches) if self.steps else None
 
     def on_engine(self, stage: str) -> bool:
-        """Integrated, at the first convolution (:mod:`LiverLesionAI.explanation.engine_gradcam`)."""
+        """Whether maps can be made of an engine's own gradients, without torch: integrated, at the stem.
+
+        :mod:`LiverLesionAI.explanation.engine_gradcam` does so.
+        """
         return self.steps > 0 and stage == "stem"
 
     def maps(self, question: Question) -> NDArray[np.float64]:

@@ -145,10 +145,6 @@ class Method(ABC):
         """
         return None
 
-    def on_engine(self, stage: str) -> bool:
-        """Whether maps at a stage can be made of an engine's own gradients, without torch."""
-        return False
-
     def ticks(self, sequences: int) -> int:
         """How many steps of a member tell that they are done."""
         return 0

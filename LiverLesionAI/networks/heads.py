@@ -43,11 +43,6 @@ class TaskHead:
     leading: tuple[int, ...]
     layers: tuple[Dense, ...]
 
-    def logits(self, features: Values) -> Values:
-        """Run it: ``[B, S, F]`` to ``[B, classes]``, before softmax."""
-        first, *later = self.layers
-        return reduce(_after_rectifying, later, first(self._read(features)))
-
     def logits_of_coalitions(self, features: Values, without: Values, members: NDArray[np.bool_]) -> Values:
         """Run it for coalitions of sequences.
 

@@ -110,7 +110,9 @@ def test_heads_as_arrays_say_and_slope_as_the_network_does(head_hidden: int) -> 
     asked = torch.from_numpy(seen).double().requires_grad_()
     logits = member.double().logits(asked)
     for task, head in member.heads_as_arrays().tasks.items():
-        np.testing.assert_allclose(head.logits(seen), logits[task].detach().numpy(), rtol=1e-12, atol=1e-12)
+        everybody = np.ones((1, len(SEQUENCES)), bool)
+        said = np.concatenate([head.logits_of_coalitions(each, 0 * each, everybody) for each in seen])
+        np.testing.assert_allclose(said, logits[task].detach().numpy(), rtol=1e-12, atol=1e-12)
         for index in (0, logits[task].shape[1] - 1):
             (slopes,) = torch.autograd.grad(
                 class_log_odds(logits[task], index).sum(), asked, retain_graph=True
